@@ -1,0 +1,6 @@
+// liburing.h sets _GNU_SOURCE after the C library's headers were first seen; these two includes come
+// first so that fd_set is the same type as in the Glibc module.
+#include <features.h>
+#include <sys/types.h>
+#include <sys/select.h>
+#include <liburing.h>
