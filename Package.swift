@@ -67,7 +67,8 @@ let package = Package(
         // C: only where Swift cannot go.
         .target(name: "CSystem", cSettings: strictC),
         .target(name: "CRestore", cSettings: strictC),
-        .target(name: "CBProc", cSettings: strictC),
+        .target(name: "CLocalProtocol"),
+        .target(name: "CBProc", dependencies: ["CLocalProtocol"], cSettings: strictC),
 
         // Pure: values and decisions, no I/O and no Glibc.
         .target(name: "NodeSpec", swiftSettings: strict),
@@ -89,7 +90,7 @@ let package = Package(
         .target(name: "Ring", dependencies: ["System", "CLiburing", "CSystem"], swiftSettings: strict),
         .target(
             name: "ProcessImage",
-            dependencies: ["System", "CSystem", "CRestore", "CXXHash", "CLZ4"],
+            dependencies: ["System", "CSystem", "CRestore", "CLocalProtocol", "CXXHash", "CLZ4"],
             exclude: ["FORMAT.md"],
             swiftSettings: strict),
 
@@ -98,7 +99,7 @@ let package = Package(
             name: "Master",
             dependencies: [
                 "MasterCore", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System", "CSystem",
-                "ProcessImage", "CBProc", logging,
+                "ProcessImage", "CLocalProtocol", logging,
             ], swiftSettings: strict),
         .target(
             name: "Slave",
@@ -108,7 +109,7 @@ let package = Package(
             ], swiftSettings: strict),
 
         // Clients.
-        .target(name: "BProc", dependencies: ["CBProc"], swiftSettings: strict),
+        .target(name: "BProc", dependencies: ["CBProc", "CLocalProtocol"], swiftSettings: strict),
         .target(
             name: "CommandSupport",
             dependencies: ["BProc", "NodeSpec", "System", "CSystem", argumentParser],

@@ -1,0 +1,1 @@
+// The local protocol is a header only.

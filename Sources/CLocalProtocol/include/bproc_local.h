@@ -1,0 +1,183 @@
+// The conversation on one machine: libbproc with its daemon (AF_UNIX, SOCK_STREAM), and libbproc with
+// the capture helper that it starts (a socket pair). Fixed structs, native byte order: both ends run on
+// the same machine. The daemon takes identity from SO_PEERCRED, never from these fields.
+//
+// Every message is a bproc_local_header followed by body_bytes bytes. Descriptors travel by SCM_RIGHTS
+// with the first byte of the header.
+#pragma once
+#include <stdint.h>
+
+#define BPROC_LOCAL_MAGIC 0x314c5042u /* "BPL1" */
+#define BPROC_LOCAL_VERSION 1u
+#define BPROC_LOCAL_BODY_MAX (16u << 20)
+#define BPROC_LOCAL_ALL_RANKS 0xffffffffu
+#define BPROC_LOCAL_REASON_LEN 160
+#define BPROC_LOCAL_RLIMITS 16
+
+struct bproc_local_header {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t kind;
+    uint32_t body_bytes;
+    uint32_t request; /* chosen by the asker, repeated in the answer */
+};
+
+enum bproc_local_kind {
+    /* library to daemon */
+    BPROC_LOCAL_HELLO = 1,          /* bproc_local_hello; first message of a connection */
+    BPROC_LOCAL_HELPER_REQUEST = 2, /* no body; answered with HELPER */
+    BPROC_LOCAL_NODES_REQUEST = 3,  /* no body; answered with NODES */
+    BPROC_LOCAL_LAUNCH = 4,         /* bproc_local_launch and tail, image descriptor attached */
+    BPROC_LOCAL_INPUT = 5,          /* bproc_local_stream, then bytes; no bytes: end of input */
+    BPROC_LOCAL_SIGNAL = 6,         /* bproc_local_signal */
+    BPROC_LOCAL_OUTPUT_CREDIT = 7,  /* bproc_local_credit: output bytes the client has consumed */
+    /* daemon to library */
+    BPROC_LOCAL_WELCOME = 64,       /* bproc_local_welcome */
+    BPROC_LOCAL_HELPER = 65,        /* no body; read-only descriptor of the helper executable attached:
+                                       run it with execveat(AT_EMPTY_PATH), argv = the argv[0] you like,
+                                       "--helper=capture", "--socket=N" (N: inherited socket number) */
+    BPROC_LOCAL_NODES = 66,         /* array of bproc_local_node */
+    BPROC_LOCAL_PROGRESS = 67,      /* bproc_local_progress, only if asked for */
+    BPROC_LOCAL_FAILURE = 68,       /* bproc_local_failure: one rank that will not start */
+    BPROC_LOCAL_LAUNCHED = 69,      /* bproc_local_launched, then int32_t pids[rank_count] */
+    BPROC_LOCAL_EXIT = 70,          /* array of bproc_local_exit */
+    BPROC_LOCAL_OUTPUT = 71,        /* bproc_local_stream, then bytes; no bytes: end of that stream */
+    BPROC_LOCAL_INPUT_CREDIT = 72,  /* bproc_local_credit: input bytes that every rank has taken */
+    BPROC_LOCAL_REFUSED = 73,       /* bproc_local_refused: the request was not understood or allowed */
+    /* library to capture helper, and back */
+    BPROC_LOCAL_CAPTURE = 128,  /* bproc_local_capture and tail */
+    BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; the sealed image descriptor attached if error==0 */
+};
+
+struct bproc_local_hello {
+    uint32_t protocol_version;
+    uint32_t architecture; /* BPROC_ARCH_*, x86-64 is 4 */
+    char version[32];
+};
+
+struct bproc_local_welcome {
+    uint32_t protocol_version;
+    uint32_t architecture;
+    int32_t node; /* -1: the master */
+    uint32_t node_count;
+    char version[32];
+};
+
+struct bproc_local_node {
+    int32_t node;
+    char state[16];
+    uint32_t mode, user, group;
+    uint16_t address_family; /* AF_INET or AF_INET6, 0: none */
+    uint16_t port;           /* host order */
+    uint8_t address[16];
+};
+
+enum { BPROC_LOCAL_LAUNCH_PROGRESS = 1, BPROC_LOCAL_LAUNCH_HOLD = 2 };
+/* io_count: no descriptors (0), forwarding over the job channel (-1), or that many bproc_io_t. */
+enum { BPROC_LOCAL_IO_FORWARD = -1 };
+
+struct bproc_local_launch {
+    uint32_t rank_count; /* the number of ranks; nodes[] may name a node more than once */
+    int32_t io_count;
+    uint32_t flags; /* BPROC_LOCAL_LAUNCH_* */
+    uint32_t umask;
+    int32_t nice;
+    uint32_t stdin_mode; /* with forwarding: 0 forwarded, 1 /dev/null */
+    uint32_t directory_bytes;
+    uint32_t command_bytes;
+    uint32_t fan_out;          /* 0: the planner chooses */
+    uint32_t chunk_byte_count; /* 0: the planner chooses */
+    struct {
+        uint64_t soft, hard;
+    } limits[BPROC_LOCAL_RLIMITS]; /* RLIMIT_* in numeric order */
+    /* then: int32_t nodes[rank_count]; bproc_io_t io[io_count]; directory; command (no NULs) */
+};
+
+struct bproc_local_launched {
+    uint64_t job;
+    uint32_t rank_count;
+    uint32_t placed_count;
+    uint64_t placed_nanoseconds; /* from the launch request to the last answer, as the daemon saw it */
+    uint32_t fan_out;
+    uint32_t chunk_byte_count;
+};
+
+struct bproc_local_progress {
+    uint64_t job;
+    uint32_t rank_count;
+    uint32_t placed_count;
+    uint32_t failed_count;
+    uint32_t done_count;
+    uint64_t image_bytes;
+};
+
+enum bproc_local_stage {
+    BPROC_LOCAL_STAGE_NONE = 0,
+    BPROC_LOCAL_STAGE_PLAN = 1,    /* the node does not exist, is down, may not be used */
+    BPROC_LOCAL_STAGE_CONNECT = 2, /* its parent in the tree could not reach it */
+    BPROC_LOCAL_STAGE_HEADER = 3,  /* it refused the image: CPU, version, memory */
+    BPROC_LOCAL_STAGE_RECEIVE = 4, /* the image did not arrive whole: checksum, lost, stalled */
+    BPROC_LOCAL_STAGE_SPAWN = 5,   /* clone, credentials, directory, exec of the restorer */
+    BPROC_LOCAL_STAGE_RESTORE = 6, /* mapping the image */
+    BPROC_LOCAL_STAGE_IO = 7,      /* descriptors of the I/O set-up */
+    BPROC_LOCAL_STAGE_NODE = 8,    /* the node died or stalled before it answered */
+};
+
+struct bproc_local_failure {
+    uint32_t rank;
+    int32_t node;
+    uint32_t stage; /* bproc_local_stage */
+    int32_t error;  /* errno or BE_*, positive */
+    char reason[BPROC_LOCAL_REASON_LEN];
+};
+
+struct bproc_local_exit {
+    uint32_t rank;
+    int32_t process; /* its number in pids[] */
+    int32_t status;  /* as waitpid reports it */
+    uint32_t cause;  /* 0: the process ended by itself; 1: its node died */
+};
+
+struct bproc_local_stream {
+    uint32_t rank;   /* BPROC_LOCAL_ALL_RANKS for input to all */
+    uint32_t stream; /* 0 stdin, 1 stdout, 2 stderr */
+};
+
+struct bproc_local_credit {
+    uint32_t rank;
+    uint32_t stream;
+    uint64_t byte_count;
+};
+
+struct bproc_local_signal {
+    uint32_t rank; /* or BPROC_LOCAL_ALL_RANKS */
+    int32_t signal;
+};
+
+struct bproc_local_refused {
+    int32_t error;
+    char reason[BPROC_LOCAL_REASON_LEN];
+};
+
+enum bproc_local_capture_point {
+    BPROC_LOCAL_CAPTURE_AT_ENTRY = 0, /* after the dynamic linker: the node needs no files */
+    BPROC_LOCAL_CAPTURE_AT_EXEC = 1,  /* before it */
+};
+
+struct bproc_local_capture {
+    uint32_t point;
+    uint32_t argument_count;
+    uint32_t environment_count;
+    uint32_t command_bytes;     /* path, no NUL */
+    uint32_t argument_bytes;    /* argument_count strings, each with its NUL */
+    uint32_t environment_bytes; /* environment_count strings, each with its NUL */
+    /* then: command, arguments, environment */
+};
+
+struct bproc_local_captured {
+    int32_t error; /* 0, or why the program could not be captured */
+    uint32_t stage;
+    uint64_t image_bytes;
+    uint64_t capture_nanoseconds;
+    char reason[BPROC_LOCAL_REASON_LEN];
+};
