@@ -1,0 +1,60 @@
+/// What a frame is. The numbers are the wire's; they are never reused.
+public enum FrameKind: UInt8, Sendable, CaseIterable {
+    // Any link.
+    case hello = 1
+    case welcome = 2
+    case refusal = 3
+    case ping = 4
+    case pong = 5
+
+    // Relay links, downwards.
+    case launch = 16
+    case chunk = 17
+    case done = 18
+    case abort = 19
+
+    // Relay links, upwards.
+    case attach = 24
+    case credit = 25
+    case answer = 26
+
+    // Relay links, both ways: a sign of life while a launch is under way.
+    case alive = 28
+
+    // Control links, slave to master.
+    case exit = 40
+    case output = 41
+    case inputCredit = 42
+    case query = 43
+
+    // Control links, master to slave.
+    case signal = 48
+    case input = 49
+    case outputCredit = 50
+    case verdict = 51
+
+    /// The largest body a receiver accepts, in bytes: checked before anything is allocated.
+    public var bodyLimit: UInt32 {
+        switch self {
+        case .hello, .welcome, .refusal: 4096
+        case .ping, .pong, .alive, .done, .abort, .credit, .query: 0
+        case .launch: 16 << 20
+        case .chunk: ChunkSize.limit
+        case .attach: 0
+        case .answer: 16 << 20
+        case .exit: 1 << 20
+        case .output, .input: 1 << 16
+        case .inputCredit, .outputCredit: 8
+        case .signal: 4
+        case .verdict: 1
+        }
+    }
+}
+
+/// Limits on the size of a chunk, the unit of relay.
+public enum ChunkSize {
+    /// The smallest chunk the planner may choose, and the granularity of all of them: one checksum
+    /// block of the image.
+    public static let granularity: UInt32 = 16 << 10
+    public static let limit: UInt32 = 8 << 20
+}

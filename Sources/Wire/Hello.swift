@@ -1,0 +1,142 @@
+/// The first frame in each direction of a link: who is there, and whether the two can work together.
+public struct Hello: Equatable, Sendable {
+    public enum Role: UInt8, Sendable {
+        /// A slave on its control link to the master.
+        case slave = 1
+        /// A relay that connects to a child of its tree.
+        case relay = 2
+    }
+
+    public var role: Role
+    /// Machine architecture, the public header's tag: x86-64 is 4.
+    public var architecture: UInt32
+    /// The node number the sender has or claims; -1 for the master's own relay links, -3 for none.
+    public var node: Int32
+    /// Where the sender's relay port listens; `.unspecified` octets mean "the address you see".
+    public var address: NodeAddress
+    /// Differs for each start of the daemon, so that a restarted slave is never taken for the old one.
+    public var incarnation: UInt64
+    /// The product's version, for the sentence of a refusal.
+    public var version: String
+
+    public static let architectureX8664: UInt32 = 4
+    public static let noNode: Int32 = -3
+    static let textLimit = 64
+
+    public init(
+        role: Role, node: Int32, address: NodeAddress, incarnation: UInt64,
+        architecture: UInt32 = Hello.architectureX8664, version: String = ProductVersion.text
+    ) {
+        self.role = role
+        self.architecture = architecture
+        self.node = node
+        self.address = address
+        self.incarnation = incarnation
+        self.version = version
+    }
+
+    public var frame: [UInt8] {
+        var writer = WireWriter()
+        writer.write(role.rawValue)
+        writer.write(UInt8(0))
+        writer.write(UInt16(0))
+        writer.write(architecture)
+        writer.write(node)
+        address.write(to: &writer)
+        writer.write(incarnation)
+        writer.write(text: version, limit: Self.textLimit)
+        return FrameHeader.frame(FrameHeader(.hello), body: writer.bytes)
+    }
+
+    public init(decoding body: [UInt8]) throws(WireError) {
+        var reader = WireReader(body)
+        let rawRole = try reader.read(UInt8.self, "hello role")
+        guard let role = Role(rawValue: rawRole) else {
+            throw .invalidValue(field: "hello role", value: UInt64(rawRole))
+        }
+        _ = try reader.skip(3, "hello padding")
+        let architecture = try reader.read(UInt32.self, "hello architecture")
+        let node = try reader.read(Int32.self, "hello node")
+        let address = try NodeAddress(from: &reader)
+        let incarnation = try reader.read(UInt64.self, "hello incarnation")
+        let version = try reader.readText(limit: Self.textLimit, "hello version")
+        try reader.finish()
+        self.init(
+            role: role, node: node, address: address, incarnation: incarnation,
+            architecture: architecture, version: version)
+    }
+
+    /// The sentence that refuses a peer this side cannot work with, or nil.
+    public func refusalSentence(receiver: String) -> String? {
+        guard architecture != Self.architectureX8664 else { return nil }
+        let theirs = Self.architectureName(architecture)
+        return "\(receiver) runs on x86-64, the peer (node \(node), bproc \(version)) runs on "
+            + "\(theirs): one cluster holds one CPU architecture"
+    }
+
+    public static func architectureName(_ tag: UInt32) -> String {
+        switch tag {
+        case 1: "x86"
+        case 2: "Alpha"
+        case 3: "PowerPC"
+        case 4: "x86-64"
+        case 5: "PowerPC64"
+        default: "architecture \(tag)"
+        }
+    }
+}
+
+/// The master's answer to a slave's hello.
+public struct Welcome: Equatable, Sendable {
+    public var node: Int32
+    /// A slave that hears nothing for this long gives the master up.
+    public var heartbeatMilliseconds: UInt32
+    public var version: String
+
+    public init(
+        node: Int32, heartbeatMilliseconds: UInt32, version: String = ProductVersion.text
+    ) {
+        self.node = node
+        self.heartbeatMilliseconds = heartbeatMilliseconds
+        self.version = version
+    }
+
+    public var frame: [UInt8] {
+        var writer = WireWriter()
+        writer.write(node)
+        writer.write(heartbeatMilliseconds)
+        writer.write(text: version, limit: Hello.textLimit)
+        return FrameHeader.frame(FrameHeader(.welcome), body: writer.bytes)
+    }
+
+    public init(decoding body: [UInt8]) throws(WireError) {
+        var reader = WireReader(body)
+        node = try reader.read(Int32.self, "welcome node")
+        heartbeatMilliseconds = try reader.read(UInt32.self, "welcome heartbeat")
+        version = try reader.readText(limit: Hello.textLimit, "welcome version")
+        try reader.finish()
+    }
+}
+
+/// A sentence that ends a link.
+public struct Refusal: Equatable, Sendable {
+    public var sentence: String
+
+    public init(_ sentence: String) { self.sentence = sentence }
+
+    public var frame: [UInt8] {
+        var writer = WireWriter()
+        writer.write(text: sentence, limit: 2048)
+        return FrameHeader.frame(FrameHeader(.refusal), body: writer.bytes)
+    }
+
+    public init(decoding body: [UInt8]) throws(WireError) {
+        var reader = WireReader(body)
+        sentence = try reader.readText(limit: 2048, "refusal")
+        try reader.finish()
+    }
+}
+
+public enum ProductVersion {
+    public static let text = "0.1.0"
+}

@@ -1,0 +1,50 @@
+/// The body of a launch frame: the order's bytes as they came, and the receiver's own subtree.
+public struct LaunchFrame: Equatable, Sendable {
+    /// The encoded `LaunchOrder`, passed on untouched from relay to relay.
+    public var orderBytes: [UInt8]
+    public var subtree: RelaySubtree
+
+    public static let orderByteLimit = 1 << 20
+
+    public init(orderBytes: [UInt8], subtree: RelaySubtree) {
+        self.orderBytes = orderBytes
+        self.subtree = subtree
+    }
+
+    public init(order: LaunchOrder, subtree: RelaySubtree) {
+        var writer = WireWriter()
+        order.write(to: &writer)
+        self.init(orderBytes: writer.bytes, subtree: subtree)
+    }
+
+    public func frame(launch: UInt64, isAdoption: Bool) -> [UInt8] {
+        var writer = WireWriter(reservingByteCount: 4 + orderBytes.count + subtree.bytes.count)
+        writer.write(UInt32(orderBytes.count))
+        writer.write(orderBytes)
+        writer.write(subtree.bytes)
+        return FrameHeader.frame(
+            FrameHeader(.launch, launch: launch, flags: isAdoption ? .adoption : []),
+            body: writer.bytes)
+    }
+
+    public init(decoding body: [UInt8]) throws(WireError) {
+        var reader = WireReader(body)
+        let orderByteCount = try reader.readCount(
+            elementByteCount: 1, limit: Self.orderByteLimit, "order byte count")
+        orderBytes = try reader.readBytes(orderByteCount, "order")
+        guard reader.remainingByteCount <= RelaySubtree.byteLimit else {
+            throw .countTooLarge(
+                field: "subtree byte count", count: UInt64(reader.remainingByteCount),
+                limit: UInt64(RelaySubtree.byteLimit))
+        }
+        subtree = try RelaySubtree(
+            validating: try reader.readBytes(reader.remainingByteCount, "subtree"))
+    }
+
+    public func decodeOrder() throws(WireError) -> LaunchOrder {
+        var reader = WireReader(orderBytes)
+        let order = try LaunchOrder(from: &reader)
+        try reader.finish()
+        return order
+    }
+}
