@@ -48,3 +48,12 @@ public struct LaunchFrame: Equatable, Sendable {
         return order
     }
 }
+
+extension LaunchFrame {
+    /// The bytes of an order, as every launch frame of its tree carries them.
+    public static func encode(_ order: LaunchOrder) -> [UInt8] {
+        var writer = WireWriter()
+        order.write(to: &writer)
+        return writer.bytes
+    }
+}

@@ -1,0 +1,62 @@
+public import Relay
+public import Wire
+
+/// A connection of a local program, named by whoever carries out I/O.
+public struct ClientID: Hashable, Sendable {
+    public let rawValue: UInt64
+    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// What the master's state wants done.
+public enum MasterEffect: Equatable, Sendable {
+    case relay(launch: UInt64, RelayEffect)
+    /// A frame for a slave's control link.
+    case control(LinkID, frame: [UInt8])
+    /// End a control link, after this sentence.
+    case refuse(LinkID, reason: String)
+    /// One rank of a client's launch will not start.
+    case failed(ClientID, Answer.Failure)
+    /// Every rank of the client's launch has an answer.
+    case launched(ClientID, LaunchReport)
+    case progress(ClientID, LaunchProgress)
+    case exited(ClientID, RankExit)
+    /// The image is not needed any more.
+    case closeStorage(launch: UInt64)
+    /// Every rank has ended and been reported.
+    case forget(launch: UInt64)
+    case note(String)
+}
+
+/// The answer to a launch request.
+public struct LaunchReport: Equatable, Sendable {
+    public var launch: UInt64
+    /// Rank order: process number, or a negative error number.
+    public var processes: [Int32]
+    public var placedCount: Int
+    public var elapsedNanoseconds: UInt64
+    /// From "image complete on the node" to the restorer's own word, over all placed ranks.
+    public var undumpMedianNanoseconds: UInt32
+    public var undump99thNanoseconds: UInt32
+    /// The most chunks one node received: more than the image has means that some came twice.
+    public var receivedChunkCountMaximum: UInt32
+    public var chunkCount: UInt32
+    public var fanOut: Int
+    public var chunkByteCount: UInt32
+}
+
+public struct LaunchProgress: Equatable, Sendable {
+    public var launch: UInt64
+    public var rankCount: Int
+    public var placedCount: Int
+    public var failedCount: Int
+    public var doneCount: Int
+    public var imageByteCount: UInt64
+}
+
+public struct RankExit: Equatable, Sendable {
+    public var rank: UInt32
+    public var process: Int32
+    public var waitStatus: Int32
+    /// The process did not end by itself: its node died.
+    public var isNodeDeath: Bool
+}

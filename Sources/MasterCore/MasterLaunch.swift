@@ -1,0 +1,108 @@
+import Relay
+public import Wire
+
+/// A launch request as a client made it, identity already taken from the kernel.
+public struct LaunchRequest: Sendable {
+    public var client: ClientID
+    public var caller: Caller
+    /// Node of each rank, in rank order; a node may stand here more than once.
+    public var nodes: [Int32]
+    /// What all nodes are told; its chunk size is filled in by the plan.
+    public var order: LaunchOrder
+    /// 0: the planner chooses.
+    public var fanOut: Int
+    public var chunkByteCount: UInt32
+    public var wantsProgress: Bool
+
+    public init(
+        client: ClientID, caller: Caller, nodes: [Int32], order: LaunchOrder, fanOut: Int,
+        chunkByteCount: UInt32, wantsProgress: Bool
+    ) {
+        self.client = client
+        self.caller = caller
+        self.nodes = nodes
+        self.order = order
+        self.fanOut = fanOut
+        self.chunkByteCount = chunkByteCount
+        self.wantsProgress = wantsProgress
+    }
+}
+
+/// One launch as the master keeps it: the table of its ranks and the root of its relay tree. A class, so
+/// that looking at one never copies the table.
+final class MasterLaunch {
+    enum RankState: Equatable, Sendable {
+        case waiting
+        case placed
+        case failed(Int32)
+        case ended
+    }
+
+    struct Rank: Sendable {
+        let node: Int32
+        let process: Int32
+        var state: RankState = .waiting
+        /// An exit that overtook the news of its own start.
+        var earlyExit: RankExit?
+    }
+
+    let client: ClientID
+    let order: LaunchOrder
+    let startedNanoseconds: UInt64
+    let fanOut: Int
+    let wantsProgress: Bool
+    var ranks: [Rank]
+    var relay: LaunchRelay
+    var outstandingCount: Int
+    var placedCount = 0
+    var failedCount = 0
+    var endedCount = 0
+    var undumpNanoseconds: [UInt32] = []
+    var receivedChunkCountMaximum: UInt32 = 0
+    /// How much of the relay's answers has been taken over.
+    var placedRead = 0
+    var failuresRead = 0
+    var isReported = false
+    /// Its client is gone: ranks are ended as they appear.
+    var isCondemned = false
+    var progressNanoseconds: UInt64
+
+    init(
+        client: ClientID, order: LaunchOrder, fanOut: Int, wantsProgress: Bool, ranks: [Rank],
+        relay: LaunchRelay, now: UInt64
+    ) {
+        self.client = client
+        self.order = order
+        self.fanOut = fanOut
+        self.wantsProgress = wantsProgress
+        self.ranks = ranks
+        self.relay = relay
+        outstandingCount = ranks.count
+        startedNanoseconds = now
+        progressNanoseconds = now
+    }
+
+    var isOver: Bool { isReported && endedCount + failedCount == ranks.count }
+
+    var report: LaunchReport {
+        let sorted = undumpNanoseconds.sorted()
+        func quantile(_ share: Double) -> UInt32 {
+            sorted.isEmpty ? 0 : sorted[Int(share * Double(sorted.count - 1))]
+        }
+        return LaunchReport(
+            launch: relay.launch,
+            processes: ranks.map {
+                if case .failed(let errorNumber) = $0.state { return -errorNumber }
+                return $0.process
+            }, placedCount: placedCount, elapsedNanoseconds: 0,
+            undumpMedianNanoseconds: quantile(0.5), undump99thNanoseconds: quantile(0.99),
+            receivedChunkCountMaximum: receivedChunkCountMaximum,
+            chunkCount: order.chunkCount, fanOut: fanOut, chunkByteCount: order.chunkByteCount)
+    }
+
+    var progress: LaunchProgress {
+        LaunchProgress(
+            launch: relay.launch, rankCount: ranks.count, placedCount: placedCount,
+            failedCount: failedCount, doneCount: endedCount, imageByteCount: order.imageByteCount)
+    }
+}

@@ -1,0 +1,339 @@
+public import Relay
+import RelayTree
+import Wire
+
+// Launches: from a client's request to the exit of the last rank.
+extension MasterState {
+    /// Plans and starts a launch. Nodes that cannot take part fail alone; the rest are started.
+    /// - Returns: the launch's number.
+    public mutating func launch(
+        _ request: LaunchRequest, now: UInt64, effects: inout [MasterEffect]
+    ) -> UInt64 {
+        precondition(!request.nodes.isEmpty && request.nodes.count <= Self.rankLimit)
+        let launch = nextLaunch
+        nextLaunch += 1
+        var ranks: [MasterLaunch.Rank] = []
+        ranks.reserveCapacity(request.nodes.count)
+        var failures: [Answer.Failure] = []
+        var entries: [RelaySubtree.Entry] = []
+        var entryOfNode: [Int32: Int] = [:]
+        for (index, node) in request.nodes.enumerated() {
+            ranks.append(MasterLaunch.Rank(node: node, process: takeProcessNumber()))
+            if let failure = refusal(of: node, rank: UInt32(index), caller: request.caller) {
+                failures.append(failure)
+                continue
+            }
+            let rank = RelaySubtree.Rank(rank: UInt32(index), process: ranks[index].process)
+            if let entry = entryOfNode[node] {
+                entries[entry].ranks.append(rank)
+            } else {
+                entryOfNode[node] = entries.count
+                let address = nodes.record(of: node)!.address
+                entries.append(
+                    RelaySubtree.Entry(node: node, address: address, ranks: [rank]))
+            }
+        }
+        var order = request.order
+        let choice = plan(entries: entries, request: request)
+        order.chunkByteCount = choice.chunkByteCount
+        let subtrees = Self.subtrees(entries: entries, fanOut: choice.fanOut)
+        let frame = LaunchFrame.encode(order)
+        let relay = LaunchRelay(
+            launch: launch, node: -1, order: order, orderBytes: frame, parent: nil,
+            subtrees: subtrees, ownRankCount: 0, chunksHeld: order.chunkCount, now: now)
+        launches[launch] = MasterLaunch(
+            client: request.client, order: order, fanOut: choice.fanOut,
+            wantsProgress: request.wantsProgress, ranks: ranks, relay: relay, now: now)
+        for failure in failures { fail(failure, launch: launch, effects: &effects) }
+        withRelay(launch, now: now, effects: &effects) { relay, relayEffects in
+            relay.start(effects: &relayEffects)
+        }
+        return launch
+    }
+
+    private mutating func takeProcessNumber() -> Int32 {
+        defer {
+            nextProcess =
+                nextProcess == ProcessNumber.last ? ProcessNumber.first : nextProcess + 1
+        }
+        return nextProcess
+    }
+
+    private func refusal(of node: Int32, rank: UInt32, caller: Caller) -> Answer.Failure? {
+        func failure(_ errorNumber: Int32, _ reason: String) -> Answer.Failure {
+            Answer.Failure(
+                rank: rank, node: node, stage: .plan, errorNumber: errorNumber, reason: reason)
+        }
+        guard let record = nodes.record(of: node) else {
+            return failure(FailureCode.invalidNode, "there is no such node")
+        }
+        guard record.isUp else { return failure(FailureCode.nodeDown, "the node is down") }
+        guard record.permits(caller) else {
+            return failure(FailureCode.notPermitted, "user \(caller.user) may not use the node")
+        }
+        return nil
+    }
+
+    private func plan(
+        entries: [RelaySubtree.Entry], request: LaunchRequest
+    ) -> (fanOut: Int, chunkByteCount: UInt32) {
+        guard !entries.isEmpty else { return (1, ChunkSize.granularity) }
+        let choice = Planner.plan(
+            nodeCount: entries.count, imageByteCount: request.order.imageByteCount,
+            costs: configuration.costs)
+        return (
+            request.fanOut > 0 ? request.fanOut : choice.fanOut,
+            request.chunkByteCount > 0 ? request.chunkByteCount : choice.chunkByteCount
+        )
+    }
+
+    /// Cuts the nodes into the subtrees of the root's children.
+    private static func subtrees(
+        entries: [RelaySubtree.Entry], fanOut: Int
+    ) -> [RelaySubtree] {
+        guard !entries.isEmpty else { return [] }
+        let plan = RelayPlan(nodeCount: entries.count, fanOut: fanOut)
+        var subtrees: [RelaySubtree] = []
+        var start = 0
+        while start < entries.count {
+            let end = plan.subtreeEnd(of: start)
+            subtrees.append(
+                RelaySubtree(
+                    preorder: Array(entries[start..<end]),
+                    subtreeEnds: (start..<end).map { plan.subtreeEnd(of: $0) - start }))
+            start = end
+        }
+        return subtrees
+    }
+
+    // MARK: Answers
+
+    mutating func withRelay(
+        _ launch: UInt64, now: UInt64, effects: inout [MasterEffect],
+        _ body: (inout LaunchRelay, inout [RelayEffect]) -> Void
+    ) {
+        guard let known = launches[launch], !known.isReported else { return }
+        body(&known.relay, &relayEffects)
+        for effect in relayEffects { effects.append(.relay(launch: launch, effect)) }
+        relayEffects.removeAll(keepingCapacity: true)
+        takeAnswers(launch, now: now, effects: &effects)
+    }
+
+    /// Moves what is new in the relay's answers into the table of ranks.
+    private mutating func takeAnswers(
+        _ launch: UInt64, now: UInt64, effects: inout [MasterEffect]
+    ) {
+        guard let known = launches[launch] else { return }
+        let answers = known.relay.answers
+        let (placedRead, failuresRead) = (known.placedRead, known.failuresRead)
+        known.placedRead = answers.placed.count
+        known.failuresRead = answers.failures.count
+        for entry in answers.placed[placedRead...] {
+            place(entry, launch: launch, effects: &effects)
+        }
+        for failure in answers.failures[failuresRead...] {
+            fail(failure, launch: launch, effects: &effects)
+        }
+        reportProgress(launch, now: now, effects: &effects)
+        reportIfComplete(launch, now: now, effects: &effects)
+    }
+
+    private mutating func place(
+        _ entry: Answer.Placed, launch: UInt64, effects: inout [MasterEffect]
+    ) {
+        let index = Int(entry.rank)
+        guard let known = launches[launch], index < known.ranks.count else { return }
+        switch known.ranks[index].state {
+        case .waiting: break
+        case .placed, .ended: return
+        case .failed:
+            // The caller was told otherwise, so the process must not live.
+            signal(launch, rank: entry.rank, number: Self.killSignal, effects: &effects)
+            return
+        }
+        known.ranks[index].state = .placed
+        known.placedCount += 1
+        known.outstandingCount -= 1
+        known.undumpNanoseconds.append(entry.undumpNanoseconds)
+        known.receivedChunkCountMaximum = max(
+            known.receivedChunkCountMaximum, entry.receivedChunkCount)
+    }
+
+    private mutating func fail(
+        _ failure: Answer.Failure, launch: UInt64, effects: inout [MasterEffect]
+    ) {
+        let index = Int(failure.rank)
+        guard let known = launches[launch], index < known.ranks.count,
+            known.ranks[index].state == .waiting
+        else { return }
+        known.ranks[index].state = .failed(failure.errorNumber)
+        known.failedCount += 1
+        known.outstandingCount -= 1
+        if !known.isCondemned { effects.append(.failed(known.client, failure)) }
+    }
+
+    /// The master itself lost a node: what it has not answered has failed, what runs there has died.
+    mutating func nodeIsDown(
+        _ node: Int32, launch: UInt64, reason: String, now: UInt64,
+        effects: inout [MasterEffect]
+    ) {
+        guard let known = launches[launch] else { return }
+        for (index, rank) in known.ranks.enumerated() where rank.node == node {
+            switch rank.state {
+            case .waiting:
+                fail(
+                    Answer.Failure(
+                        rank: UInt32(index), node: node, stage: .node,
+                        errorNumber: FailureCode.nodeDown, reason: reason), launch: launch,
+                    effects: &effects)
+            case .placed:
+                keepOrEnd(
+                    index, launch: launch, waitStatus: Self.killSignal, isNodeDeath: true,
+                    effects: &effects)
+            case .failed, .ended: break
+            }
+        }
+        reportIfComplete(launch, now: now, effects: &effects)
+        forgetIfOver(launch, effects: &effects)
+    }
+
+    private mutating func reportProgress(
+        _ launch: UInt64, now: UInt64, effects: inout [MasterEffect]
+    ) {
+        guard let known = launches[launch], known.wantsProgress, !known.isCondemned,
+            now >= known.progressNanoseconds + Self.progressIntervalNanoseconds
+        else { return }
+        known.progressNanoseconds = now
+        effects.append(.progress(known.client, known.progress))
+    }
+
+    private mutating func reportIfComplete(
+        _ launch: UInt64, now: UInt64, effects: inout [MasterEffect]
+    ) {
+        guard let known = launches[launch], !known.isReported, known.outstandingCount == 0
+        else { return }
+        known.isReported = true
+        known.relay.finish(effects: &relayEffects)
+        for effect in relayEffects { effects.append(.relay(launch: launch, effect)) }
+        relayEffects.removeAll(keepingCapacity: true)
+        effects.append(.closeStorage(launch: launch))
+        if !known.isCondemned {
+            var report = known.report
+            report.elapsedNanoseconds = now - known.startedNanoseconds
+            effects.append(.launched(known.client, report))
+        }
+        for index in known.ranks.indices {
+            guard let exit = known.ranks[index].earlyExit else { continue }
+            end(
+                index, launch: launch, waitStatus: exit.waitStatus,
+                isNodeDeath: exit.isNodeDeath, effects: &effects)
+        }
+        forgetIfOver(launch, effects: &effects)
+    }
+
+    // MARK: Running ranks
+
+    mutating func rankExited(
+        _ record: ExitRecord, on node: Int32, effects: inout [MasterEffect]
+    ) {
+        let index = Int(record.rank)
+        guard let known = launches[record.launch], index < known.ranks.count,
+            known.ranks[index].node == node
+        else { return }
+        keepOrEnd(
+            index, launch: record.launch, waitStatus: record.waitStatus, isNodeDeath: false,
+            effects: &effects)
+        forgetIfOver(record.launch, effects: &effects)
+    }
+
+    /// The caller hears of exits after it has the numbers of all ranks: until then they are kept.
+    private mutating func keepOrEnd(
+        _ index: Int, launch: UInt64, waitStatus: Int32, isNodeDeath: Bool,
+        effects: inout [MasterEffect]
+    ) {
+        guard let known = launches[launch] else { return }
+        guard known.isReported else {
+            guard known.ranks[index].earlyExit == nil else { return }
+            known.ranks[index].earlyExit = RankExit(
+                rank: UInt32(index), process: known.ranks[index].process,
+                waitStatus: waitStatus, isNodeDeath: isNodeDeath)
+            return
+        }
+        end(
+            index, launch: launch, waitStatus: waitStatus, isNodeDeath: isNodeDeath,
+            effects: &effects)
+    }
+
+    private mutating func end(
+        _ index: Int, launch: UInt64, waitStatus: Int32, isNodeDeath: Bool,
+        effects: inout [MasterEffect]
+    ) {
+        guard let known = launches[launch], known.ranks[index].state == .placed else { return }
+        known.ranks[index].state = .ended
+        known.endedCount += 1
+        guard !known.isCondemned else { return }
+        effects.append(
+            .exited(
+                known.client,
+                RankExit(
+                    rank: UInt32(index), process: known.ranks[index].process,
+                    waitStatus: waitStatus, isNodeDeath: isNodeDeath)))
+    }
+
+    private mutating func forgetIfOver(_ launch: UInt64, effects: inout [MasterEffect]) {
+        guard launches[launch]?.isOver == true else { return }
+        launches[launch] = nil
+        effects.append(.forget(launch: launch))
+    }
+
+    /// Sends a signal to one rank or to all that run.
+    public mutating func signal(
+        _ launch: UInt64, rank: UInt32, number: Int32, effects: inout [MasterEffect]
+    ) {
+        guard let known = launches[launch] else { return }
+        var reached = Set<Int32>()
+        for (index, entry) in known.ranks.enumerated()
+        where rank == FrameHeader.allRanks || rank == UInt32(index) {
+            guard reached.insert(entry.node).inserted, entry.state != .ended,
+                let link = nodes.record(of: entry.node)?.link
+            else { continue }
+            var writer = WireWriter()
+            writer.write(number)
+            effects.append(
+                .control(
+                    link,
+                    frame: FrameHeader.frame(
+                        FrameHeader(.signal, launch: launch, subject: rank), body: writer.bytes)))
+        }
+    }
+
+    /// The client's connection is gone: its job ends with it.
+    public mutating func clientIsGone(_ client: ClientID, effects: inout [MasterEffect]) {
+        for launch in launches.keys.sorted() {
+            guard let known = launches[launch], known.client == client, !known.isCondemned
+            else { continue }
+            known.isCondemned = true
+            var reached = Set<Int32>()
+            for rank in known.ranks where reached.insert(rank.node).inserted {
+                guard let link = nodes.record(of: rank.node)?.link else { continue }
+                effects.append(
+                    .control(
+                        link, frame: FrameHeader.frame(FrameHeader(.abort, launch: launch))))
+            }
+        }
+    }
+
+    /// The control link to the node of a rank that is not known to have ended.
+    public func link(ofRank rank: UInt32, launch: UInt64) -> LinkID? {
+        guard let known = launches[launch], Int(rank) < known.ranks.count else { return nil }
+        return nodes.record(of: known.ranks[Int(rank)].node)?.link
+    }
+
+    /// Client and node of a launch's rank, for streams that pass through.
+    public func client(of launch: UInt64, rank: UInt32, node: Int32) -> ClientID? {
+        guard let known = launches[launch], Int(rank) < known.ranks.count,
+            known.ranks[Int(rank)].node == node, !known.isCondemned
+        else { return nil }
+        return known.client
+    }
+}

@@ -1,0 +1,214 @@
+public import Relay
+public import RelayTree
+public import Wire
+
+/// Everything the master decides: pure, driven by events, answering with effects. The daemon and the
+/// simulated cluster run the same code.
+public struct MasterState {
+    public struct Configuration: Sendable {
+        public var nodeCount: Int
+        /// A slave that is silent for this long is down; it is asked twice in that time.
+        public var pingTimeoutNanoseconds: UInt64
+        public var costs: CostModel
+
+        public init(nodeCount: Int, pingTimeoutNanoseconds: UInt64, costs: CostModel) {
+            self.nodeCount = nodeCount
+            self.pingTimeoutNanoseconds = pingTimeoutNanoseconds
+            self.costs = costs
+        }
+    }
+
+    public let configuration: Configuration
+    public private(set) var nodes: NodeTable
+    var launches: [UInt64: MasterLaunch] = [:]
+    var nextLaunch: UInt64
+    var nextProcess: Int32 = ProcessNumber.first
+    var pingNanoseconds: UInt64
+    var relayEffects: [RelayEffect] = []
+
+    /// Ranks of one launch; more are refused before anything is allocated.
+    public static let rankLimit = 1 << 18
+    static let killSignal: Int32 = 9
+    static let progressIntervalNanoseconds: UInt64 = 50_000_000
+
+    /// - Parameter firstLaunch: differs for each start of the daemon, so that no number of an earlier
+    ///   master's launches comes again.
+    public init(configuration: Configuration, firstLaunch: UInt64, now: UInt64) {
+        self.configuration = configuration
+        nodes = NodeTable(count: configuration.nodeCount)
+        nextLaunch = firstLaunch
+        pingNanoseconds = now
+    }
+
+    public var launchCount: Int { launches.count }
+
+    // MARK: Slaves
+
+    /// A slave's first frame on a control link.
+    public mutating func receiveHello(
+        _ hello: Hello, peer: NodeAddress, from link: LinkID, now: UInt64,
+        effects: inout [MasterEffect]
+    ) {
+        var address = peer
+        if hello.address.family != .none { address = hello.address }
+        address.port = hello.address.port
+        switch nodes.admit(hello, address: address, link: link, now: now) {
+        case .success(let node):
+            let welcome = Welcome(
+                node: node,
+                heartbeatMilliseconds: UInt32(
+                    clamping: configuration.pingTimeoutNanoseconds / 1_000_000))
+            effects.append(.control(link, frame: welcome.frame))
+            effects.append(.note("node \(node) is up at \(address)"))
+        case .failure(let refusal):
+            effects.append(.refuse(link, reason: refusal.sentence))
+        }
+    }
+
+    /// A later frame on a control link.
+    public mutating func receiveControl(
+        _ header: FrameHeader, body: [UInt8], from link: LinkID, now: UInt64,
+        effects: inout [MasterEffect]
+    ) throws(WireError) {
+        guard let node = nodes.node(of: link) else {
+            effects.append(.refuse(link, reason: "a \(header.kind) frame before hello"))
+            return
+        }
+        nodes.heard(link, now: now)
+        switch header.kind {
+        case .pong: break
+        case .exit:
+            for record in try ExitRecord.records(decoding: body) {
+                rankExited(record, on: node, effects: &effects)
+            }
+        case .query:
+            let verdict = verdict(on: header.launch, node: node)
+            effects.append(
+                .control(
+                    link,
+                    frame: FrameHeader.frame(
+                        FrameHeader(.verdict, launch: header.launch), body: [verdict.rawValue])))
+        default: throw .unknownKind(header.kind.rawValue)
+        }
+    }
+
+    public mutating func controlIsLost(
+        _ link: LinkID, reason: String, now: UInt64, effects: inout [MasterEffect]
+    ) {
+        guard let node = nodes.lose(link) else { return }
+        effects.append(.note("node \(node) is down: \(reason)"))
+        for launch in launches.keys.sorted() {
+            nodeIsDown(node, launch: launch, reason: reason, now: now, effects: &effects)
+        }
+    }
+
+    private func verdict(on launch: UInt64, node: Int32) -> Verdict {
+        guard let known = launches[launch], !known.isCondemned else { return .end }
+        let own = known.ranks.filter { $0.node == node }
+        if own.contains(where: { $0.state == .placed || $0.state == .ended }) {
+            return known.isReported ? .keep : .wait
+        }
+        return own.contains { $0.state == .waiting } ? .wait : .end
+    }
+
+    // MARK: Relay
+
+    /// A frame on a relay link to one of the root's children.
+    public mutating func receiveRelay(
+        _ header: FrameHeader, body: [UInt8], from link: LinkID, now: UInt64,
+        effects: inout [MasterEffect]
+    ) {
+        let answer: Answer?
+        switch header.kind {
+        case .answer:
+            do {
+                answer = try Answer(decoding: body)
+            } catch {
+                effects.append(.refuse(link, reason: "answer: \(error)"))
+                return
+            }
+        case .credit, .attach, .alive: answer = nil
+        default:
+            effects.append(.refuse(link, reason: "a \(header.kind) frame on a relay link"))
+            return
+        }
+        withRelay(header.launch, now: now, effects: &effects) { relay, relayEffects in
+            relay.receive(header, answer: answer, from: link, now: now, effects: &relayEffects)
+        }
+    }
+
+    public mutating func linkIsReady(
+        launch: UInt64, node: Int32, link: LinkID, now: UInt64, effects: inout [MasterEffect]
+    ) {
+        withRelay(launch, now: now, effects: &effects) { relay, relayEffects in
+            relay.linkIsReady(node: node, link: link, now: now, effects: &relayEffects)
+        }
+    }
+
+    public mutating func linkFailed(
+        launch: UInt64, node: Int32, errorNumber: Int32, reason: String, now: UInt64,
+        effects: inout [MasterEffect]
+    ) {
+        withRelay(launch, now: now, effects: &effects) { relay, relayEffects in
+            relay.linkFailed(
+                node: node, errorNumber: errorNumber, reason: reason, now: now,
+                effects: &relayEffects)
+        }
+    }
+
+    public mutating func relayLinkIsLost(
+        _ link: LinkID, reason: String, now: UInt64, effects: inout [MasterEffect]
+    ) {
+        for launch in launches.keys.sorted() where launches[launch]?.isReported == false {
+            withRelay(launch, now: now, effects: &effects) { relay, relayEffects in
+                relay.linkIsLost(link, reason: reason, now: now, effects: &relayEffects)
+            }
+        }
+    }
+
+    public mutating func heard(from link: LinkID, launch: UInt64, now: UInt64) {
+        launches[launch]?.relay.heard(from: link, now: now)
+    }
+
+    // MARK: Time
+
+    public var deadlineNanoseconds: UInt64 {
+        let ping = pingNanoseconds + configuration.pingTimeoutNanoseconds / 2
+        let relays = launches.values.lazy.filter { !$0.isReported }.map {
+            $0.relay.deadlineNanoseconds
+        }
+        return min(ping, relays.min() ?? .max)
+    }
+
+    public mutating func tick(now: UInt64, effects: inout [MasterEffect]) {
+        if now >= pingNanoseconds + configuration.pingTimeoutNanoseconds / 2 {
+            pingNanoseconds = now
+            let frame = FrameHeader.frame(FrameHeader(.ping))
+            for record in nodes.records {
+                guard let link = record.link else { continue }
+                let silence = now - min(now, record.heardNanoseconds)
+                if silence > configuration.pingTimeoutNanoseconds {
+                    let reason = "no answer for \(silence / 1_000_000) ms"
+                    effects.append(.refuse(link, reason: reason))
+                    controlIsLost(link, reason: reason, now: now, effects: &effects)
+                } else {
+                    effects.append(.control(link, frame: frame))
+                }
+            }
+        }
+        for launch in launches.keys.sorted() where launches[launch]?.isReported == false {
+            withRelay(launch, now: now, effects: &effects) { relay, relayEffects in
+                relay.tick(now: now, effects: &relayEffects)
+            }
+        }
+    }
+
+    func nodeRecord(_ node: Int32) -> NodeRecord? { nodes.record(of: node) }
+}
+
+/// Numbers that processes have on the front end until ghosts lend them theirs: above any pid of a
+/// kernel with the usual limit of 4194304, so that a mistaken kill(2) hits nobody.
+public enum ProcessNumber {
+    public static let first: Int32 = 1 << 23
+    public static let last: Int32 = .max - 1
+}

@@ -1,0 +1,23 @@
+public import Relay
+public import Wire
+
+/// What the slave's state wants done.
+public enum SlaveEffect: Equatable, Sendable {
+    /// Effects of a launch's relay.
+    case relay(launch: UInt64, RelayEffect)
+    /// A frame for the master.
+    case control(frame: [UInt8])
+    /// Have room for the image of this launch; answered by `storageIsReady` or `storageFailed`.
+    case openStorage(launch: UInt64, order: LaunchOrder)
+    /// Nothing of this launch is received or forwarded any more.
+    case closeStorage(launch: UInt64)
+    /// Start one rank from the complete image; answered by `rankIsPlaced` or `rankFailed`.
+    case spawn(launch: UInt64, rank: RelaySubtree.Rank)
+    /// Send a signal to a rank's process group.
+    case signal(launch: UInt64, rank: UInt32, number: Int32)
+    /// The launch and everything the daemon keeps for it can be forgotten.
+    case forget(launch: UInt64)
+    /// A link broke the protocol: close it, with this sentence in the log.
+    case refuse(LinkID, reason: String)
+    case note(String)
+}

@@ -1,0 +1,437 @@
+public import Relay
+public import Wire
+
+/// Everything a slave decides: pure, driven by events, answering with effects. The daemon and the
+/// simulated cluster run the same code.
+public struct SlaveState: Sendable {
+    public let node: Int32
+    var launches: [UInt64: SlaveLaunch] = [:]
+    /// Scratch space that is kept, so that a chunk's passage allocates nothing.
+    private var relayEffects: [RelayEffect] = []
+    /// Launches a slave takes part in at once; more are refused before anything is allocated.
+    public static let launchLimit = 1024
+    static let killSignal: Int32 = 9
+
+    public init(node: Int32) { self.node = node }
+
+    public var launchCount: Int { launches.count }
+
+    /// Number of ranks that are starting or running.
+    public var livingRankCount: Int {
+        launches.values.reduce(0) { sum, launch in
+            sum + launch.rankStates.count { $0 == .spawning || $0 == .running }
+        }
+    }
+
+    // MARK: Frames
+
+    /// A launch frame from a parent.
+    public mutating func receiveLaunch(
+        _ launch: UInt64, frame: LaunchFrame, isAdoption: Bool, from link: LinkID, now: UInt64,
+        effects: inout [SlaveEffect]
+    ) {
+        if launches[launch] != nil {
+            guard isAdoption else {
+                effects.append(.refuse(link, reason: "launch \(launch) is known already"))
+                return
+            }
+            withRelay(launch, effects: &effects) { relay, relayEffects in
+                relay.adopt(newParent: link, now: now, effects: &relayEffects)
+            }
+            return
+        }
+        let order: LaunchOrder
+        do {
+            order = try frame.decodeOrder()
+        } catch {
+            effects.append(.refuse(link, reason: "launch \(launch): \(error)"))
+            return
+        }
+        let own = frame.subtree.root
+        guard own.node == node else {
+            effects.append(
+                .refuse(link, reason: "launch \(launch) is for node \(own.node), this is \(node)"))
+            return
+        }
+        guard launches.count < Self.launchLimit else {
+            effects.append(.refuse(link, reason: "\(launches.count) launches are under way"))
+            return
+        }
+        let relay = LaunchRelay(
+            launch: launch, node: node, order: order, orderBytes: frame.orderBytes, parent: link,
+            subtrees: frame.subtree.children, ownRankCount: own.ranks.count, chunksHeld: 0,
+            now: now)
+        launches[launch] = SlaveLaunch(
+            order: order, ownRanks: own.ranks, relay: relay,
+            rankStates: Array(repeating: .waiting, count: own.ranks.count))
+        if isAdoption {
+            withRelay(launch, effects: &effects) { relay, relayEffects in
+                relay.adopt(newParent: link, now: now, effects: &relayEffects)
+            }
+        }
+        effects.append(.openStorage(launch: launch, order: order))
+    }
+
+    /// A frame on a relay link, other than a launch or a chunk.
+    public mutating func receive(
+        _ header: FrameHeader, body: [UInt8], from link: LinkID, now: UInt64,
+        effects: inout [SlaveEffect]
+    ) {
+        switch header.kind {
+        case .done:
+            guard launches[header.launch]?.relay.parent == link else { return }
+            finish(header.launch, effects: &effects)
+        case .answer:
+            do {
+                let answer = try Answer(decoding: body)
+                relayFrame(header, answer: answer, from: link, now: now, effects: &effects)
+            } catch {
+                effects.append(.refuse(link, reason: "answer: \(error)"))
+            }
+        case .credit, .attach, .alive:
+            relayFrame(header, answer: nil, from: link, now: now, effects: &effects)
+        default:
+            effects.append(.refuse(link, reason: "a \(header.kind) frame on a relay link"))
+        }
+    }
+
+    private mutating func relayFrame(
+        _ header: FrameHeader, answer: Answer?, from link: LinkID, now: UInt64,
+        effects: inout [SlaveEffect]
+    ) {
+        withRelay(header.launch, effects: &effects) { relay, relayEffects in
+            relay.receive(header, answer: answer, from: link, now: now, effects: &relayEffects)
+        }
+    }
+
+    /// A frame on the control link that concerns a launch.
+    public mutating func receiveControl(
+        _ header: FrameHeader, body: [UInt8], now: UInt64, effects: inout [SlaveEffect]
+    ) throws(WireError) {
+        var reader = WireReader(body)
+        switch header.kind {
+        case .signal:
+            let number = try reader.read(Int32.self, "signal number")
+            try reader.finish()
+            signal(header.launch, rank: header.subject, number: number, effects: &effects)
+        case .abort:
+            condemn(header.launch, effects: &effects)
+        case .verdict:
+            let raw = try reader.read(UInt8.self, "verdict")
+            try reader.finish()
+            guard let verdict = Verdict(rawValue: raw) else {
+                throw .invalidValue(field: "verdict", value: UInt64(raw))
+            }
+            switch verdict {
+            case .keep: finish(header.launch, effects: &effects)
+            case .end: condemn(header.launch, effects: &effects)
+            case .wait: break
+            }
+        default:
+            throw .unknownKind(header.kind.rawValue)
+        }
+    }
+
+    // MARK: Image
+
+    public mutating func storageIsReady(
+        launch: UInt64, now: UInt64, effects: inout [SlaveEffect]
+    ) {
+        guard launches[launch] != nil else {
+            effects.append(.closeStorage(launch: launch))
+            return
+        }
+        launches[launch]?.isStorageOpen = true
+        withRelay(launch, effects: &effects) { relay, relayEffects in
+            relay.start(effects: &relayEffects)
+        }
+    }
+
+    /// No room for the image here: the parent takes over this node's children.
+    public mutating func storageFailed(
+        launch: UInt64, stage: LaunchStage, errorNumber: Int32, reason: String, now: UInt64,
+        effects: inout [SlaveEffect]
+    ) {
+        withdraw(
+            launch, stage: stage, errorNumber: errorNumber, reason: reason, now: now,
+            effects: &effects)
+    }
+
+    /// Whether chunk `chunk` coming on `link` is the one wanted next. A stale one (from a parent that
+    /// was replaced) is read and dropped.
+    public func wants(chunk: UInt32, launch: UInt64, from link: LinkID) -> Bool {
+        guard let known = launches[launch], known.isStorageOpen else { return false }
+        return known.relay.parent == link && known.relay.chunksHeld == chunk
+    }
+
+    public func order(of launch: UInt64) -> LaunchOrder? { launches[launch]?.order }
+
+    public mutating func chunkBegins(launch: UInt64) {
+        launches[launch]?.receivedChunkCount += 1
+    }
+
+    /// The image's header is not for this node (CPU, version, memory): it goes on relaying.
+    public mutating func headerIsRefused(
+        launch: UInt64, errorNumber: Int32, reason: String, now: UInt64,
+        effects: inout [SlaveEffect]
+    ) {
+        guard var known = launches[launch], !known.isRefused else { return }
+        known.isRefused = true
+        known.rankStates = known.rankStates.map { _ in .failed }
+        launches[launch] = known
+        answer(
+            launch,
+            failing: known.ownRanks.map {
+                Answer.Failure(
+                    rank: $0.rank, node: node, stage: .header, errorNumber: errorNumber,
+                    reason: reason)
+            }, now: now, effects: &effects)
+    }
+
+    /// A chunk lies in the image file and its checksums are right.
+    public mutating func chunkIsStored(
+        launch: UInt64, chunk: UInt32, now: UInt64, effects: inout [SlaveEffect]
+    ) {
+        guard launches[launch] != nil else { return }
+        withRelay(launch, effects: &effects) { relay, relayEffects in
+            relay.holds(chunk: chunk, now: now, effects: &relayEffects)
+        }
+        guard let known = launches[launch], known.relay.chunksHeld == known.relay.chunkCount
+        else { return }
+        for (index, rank) in known.ownRanks.enumerated()
+        where known.rankStates[index] == .waiting {
+            if known.isCondemned {
+                launches[launch]?.rankStates[index] = .failed
+                continue
+            }
+            launches[launch]?.rankStates[index] = .spawning
+            effects.append(.spawn(launch: launch, rank: rank))
+        }
+    }
+
+    /// A chunk arrived damaged: what is held is not complete, so this node cannot pass it on either.
+    public mutating func chunkIsRejected(
+        launch: UInt64, errorNumber: Int32, reason: String, now: UInt64,
+        effects: inout [SlaveEffect]
+    ) {
+        withdraw(
+            launch, stage: .receive, errorNumber: errorNumber, reason: reason, now: now,
+            effects: &effects)
+    }
+
+    private mutating func withdraw(
+        _ launch: UInt64, stage: LaunchStage, errorNumber: Int32, reason: String, now: UInt64,
+        effects: inout [SlaveEffect]
+    ) {
+        guard var known = launches[launch] else { return }
+        var answer = Answer()
+        for (index, rank) in known.ownRanks.enumerated() where known.rankStates[index] == .waiting {
+            known.rankStates[index] = .failed
+            answer.failures.append(
+                Answer.Failure(
+                    rank: rank.rank, node: node, stage: stage, errorNumber: errorNumber,
+                    reason: reason))
+        }
+        launches[launch] = known
+        withRelay(launch, effects: &effects) { relay, relayEffects in
+            relay.withdraw(answer, now: now, effects: &relayEffects)
+        }
+        // Its relay duty has gone to the parent: nobody will send it a done frame.
+        launches[launch]?.isDone = true
+        closeIfOver(launch, effects: &effects)
+    }
+
+    // MARK: Ranks
+
+    public mutating func rankIsPlaced(
+        launch: UInt64, rank: UInt32, undumpNanoseconds: UInt64, now: UInt64,
+        effects: inout [SlaveEffect]
+    ) {
+        guard let known = launches[launch], let index = known.index(ofRank: rank),
+            known.rankStates[index] == .spawning
+        else { return }
+        launches[launch]?.rankStates[index] = .running
+        if known.isCondemned {
+            effects.append(.signal(launch: launch, rank: rank, number: Self.killSignal))
+        }
+        var answer = Answer()
+        answer.placed.append(
+            Answer.Placed(
+                rank: rank, undumpNanoseconds: UInt32(clamping: undumpNanoseconds),
+                receivedChunkCount: known.receivedChunkCount))
+        withRelay(launch, effects: &effects) { relay, relayEffects in
+            relay.answerOwn(answer, now: now, effects: &relayEffects)
+        }
+    }
+
+    public mutating func rankFailed(
+        launch: UInt64, rank: UInt32, stage: LaunchStage, errorNumber: Int32, reason: String,
+        now: UInt64, effects: inout [SlaveEffect]
+    ) {
+        guard let known = launches[launch], let index = known.index(ofRank: rank),
+            known.rankStates[index] == .spawning || known.rankStates[index] == .waiting
+        else { return }
+        launches[launch]?.rankStates[index] = .failed
+        answer(
+            launch,
+            failing: [
+                Answer.Failure(
+                    rank: rank, node: node, stage: stage, errorNumber: errorNumber, reason: reason)
+            ], now: now, effects: &effects)
+        closeIfOver(launch, effects: &effects)
+    }
+
+    /// A placed rank's process has ended. The caller learns of it even before it learns that the rank
+    /// was placed: the master puts the two in order.
+    public mutating func rankExited(_ record: ExitRecord, effects: inout [SlaveEffect]) {
+        guard let known = launches[record.launch], let index = known.index(ofRank: record.rank),
+            known.rankStates[index] == .running
+        else { return }
+        launches[record.launch]?.rankStates[index] = .ended
+        effects.append(.control(frame: ExitRecord.frame([record])))
+        closeIfOver(record.launch, effects: &effects)
+    }
+
+    private mutating func answer(
+        _ launch: UInt64, failing failures: [Answer.Failure], now: UInt64,
+        effects: inout [SlaveEffect]
+    ) {
+        var answer = Answer()
+        answer.failures = failures
+        withRelay(launch, effects: &effects) { relay, relayEffects in
+            relay.answerOwn(answer, now: now, effects: &relayEffects)
+        }
+    }
+
+    private func signal(
+        _ launch: UInt64, rank: UInt32, number: Int32, effects: inout [SlaveEffect]
+    ) {
+        guard let known = launches[launch] else { return }
+        for (index, own) in known.ownRanks.enumerated()
+        where known.rankStates[index] == .running
+            && (rank == FrameHeader.allRanks || rank == own.rank)
+        {
+            effects.append(.signal(launch: launch, rank: own.rank, number: number))
+        }
+    }
+
+    // MARK: Links and time
+
+    public mutating func linkIsReady(
+        launch: UInt64, node: Int32, link: LinkID, now: UInt64, effects: inout [SlaveEffect]
+    ) {
+        withRelay(launch, effects: &effects) { relay, relayEffects in
+            relay.linkIsReady(node: node, link: link, now: now, effects: &relayEffects)
+        }
+    }
+
+    public mutating func linkFailed(
+        launch: UInt64, node: Int32, errorNumber: Int32, reason: String, now: UInt64,
+        effects: inout [SlaveEffect]
+    ) {
+        withRelay(launch, effects: &effects) { relay, relayEffects in
+            relay.linkFailed(
+                node: node, errorNumber: errorNumber, reason: reason, now: now,
+                effects: &relayEffects)
+        }
+    }
+
+    public mutating func linkIsLost(
+        _ link: LinkID, reason: String, now: UInt64, effects: inout [SlaveEffect]
+    ) {
+        for launch in launches.keys.sorted() where launches[launch]?.isDone == false {
+            withRelay(launch, effects: &effects) { relay, relayEffects in
+                relay.linkIsLost(link, reason: reason, now: now, effects: &relayEffects)
+            }
+        }
+    }
+
+    public mutating func heard(from link: LinkID, launch: UInt64, now: UInt64) {
+        launches[launch]?.relay.heard(from: link, now: now)
+    }
+
+    /// The master is gone: nothing here outlives it.
+    public mutating func controlIsLost(effects: inout [SlaveEffect]) {
+        for launch in launches.keys.sorted() { condemn(launch, effects: &effects) }
+    }
+
+    /// The earliest time at which `tick` has something to do, or nil while nothing is under way.
+    public var deadlineNanoseconds: UInt64? {
+        launches.values.lazy.filter { !$0.isDone }.map { $0.relay.deadlineNanoseconds }.min()
+    }
+
+    public mutating func tick(now: UInt64, effects: inout [SlaveEffect]) {
+        for launch in launches.keys.sorted() where launches[launch]?.isDone == false {
+            withRelay(launch, effects: &effects) { relay, relayEffects in
+                relay.tick(now: now, effects: &relayEffects)
+            }
+            askAboutOrphan(launch, now: now, effects: &effects)
+        }
+    }
+
+    /// A node that hears nothing of a launch any more asks the master what became of it.
+    private mutating func askAboutOrphan(
+        _ launch: UInt64, now: UInt64, effects: inout [SlaveEffect]
+    ) {
+        guard let known = launches[launch], !known.isDone else { return }
+        let patience = 2 * known.relay.stallLimitNanoseconds
+        guard known.relay.orphanedNanoseconds(now: now) > patience,
+            now - min(now, known.queriedNanoseconds) > patience
+        else { return }
+        launches[launch]?.queriedNanoseconds = now
+        effects.append(
+            .control(frame: FrameHeader.frame(FrameHeader(.query, launch: launch))))
+    }
+
+    // MARK: Ends
+
+    private mutating func finish(_ launch: UInt64, effects: inout [SlaveEffect]) {
+        guard launches[launch]?.isDone == false else { return }
+        withRelay(launch, effects: &effects) { relay, relayEffects in
+            relay.finish(effects: &relayEffects)
+        }
+        launches[launch]?.isDone = true
+        closeIfOver(launch, effects: &effects)
+    }
+
+    /// Ends the ranks, and drops the launch: its caller does not want it any more.
+    private mutating func condemn(_ launch: UInt64, effects: inout [SlaveEffect]) {
+        guard var known = launches[launch] else { return }
+        known.isCondemned = true
+        known.isDone = true
+        for index in known.ownRanks.indices {
+            switch known.rankStates[index] {
+            case .running:
+                effects.append(
+                    .signal(
+                        launch: launch, rank: known.ownRanks[index].rank, number: Self.killSignal))
+            case .waiting: known.rankStates[index] = .failed
+            case .spawning, .ended, .failed: break
+            }
+        }
+        launches[launch] = known
+        closeIfOver(launch, effects: &effects)
+    }
+
+    private mutating func closeIfOver(_ launch: UInt64, effects: inout [SlaveEffect]) {
+        guard let known = launches[launch], known.isDone else { return }
+        if known.isStorageOpen, !known.rankStates.contains(where: { $0 == .spawning || $0 == .waiting }) {
+            launches[launch]?.isStorageOpen = false
+            effects.append(.closeStorage(launch: launch))
+        }
+        if known.isSettled {
+            launches[launch] = nil
+            effects.append(.forget(launch: launch))
+        }
+    }
+
+    private mutating func withRelay(
+        _ launch: UInt64, effects: inout [SlaveEffect],
+        _ body: (inout LaunchRelay, inout [RelayEffect]) -> Void
+    ) {
+        guard launches[launch] != nil else { return }
+        body(&launches[launch]!.relay, &relayEffects)
+        for effect in relayEffects { effects.append(.relay(launch: launch, effect)) }
+        relayEffects.removeAll(keepingCapacity: true)
+    }
+}
