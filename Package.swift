@@ -133,6 +133,12 @@ let package = Package(
             swiftSettings: strict, linkerSettings: staticExecutable),
 
         // Tests: one target per library, and the whole cluster with real daemons.
+        .target(
+            name: "SimulatedCluster",
+            dependencies: ["MasterCore", "SlaveCore", "Relay", "RelayTree", "Wire"],
+            path: "Tests/SimulatedCluster", swiftSettings: testing),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["SimulatedCluster"], swiftSettings: testing),
         .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: testing),
     ]
 )

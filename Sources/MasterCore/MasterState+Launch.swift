@@ -308,7 +308,9 @@ extension MasterState {
     }
 
     /// The client's connection is gone: its job ends with it.
-    public mutating func clientIsGone(_ client: ClientID, effects: inout [MasterEffect]) {
+    public mutating func clientIsGone(
+        _ client: ClientID, now: UInt64, effects: inout [MasterEffect]
+    ) {
         for launch in launches.keys.sorted() {
             guard let known = launches[launch], known.client == client, !known.isCondemned
             else { continue }
@@ -320,6 +322,15 @@ extension MasterState {
                     .control(
                         link, frame: FrameHeader.frame(FrameHeader(.abort, launch: launch))))
             }
+            for (index, rank) in known.ranks.enumerated() where rank.state == .waiting {
+                fail(
+                    Answer.Failure(
+                        rank: UInt32(index), node: rank.node, stage: .node,
+                        errorNumber: FailureCode.canceled, reason: "the caller is gone"),
+                    launch: launch, effects: &effects)
+            }
+            reportIfComplete(launch, now: now, effects: &effects)
+            forgetIfOver(launch, effects: &effects)
         }
     }
 

@@ -228,7 +228,7 @@ public struct LaunchRelay: Sendable {
     /// Tells the children that every rank of the launch has an answer. The caller forgets the relay.
     public mutating func finish(effects: inout [RelayEffect]) {
         let frame = FrameHeader.frame(FrameHeader(.done, launch: launch))
-        for child in children where child.state == .finished {
+        for child in children where child.state == .finished || child.state == .lost {
             if let link = child.link { effects.append(.send(link, frame: frame)) }
         }
     }
@@ -278,6 +278,7 @@ extension LaunchRelay {
                     rank: rank.rank, node: entry.node, stage: stage, errorNumber: errorNumber,
                     reason: reason))
         }
+        children[index].link = nil
         effects.append(.note("node \(entry.node) lost in launch \(launch): \(reason)"))
         adoptChildren(of: index, now: now, effects: &effects)
     }
@@ -286,7 +287,6 @@ extension LaunchRelay {
         of index: Int, now: UInt64, effects: inout [RelayEffect]
     ) {
         children[index].state = .lost
-        children[index].link = nil
         lostChildCount += 1
         let answered = answeredRanks
         for subtree in children[index].subtree.children {
@@ -332,6 +332,10 @@ extension LaunchRelay {
 
     /// Sends signs of life, partial answers, and gives silent children up.
     public mutating func tick(now: UInt64, effects: inout [RelayEffect]) {
+        if now > aliveNanoseconds + aliveInterval + stallNanoseconds / 2 {
+            // It is this daemon that was stopped: nobody else can be blamed for the silence.
+            for index in children.indices { children[index].heardNanoseconds = now }
+        }
         if now >= aliveNanoseconds + aliveInterval {
             aliveNanoseconds = now
             let frame = FrameHeader.frame(FrameHeader(.alive, launch: launch))

@@ -6,6 +6,8 @@ public import Wire
 public struct SlaveState: Sendable {
     public let node: Int32
     var launches: [UInt64: SlaveLaunch] = [:]
+    /// Launches that are over here, or were aborted before they came; latest last.
+    private var ended: [UInt64] = []
     /// Scratch space that is kept, so that a chunk's passage allocates nothing.
     private var relayEffects: [RelayEffect] = []
     /// Launches a slave takes part in at once; more are refused before anything is allocated.
@@ -23,6 +25,11 @@ public struct SlaveState: Sendable {
         }
     }
 
+    private mutating func remember(ended launch: UInt64) {
+        if ended.count == Self.launchLimit { ended.removeFirst() }
+        ended.append(launch)
+    }
+
     // MARK: Frames
 
     /// A launch frame from a parent.
@@ -31,15 +38,17 @@ public struct SlaveState: Sendable {
         effects: inout [SlaveEffect]
     ) {
         if launches[launch] != nil {
-            guard isAdoption else {
-                effects.append(.refuse(link, reason: "launch \(launch) is known already"))
-                return
-            }
+            // A first launch frame that was overtaken by an adoption is from a parent that has lost
+            // its place; an adoption learns what is here already.
+            guard isAdoption else { return }
             withRelay(launch, effects: &effects) { relay, relayEffects in
                 relay.adopt(newParent: link, now: now, effects: &relayEffects)
             }
             return
         }
+        // A relay that was stopped for a while may bring a launch that has long ended, and the news of
+        // an end can overtake the launch, since it comes by another link.
+        guard !ended.contains(launch) else { return }
         let order: LaunchOrder
         do {
             order = try frame.decodeOrder()
@@ -115,6 +124,7 @@ public struct SlaveState: Sendable {
             try reader.finish()
             signal(header.launch, rank: header.subject, number: number, effects: &effects)
         case .abort:
+            if launches[header.launch] == nil { remember(ended: header.launch) }
             condemn(header.launch, effects: &effects)
         case .verdict:
             let raw = try reader.read(UInt8.self, "verdict")
@@ -236,9 +246,8 @@ public struct SlaveState: Sendable {
         withRelay(launch, effects: &effects) { relay, relayEffects in
             relay.withdraw(answer, now: now, effects: &relayEffects)
         }
-        // Its relay duty has gone to the parent: nobody will send it a done frame.
-        launches[launch]?.isDone = true
-        closeIfOver(launch, effects: &effects)
+        // The launch stays known: a new parent may ask, and must hear the same.
+        closeStorageIfIdle(launch, effects: &effects)
     }
 
     // MARK: Ranks
@@ -415,14 +424,22 @@ public struct SlaveState: Sendable {
 
     private mutating func closeIfOver(_ launch: UInt64, effects: inout [SlaveEffect]) {
         guard let known = launches[launch], known.isDone else { return }
-        if known.isStorageOpen, !known.rankStates.contains(where: { $0 == .spawning || $0 == .waiting }) {
-            launches[launch]?.isStorageOpen = false
-            effects.append(.closeStorage(launch: launch))
-        }
+        closeStorageIfIdle(launch, effects: &effects)
         if known.isSettled {
             launches[launch] = nil
+            remember(ended: launch)
             effects.append(.forget(launch: launch))
         }
+    }
+
+    private mutating func closeStorageIfIdle(
+        _ launch: UInt64, effects: inout [SlaveEffect]
+    ) {
+        guard let known = launches[launch], known.isStorageOpen,
+            !known.rankStates.contains(where: { $0 == .spawning || $0 == .waiting })
+        else { return }
+        launches[launch]?.isStorageOpen = false
+        effects.append(.closeStorage(launch: launch))
     }
 
     private mutating func withRelay(

@@ -1,0 +1,62 @@
+import Relay
+import System
+import Wire
+
+/// One connection to another daemon. A class, because the ring holds addresses inside its buffer while an
+/// operation is under way.
+@safe
+final class Link {
+    enum State {
+        /// Our connect is under way.
+        case connecting
+        /// Accepted; the peer's hello has not come.
+        case awaitingHello
+        case open
+        /// Being closed: what is queued may still go out, nothing is read.
+        case draining
+        /// Closed; waits for the ring to give its buffers back.
+        case closed
+    }
+
+    let id: LinkID
+    let descriptor: OwnedDescriptor
+    let peer: NodeAddress
+    var state: State
+    var outgoing = OutgoingQueue()
+    /// The header of the frame at the front of `outgoing`, while that is a chunk.
+    let headerBytes: UnsafeMutableRawBufferPointer
+    /// Received bytes that are not understood yet.
+    let window: UnsafeMutableRawBufferPointer
+    var windowStart = 0
+    var windowEnd = 0
+    /// The frame whose body is being received.
+    var current: FrameHeader?
+    /// Its bytes so far, unless it is a chunk with a place of its own.
+    var body: [UInt8] = []
+    /// Where the rest of the current chunk goes; nil base: it is dropped.
+    var chunkPlace: UnsafeMutableRawBufferPointer?
+    var chunkReceivedByteCount = 0
+    var isDropping = false
+    var isReceiving = false
+    var isPollingWritable = false
+    var isConnecting = false
+
+    static let windowByteCount = 4096
+
+    init(id: LinkID, descriptor: consuming OwnedDescriptor, peer: NodeAddress, state: State) {
+        self.id = id
+        self.descriptor = descriptor
+        self.peer = peer
+        self.state = state
+        unsafe window = .allocate(byteCount: Self.windowByteCount, alignment: 16)
+        unsafe headerBytes = .allocate(byteCount: FrameHeader.byteCount, alignment: 16)
+    }
+
+    deinit {
+        precondition(!isReceiving, "a link's window is released while the ring writes into it")
+        unsafe window.deallocate()
+        unsafe headerBytes.deallocate()
+    }
+
+    var hasPendingOperations: Bool { isReceiving || isPollingWritable || isConnecting }
+}
