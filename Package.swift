@@ -94,17 +94,20 @@ let package = Package(
             exclude: ["FORMAT.md"],
             swiftSettings: strict),
 
+        .target(
+            name: "Link", dependencies: ["Ring", "System", "Relay", "Wire"], swiftSettings: strict),
+
         // Daemons.
         .target(
             name: "Master",
             dependencies: [
-                "MasterCore", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System", "CSystem",
+                "MasterCore", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System", "CSystem",
                 "ProcessImage", "CLocalProtocol", logging,
             ], swiftSettings: strict),
         .target(
             name: "Slave",
             dependencies: [
-                "SlaveCore", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System", "CSystem",
+                "SlaveCore", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System", "CSystem",
                 "ProcessImage", logging,
             ], swiftSettings: strict),
 

@@ -1,6 +1,6 @@
 public import Relay
 public import Ring
-import System
+public import System
 public import Wire
 
 /// All links of one daemon, on its ring: accepting, connecting, framing, and sending.
@@ -22,15 +22,15 @@ public struct LinkTable: ~Copyable {
     private var generations: [UInt32] = []
     private var freeSlots: [Int] = []
     private var listener: OwnedDescriptor?
-    private let ownHello: [UInt8]
+    private var listenerNumber: Int32?
     private var events: [LinkEvent] = []
+    private var paused: [LinkID] = []
     /// Receive and send buffer of relay sockets, in bytes: 0 leaves them to the kernel.
     private let socketBufferByteCount: Int
     /// Frames queued for one peer beyond this many bytes mean that it does not read.
     static let backlogByteLimit = 64 << 20
 
-    public init(hello: Hello, socketBufferByteCount: Int) {
-        ownHello = hello.frame
+    public init(socketBufferByteCount: Int) {
         self.socketBufferByteCount = socketBufferByteCount
     }
 
@@ -48,18 +48,25 @@ public struct LinkTable: ~Copyable {
         on listener: consuming OwnedDescriptor, ring: inout Ring
     ) {
         ring.accept(listener.number, tag: OperationTag(kind: OperationKind.accept, slot: 0, generation: 0))
+        listenerNumber = listener.number
         self.listener = consume listener
     }
 
-    /// Begins a connection to a daemon; answered by a ready or failed event.
-    public mutating func connect(to address: NodeAddress, ring: inout Ring) -> LinkID {
+    /// Begins a connection to a daemon, with `hello` as its first frame; answered by a ready or failed
+    /// event.
+    public mutating func connect(
+        to address: NodeAddress, hello: Hello, ring: inout Ring
+    ) -> LinkID {
         do throws(SystemCallError) {
-            let target = try SocketAddress(address)
+            guard let target = SocketAddress(address) else {
+                throw SystemCallError("connect to a node without an address", errorNumber: 99)
+            }
             let socket = try Socket.tcp(family: target.family)
             try tune(socket.number)
             let number = socket.number
             let link = insert(socket, peer: address, state: .connecting)
             link.isConnecting = true
+            link.outgoing.append(.frame(hello.frame))
             ring.connect(number, to: target, tag: tag(OperationKind.connect, link.id))
             return link.id
         } catch {
@@ -255,6 +262,7 @@ public struct LinkTable: ~Copyable {
         guard link.state != .closed else { return }
         link.state = .closed
         link.outgoing.removeAll()
+        if !link.isReceiving { unsafe link.chunkPlace = nil }
         // Ends what the ring still has under way; the late completions free the slot.
         Socket.shutDown(link.descriptor.number)
         if link.isPollingWritable { ring.cancel(tag(OperationKind.writable, link.id)) }
@@ -306,13 +314,14 @@ public struct LinkTable: ~Copyable {
         if completion.result >= 0 {
             let socket = OwnedDescriptor(adopting: completion.result)
             try? tune(socket.number)
-            let peer = NodeAddress(Socket.peerAddress(of: socket.number))
+            let peer =
+                Socket.peerAddress(of: socket.number).map { NodeAddress($0) } ?? .unspecified
             let link = insert(socket, peer: peer, state: .awaitingHello)
             receive(link, ring: &ring)
         }
-        if !completion.hasMore, let listener {
+        if !completion.hasMore, let listenerNumber {
             ring.accept(
-                listener.number,
+                listenerNumber,
                 tag: OperationTag(kind: OperationKind.accept, slot: 0, generation: 0))
         }
     }
@@ -329,7 +338,6 @@ public struct LinkTable: ~Copyable {
             return
         }
         link.state = .open
-        link.outgoing.append(.frame(ownHello))
         events.append(.ready(link.id))
         receive(link, ring: &ring)
         flush(link, store: store, ring: &ring)
@@ -379,14 +387,52 @@ public struct LinkTable: ~Copyable {
         } else {
             link.windowEnd += Int(result)
         }
+        advance(link, store: &store, ring: &ring)
+    }
+
+    /// Understands what has come, and asks for more.
+    private mutating func advance<Store: ChunkStore & ~Copyable>(
+        _ link: Link, store: inout Store, ring: inout Ring
+    ) {
         do throws(WireError) {
-            while link.state != .closed, try takeFrame(link, store: &store) {}
+            // One event at a time: what the next frame means can depend on what becomes of this one
+            // (a chunk needs the launch before it to be known).
+            while events.isEmpty, link.state == .open || link.state == .awaitingHello,
+                try takeFrame(link, store: &store)
+            {}
         } catch {
             refuse(link.id, reason: "\(error)", store: store, ring: &ring)
             events.append(.lost(link.id, reason: "\(error)"))
             return
         }
-        if link.state == .open || link.state == .awaitingHello { receive(link, ring: &ring) }
+        guard link.state == .open || link.state == .awaitingHello else { return }
+        if events.isEmpty { receive(link, ring: &ring) } else { paused.append(link.id) }
+    }
+
+    /// Goes on with links that stopped for the daemon to act on an event; called when it has.
+    public mutating func resume<Store: ChunkStore & ~Copyable>(
+        store: inout Store, ring: inout Ring
+    ) {
+        let waiting = paused
+        paused.removeAll(keepingCapacity: true)
+        for id in waiting {
+            guard let link = link(id), link.state == .open || link.state == .awaitingHello else {
+                continue
+            }
+            advance(link, store: &store, ring: &ring)
+        }
+    }
+
+    public var hasPausedLinks: Bool { !paused.isEmpty }
+
+    /// Whether some link still writes, or may write, into the place of a chunk of this launch.
+    public func isReceivingChunk(of launch: UInt64) -> Bool {
+        links.contains { link in
+            guard let link, let header = link.current, unsafe link.chunkPlace != nil else {
+                return false
+            }
+            return header.launch == launch
+        }
     }
 
     // MARK: Framing
@@ -446,7 +492,7 @@ public struct LinkTable: ~Copyable {
             link.isDropping = true
             return
         }
-        unsafe precondition(place.count == Int(header.bodyByteCount))
+        precondition(place.count == Int(header.bodyByteCount))
         events.append(.chunkBegins(link.id, header))
         let taken = min(place.count, link.windowEnd - link.windowStart)
         unsafe place.copyMemory(
