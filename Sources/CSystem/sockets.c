@@ -106,6 +106,15 @@ void bp_set_buffer_sizes(int fd, int send_bytes, int receive_bytes) {
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
 }
 
+long bp_set_low_water(int fd, int byte_count) {
+    return result(setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &byte_count, sizeof byte_count));
+}
+
+long bp_set_congestion_control(int fd, const char *name) {
+    return result(
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)));
+}
+
 long bp_accept(int fd) { return result(accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)); }
 
 long bp_shutdown(int fd) { return result(shutdown(fd, SHUT_RDWR)); }

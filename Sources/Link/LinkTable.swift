@@ -15,7 +15,8 @@ public struct LinkTable: ~Copyable {
         public static let connect: UInt8 = 2
         public static let receive: UInt8 = 3
         public static let writable: UInt8 = 4
-        public static let range: ClosedRange<UInt8> = 1...4
+        public static let readable: UInt8 = 5
+        public static let range: ClosedRange<UInt8> = 1...5
     }
 
     private var links: [Link?] = []
@@ -62,7 +63,7 @@ public struct LinkTable: ~Copyable {
                 throw SystemCallError("connect to a node without an address", errorNumber: 99)
             }
             let socket = try Socket.tcp(family: target.family)
-            try tune(socket.number)
+            try tune(socket.number, peer: target)
             let number = socket.number
             let link = insert(socket, peer: address, state: .connecting)
             link.isConnecting = true
@@ -77,8 +78,10 @@ public struct LinkTable: ~Copyable {
         }
     }
 
-    private func tune(_ descriptor: Int32) throws(SystemCallError) {
+    private func tune(_ descriptor: Int32, peer: SocketAddress?) throws(SystemCallError) {
         try Socket.setNoDelay(descriptor)
+        // Pacing has nothing to pace within one machine, and its timers cost.
+        if peer?.isLoopback == true { Socket.setCongestionControl(descriptor, "cubic") }
         if socketBufferByteCount > 0 {
             Socket.setBufferSizes(
                 descriptor, sendByteCount: socketBufferByteCount,
@@ -134,9 +137,7 @@ public struct LinkTable: ~Copyable {
     public mutating func send<Store: ChunkStore & ~Copyable>(
         _ frame: [UInt8], on id: LinkID, store: borrowing Store, ring: inout Ring
     ) {
-        guard let link = link(id), link.state == .open || link.state == .awaitingHello else {
-            return
-        }
+        guard let link = link(id), link.isListening else { return }
         link.outgoing.append(.frame(frame))
         if link.outgoing.frameByteCount > Self.backlogByteLimit {
             lose(link, reason: "the peer does not read what is sent to it", ring: &ring)
@@ -244,9 +245,7 @@ public struct LinkTable: ~Copyable {
     public mutating func refuse<Store: ChunkStore & ~Copyable>(
         _ id: LinkID, reason: String, store: borrowing Store, ring: inout Ring
     ) {
-        guard let link = link(id), link.state == .open || link.state == .awaitingHello else {
-            return
-        }
+        guard let link = link(id), link.isListening else { return }
         link.outgoing.append(.frame(Refusal(reason).frame))
         link.state = .draining
         flush(link, store: store, ring: &ring)
@@ -262,11 +261,15 @@ public struct LinkTable: ~Copyable {
         guard link.state != .closed else { return }
         link.state = .closed
         link.outgoing.removeAll()
-        if !link.isReceiving { unsafe link.chunkPlace = nil }
         // Ends what the ring still has under way; the late completions free the slot.
         Socket.shutDown(link.descriptor.number)
         if link.isPollingWritable { ring.cancel(tag(OperationKind.writable, link.id)) }
-        if link.isReceiving { ring.cancel(tag(OperationKind.receive, link.id)) }
+        if link.isReceiving {
+            ring.cancel(
+                tag(
+                    link.awaitedByteCount > 0 ? OperationKind.readable : OperationKind.receive,
+                    link.id))
+        }
         if link.isConnecting { ring.cancel(tag(OperationKind.connect, link.id)) }
         freeIfIdle(link)
     }
@@ -300,9 +303,12 @@ public struct LinkTable: ~Copyable {
         case OperationKind.writable:
             link.isPollingWritable = false
             if link.state != .closed { flush(link, store: store, ring: &ring) }
+        case OperationKind.readable:
+            link.isReceiving = false
+            if link.state == .open { receiveAvailable(link, store: &store, ring: &ring) }
         case OperationKind.receive:
             link.isReceiving = false
-            if link.state == .open || link.state == .awaitingHello {
+            if link.isListening {
                 received(link, result: completion.result, store: &store, ring: &ring)
             }
         default: preconditionFailure("kind \(completion.tag.kind) is not an operation of links")
@@ -313,9 +319,9 @@ public struct LinkTable: ~Copyable {
     private mutating func accepted(_ completion: Completion, ring: inout Ring) {
         if completion.result >= 0 {
             let socket = OwnedDescriptor(adopting: completion.result)
-            try? tune(socket.number)
-            let peer =
-                Socket.peerAddress(of: socket.number).map { NodeAddress($0) } ?? .unspecified
+            let address = Socket.peerAddress(of: socket.number)
+            try? tune(socket.number, peer: address)
+            let peer = address.map { NodeAddress($0) } ?? .unspecified
             let link = insert(socket, peer: peer, state: .awaitingHello)
             receive(link, ring: &ring)
         }
@@ -343,31 +349,57 @@ public struct LinkTable: ~Copyable {
         flush(link, store: store, ring: &ring)
     }
 
+    /// Waits for what comes next: control frames by a receive into the window, chunks by readiness with
+    /// a low-water mark, so that one wake-up brings a megabyte instead of a packet.
     private func receive(_ link: Link, ring: inout Ring) {
         link.isReceiving = true
-        if let place = unsafe link.chunkPlace {
-            unsafe ring.receive(
-                link.descriptor.number,
-                into: UnsafeMutableRawBufferPointer(rebasing: place[link.chunkReceivedByteCount...]),
-                waitAll: true, tag: tag(OperationKind.receive, link.id))
+        if link.awaitedByteCount > 0 {
+            link.setLowWater(min(link.awaitedByteCount, Link.lowWaterLimit))
+            ring.poll(
+                link.descriptor.number, for: .readable, tag: tag(OperationKind.readable, link.id))
             return
         }
-        if link.windowStart == link.windowEnd {
-            link.windowStart = 0
-            link.windowEnd = 0
-        } else if link.windowEnd == Link.windowByteCount {
-            // What is left is less than a header: it moves to the front.
-            let count = link.windowEnd - link.windowStart
-            unsafe link.window.copyMemory(
-                from: UnsafeRawBufferPointer(
-                    rebasing: link.window[link.windowStart..<link.windowEnd]))
-            link.windowStart = 0
-            link.windowEnd = count
-        }
+        link.setLowWater(1)
         unsafe ring.receive(
-            link.descriptor.number,
-            into: UnsafeMutableRawBufferPointer(rebasing: link.window[link.windowEnd...]),
-            waitAll: false, tag: tag(OperationKind.receive, link.id))
+            link.descriptor.number, into: link.windowSpace(), waitAll: false,
+            tag: tag(OperationKind.receive, link.id))
+    }
+
+    /// Takes what has come without waiting, as long as it belongs to chunks.
+    private mutating func receiveAvailable<Store: ChunkStore & ~Copyable>(
+        _ link: Link, store: inout Store, ring: inout Ring
+    ) {
+        while link.state == .open {
+            do throws(SystemCallError) {
+                let isChunk = unsafe link.chunkPlace != nil
+                let space = unsafe isChunk ? link.chunkSpace : link.windowSpace()
+                guard
+                    let count = unsafe try Socket.receiveAvailable(
+                        link.descriptor.number, into: space)
+                else {
+                    receive(link, ring: &ring)
+                    return
+                }
+                guard count > 0 else {
+                    lose(link, reason: "the peer closed the connection", ring: &ring)
+                    return
+                }
+                if isChunk {
+                    link.chunkReceivedByteCount += count
+                    finishChunkIfComplete(link, store: store)
+                } else {
+                    link.windowEnd += count
+                }
+            } catch {
+                lose(link, reason: error.description, ring: &ring)
+                return
+            }
+            guard understand(link, store: &store, ring: &ring) else { return }
+            if link.awaitedByteCount == 0 {
+                receive(link, ring: &ring)
+                return
+            }
+        }
     }
 
     private mutating func received<Store: ChunkStore & ~Copyable>(
@@ -381,12 +413,7 @@ public struct LinkTable: ~Copyable {
             lose(link, reason: reason, ring: &ring)
             return
         }
-        if unsafe link.chunkPlace != nil {
-            link.chunkReceivedByteCount += Int(result)
-            finishChunkIfComplete(link)
-        } else {
-            link.windowEnd += Int(result)
-        }
+        link.windowEnd += Int(result)
         advance(link, store: &store, ring: &ring)
     }
 
@@ -394,19 +421,35 @@ public struct LinkTable: ~Copyable {
     private mutating func advance<Store: ChunkStore & ~Copyable>(
         _ link: Link, store: inout Store, ring: inout Ring
     ) {
-        do throws(WireError) {
-            // One event at a time: what the next frame means can depend on what becomes of this one
-            // (a chunk needs the launch before it to be known).
-            while events.isEmpty, link.state == .open || link.state == .awaitingHello,
-                try takeFrame(link, store: &store)
-            {}
-        } catch {
-            refuse(link.id, reason: "\(error)", store: store, ring: &ring)
-            events.append(.lost(link.id, reason: "\(error)"))
-            return
+        guard understand(link, store: &store, ring: &ring) else { return }
+        if link.awaitedByteCount > 0 {
+            receiveAvailable(link, store: &store, ring: &ring)
+        } else {
+            receive(link, ring: &ring)
         }
-        guard link.state == .open || link.state == .awaitingHello else { return }
-        if events.isEmpty { receive(link, ring: &ring) } else { paused.append(link.id) }
+    }
+
+    /// Takes frames out of the window until there is an event to act on or bytes are missing. One event
+    /// at a time: what the next frame means can depend on what becomes of this one (a chunk needs the
+    /// launch before it to be known).
+    /// - Returns: whether more bytes are wanted now.
+    private mutating func understand<Store: ChunkStore & ~Copyable>(
+        _ link: Link, store: inout Store, ring: inout Ring
+    ) -> Bool {
+        do throws(WireError) {
+            while events.isEmpty, link.isListening, try takeFrame(link, store: &store) {}
+        } catch {
+            let hadEvents = link.state == .open
+            refuse(link.id, reason: "\(error)", store: store, ring: &ring)
+            if hadEvents { events.append(.lost(link.id, reason: "\(error)")) }
+            return false
+        }
+        guard link.isListening else { return false }
+        guard events.isEmpty else {
+            paused.append(link.id)
+            return false
+        }
+        return true
     }
 
     /// Goes on with links that stopped for the daemon to act on an event; called when it has.
@@ -416,22 +459,31 @@ public struct LinkTable: ~Copyable {
         let waiting = paused
         paused.removeAll(keepingCapacity: true)
         for id in waiting {
-            guard let link = link(id), link.state == .open || link.state == .awaitingHello else {
-                continue
-            }
+            guard let link = link(id), link.isListening else { continue }
             advance(link, store: &store, ring: &ring)
         }
     }
 
     public var hasPausedLinks: Bool { !paused.isEmpty }
 
-    /// Whether some link still writes, or may write, into the place of a chunk of this launch.
-    public func isReceivingChunk(of launch: UInt64) -> Bool {
-        links.contains { link in
-            guard let link, let header = link.current, unsafe link.chunkPlace != nil else {
-                return false
-            }
-            return header.launch == launch
+    /// Stops writing into the memory of a launch's image: what still comes of it is read and dropped.
+    public mutating func dropChunks(of launch: UInt64) {
+        for case let link? in links {
+            guard let header = link.current, unsafe link.chunkPlace != nil,
+                header.launch == launch
+            else { continue }
+            unsafe link.chunkPlace = nil
+            link.isDropping = true
+        }
+        relaxLowWater()
+    }
+
+    /// Lets small frames through on links that wait for much: called now and then, and when what was
+    /// awaited may never come.
+    public mutating func relaxLowWater() {
+        for case let link? in links where link.isListening && link.awaitedByteCount > 0 {
+            link.followingByteCount = 0
+            link.setLowWater(1)
         }
     }
 
@@ -501,16 +553,19 @@ public struct LinkTable: ~Copyable {
         link.windowStart += taken
         unsafe link.chunkPlace = place
         link.chunkReceivedByteCount = taken
-        finishChunkIfComplete(link)
+        finishChunkIfComplete(link, store: store)
     }
 
-    private mutating func finishChunkIfComplete(_ link: Link) {
+    private mutating func finishChunkIfComplete<Store: ChunkStore & ~Copyable>(
+        _ link: Link, store: borrowing Store
+    ) {
         guard let place = unsafe link.chunkPlace, let header = link.current,
             link.chunkReceivedByteCount == place.count
         else { return }
         unsafe link.chunkPlace = nil
         link.current = nil
         link.chunkReceivedByteCount = 0
+        link.followingByteCount = store.byteCount(after: header)
         events.append(.chunk(link.id, header))
     }
 

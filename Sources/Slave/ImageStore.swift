@@ -18,6 +18,12 @@ struct ImageStore: ChunkStore, ~Copyable {
         return unsafe image.place(ofChunk: header.subject, byteCount: header.bodyByteCount)
     }
 
+    func byteCount(after header: FrameHeader) -> Int {
+        guard let order = images[header.launch]?.order, header.subject + 1 < order.chunkCount
+        else { return 0 }
+        return FrameHeader.byteCount + order.byteRange(ofChunk: header.subject + 1).count
+    }
+
     func source(ofChunk chunk: UInt32, launch: UInt64) -> ChunkSource? {
         guard let range = images[launch]?.source(ofChunk: chunk) else { return nil }
         return ChunkSource(

@@ -34,6 +34,17 @@ public enum Socket {
             descriptor, Int32(clamping: sendByteCount), Int32(clamping: receiveByteCount))
     }
 
+    /// The socket counts as readable only when this many bytes are there (or its stream has ended). A mark
+    /// above what can still come would never be reached: lower it as the rest shrinks.
+    public static func setLowWater(_ descriptor: Int32, byteCount: Int) {
+        _ = bp_set_low_water(descriptor, Int32(clamping: byteCount))
+    }
+
+    /// Takes another congestion control where the kernel has it.
+    public static func setCongestionControl(_ descriptor: Int32, _ name: String) {
+        _ = unsafe name.withCString { unsafe bp_set_congestion_control(descriptor, $0) }
+    }
+
     public static func peerAddress(of descriptor: Int32) -> SocketAddress? {
         var raw = bp_address()
         guard unsafe bp_peer_address(descriptor, &raw) >= 0 else { return nil }

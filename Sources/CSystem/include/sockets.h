@@ -28,6 +28,8 @@ long bp_set_no_delay(int fd);
 long bp_set_user_timeout(int fd, unsigned milliseconds);
 /* Best effort: the forced form first, which root may use beyond the system's limit. */
 void bp_set_buffer_sizes(int fd, int send_bytes, int receive_bytes);
+long bp_set_low_water(int fd, int byte_count);
+long bp_set_congestion_control(int fd, const char *_Nonnull name);
 long bp_accept(int fd);
 long bp_shutdown(int fd);
 long bp_send(int fd, const void *_Nonnull bytes, size_t count, int more);
