@@ -134,5 +134,9 @@ let package = Package(
 
         // Tests: one target per library, and the whole cluster with real daemons.
         .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: testing),
+        .testTarget(name: "NodeSpecTests", dependencies: ["NodeSpec"], swiftSettings: testing),
+        .testTarget(
+            name: "RelayTreeTests", dependencies: ["NodeSpec", "RelayTree"], swiftSettings: testing),
+        .testTarget(name: "StyleTests", swiftSettings: testing),
     ]
 )
