@@ -70,13 +70,14 @@ public enum Planner {
     ///
     /// Two bounds hold at once, and the larger one decides.
     ///
-    /// - The pipeline: D·L + (D + n − 1)·s for depth D and n chunks, where the step s is the slowest of
-    ///   the wire, k(o + c/B_up) or one flow's o + c/B_flow, and of one daemon's processor time for a
-    ///   chunk. (Store and forward per chunk; for daemons that cost nothing this is the k-ary row of
-    ///   the LogGP literature.)
-    /// - The host: all processor time of the daemons on one host over its cores, and the time that the
-    ///   tree takes to fill. Work grows with the number of members that pass anything on, ceil(N/k),
-    ///   and with the number of chunks; bytes that leave the cache between send and receive cost more.
+    /// - The pipeline: D·L + (D + n − 1)·s for depth D and n chunks, where the step s is the
+    ///   slowest of the wire, k(o + c/B_up) or one flow's o + c/B_flow, and of one daemon's
+    ///   processor time for a chunk. (Store and forward per chunk; for daemons that cost nothing
+    ///   this is the k-ary row of the LogGP literature.)
+    /// - The host: all processor time of the daemons on one host over its cores, and the time that
+    ///   the tree takes to fill. Work grows with the number of members that pass anything on,
+    ///   ceil(N/k), and with the number of chunks; bytes that leave the cache between send and
+    ///   receive cost more.
     public static func predictedNanoseconds(
         nodeCount: Int, imageByteCount: UInt64, fanOut: Int, chunkByteCount: UInt32,
         compress: Bool, costs: CostModel

@@ -4,8 +4,8 @@ import Testing
 @Suite struct PlannerTests {
     static let fourMebibytes: UInt64 = 4 << 20
 
-    /// A network by its rate and the time of an empty message, of which a share occupies the sender:
-    /// all of it (Hockney) or a tenth (LogGP).
+    /// A network by its rate and the time of an empty message, of which a share occupies the
+    /// sender: all of it (Hockney) or a tenth (LogGP).
     static func network(
         bytesPerSecond: Double, alphaMicroseconds: Double, senderShare: Double
     ) -> CostModel {
@@ -39,7 +39,8 @@ import Testing
             chunkByteCount: 16 << 10, bestMilliseconds: 72.6, otherMilliseconds: [141, 280, 1100]),
         Row(
             name: "10 GbE, Hockney", bytesPerSecond: 1.25e9, alphaMicroseconds: 20, senderShare: 1,
-            chunkByteCount: 128 << 10, bestMilliseconds: 10.2, otherMilliseconds: [18.0, 34.9, 125]),
+            chunkByteCount: 128 << 10, bestMilliseconds: 10.2,
+            otherMilliseconds: [18.0, 34.9, 125]),
         Row(
             name: "10 GbE, LogGP", bytesPerSecond: 1.25e9, alphaMicroseconds: 20,
             senderShare: 0.1, chunkByteCount: 32 << 10, bestMilliseconds: 7.9,
