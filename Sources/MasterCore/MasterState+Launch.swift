@@ -78,9 +78,16 @@ extension MasterState {
         entries: [RelaySubtree.Entry], request: LaunchRequest
     ) -> (fanOut: Int, chunkByteCount: UInt32) {
         guard !entries.isEmpty else { return (1, ChunkSize.granularity) }
+        // Slaves on loopback addresses share this machine's processors; any others are on their own.
+        let isOneHost = entries.allSatisfy { $0.address.isLoopback }
+        let costs =
+            isOneHost
+            ? CostModel.loopback(
+                nodesPerHost: entries.count, coresPerHost: configuration.coreCount)
+            : configuration.networkCosts
         let choice = Planner.plan(
-            nodeCount: entries.count, imageByteCount: request.order.imageByteCount,
-            costs: configuration.costs)
+            nodeCount: entries.count, imageByteCount: Int(request.order.imageByteCount),
+            costs: costs)
         return (
             request.fanOut > 0 ? request.fanOut : choice.fanOut,
             request.chunkByteCount > 0 ? request.chunkByteCount : choice.chunkByteCount

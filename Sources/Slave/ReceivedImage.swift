@@ -49,49 +49,49 @@ final class ReceivedImage {
     /// Checks what became complete with `chunk`.
     func check(chunk: UInt32) -> Verdict {
         let heldByteCount = order.byteRange(ofChunk: chunk).upperBound
-        let held = unsafe UnsafeRawBufferPointer(rebasing: slot.bytes[..<heldByteCount])
+        // The slot's memory outlives this call, and only this thread writes it.
+        let held = unsafe RawSpan(
+            _unsafeBytes: UnsafeRawBufferPointer(rebasing: slot.bytes[..<heldByteCount]))
+        var refusal: String?
         do throws(ImageError) {
             if header == nil {
-                guard let header = unsafe try readHeader(held) else { return .stored }
+                guard let header = try readHeader(held) else { return .stored }
                 self.header = header
-                if let reason = refusal(of: header) {
-                    headerIsRefused = true
-                    try verifyBlocks(heldByteCount: heldByteCount, header: header)
-                    return .refused(errorNumber: 8, reason: reason)
+                let missing = header.missingFeatures(on: .local)
+                if !missing.isEmpty {
+                    refusal = "the CPU lacks \(missing.joined(separator: ", "))"
                 }
             }
-            if let header { try verifyBlocks(heldByteCount: heldByteCount, header: header) }
+            if let header { try verifyBlocks(held, header: header) }
         } catch {
             return .damaged(reason: "chunk \(chunk): \(error)")
         }
         if heldByteCount == Int(order.imageByteCount) {
             completeNanoseconds = Clock.monotonicNanoseconds
         }
+        // ENOEXEC: the image is not for this machine.
+        if let refusal { return .refused(errorNumber: 8, reason: refusal) }
         return .stored
     }
 
-    private func readHeader(_ held: UnsafeRawBufferPointer) throws(ImageError) -> ImageHeader? {
-        guard let prefixByteCount = unsafe try ImageHeader.prefixByteCount(of: held),
-            prefixByteCount <= held.count
-        else { return nil }
-        let header = unsafe try ImageHeader.parse(prefix: UnsafeRawBufferPointer(rebasing: held[..<prefixByteCount]))
-        guard header.totalByteCount == order.imageByteCount else {
-            throw .truncated("the image says \(header.totalByteCount) bytes, the launch \(order.imageByteCount)")
+    private func readHeader(_ held: borrowing RawSpan) throws(ImageError) -> ImageHeader? {
+        guard held.byteCount >= ImageHeader.peekByteCount else { return nil }
+        let totalByteCount = try ImageHeader.totalByteCount(of: held)
+        guard totalByteCount == Int(order.imageByteCount) else {
+            throw .cutShort(
+                part: "image", byteCount: Int(order.imageByteCount), needed: totalByteCount)
         }
-        return header
+        guard try ImageHeader.prefixByteCount(of: held) <= held.byteCount else { return nil }
+        return try ImageHeader.parse(prefix: held)
     }
 
-    private func refusal(of header: ImageHeader) -> String? {
-        let missing = header.missingFeatures(on: .local)
-        return missing.isEmpty ? nil : "the CPU lacks \(missing.joined(separator: ", "))"
-    }
-
-    private func verifyBlocks(heldByteCount: Int, header: ImageHeader) throws(ImageError) {
-        let bytes = unsafe UnsafeRawBufferPointer(slot.bytes)
-        while verifiedBlockCount < header.blockCount,
-            header.byteRange(ofBlock: verifiedBlockCount).upperBound <= heldByteCount
-        {
-            unsafe try header.verify(block: verifiedBlockCount, in: bytes)
+    private func verifyBlocks(
+        _ held: borrowing RawSpan, header: ImageHeader
+    ) throws(ImageError) {
+        while verifiedBlockCount < header.blockCount {
+            let range = header.fileRange(ofBlock: verifiedBlockCount)
+            guard range.upperBound <= held.byteCount else { return }
+            try header.verify(block: verifiedBlockCount, bytes: held.extracting(range))
             verifiedBlockCount += 1
         }
     }
