@@ -86,7 +86,7 @@ extension MasterState {
                 nodesPerHost: entries.count, coresPerHost: configuration.coreCount)
             : configuration.networkCosts
         let choice = Planner.plan(
-            nodeCount: entries.count, imageByteCount: Int(request.order.imageByteCount),
+            nodeCount: entries.count, imageByteCount: request.order.imageByteCount,
             costs: costs)
         return (
             request.fanOut > 0 ? request.fanOut : choice.fanOut,
