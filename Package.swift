@@ -140,5 +140,9 @@ let package = Package(
         .testTarget(
             name: "SimulationTests", dependencies: ["SimulatedCluster"], swiftSettings: testing),
         .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: testing),
+        .testTarget(name: "NodeSpecTests", dependencies: ["NodeSpec"], swiftSettings: testing),
+        .testTarget(
+            name: "RelayTreeTests", dependencies: ["NodeSpec", "RelayTree"], swiftSettings: testing),
+        .testTarget(name: "StyleTests", swiftSettings: testing),
     ]
 )

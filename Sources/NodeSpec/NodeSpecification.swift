@@ -1,0 +1,59 @@
+/// Which nodes a user means, as written: `0-3,7`, `n12-`, `master`, `all`, `up`, `notdown`.
+///
+/// Order and repetition count: a node that is written twice runs the program twice.
+public struct NodeSpecification: Equatable, Sendable {
+    /// One element of the comma list.
+    public enum Term: Hashable, Sendable {
+        /// `7` or `a-b`.
+        case numbers(ClosedRange<NodeNumber>)
+        /// `a-`: from `a` to the highest node there is.
+        case numbersFrom(NodeNumber)
+        /// The front end itself.
+        case master
+        /// Every node but the front end.
+        case all
+        /// `up`, `allup`: nodes in this state.
+        case inState(String)
+        /// `notdown`, `allnotdown`: nodes in any other state.
+        case notInState(String)
+    }
+
+    /// The elements in the order they were written; at least one.
+    public let terms: [Term]
+
+    init(terms: [Term]) { self.terms = terms }
+
+    /// A longer text is refused before it is read. 10 000 single numbers fit.
+    public static let textByteLimit = 256 << 10
+    /// No list of nodes that a specification names may be longer.
+    public static let nodeCountLimit = 1 << 20
+    /// Bytes of a state's name (`BPROC_STATE_LEN` less its terminator).
+    public static let stateByteLimit = 15
+}
+
+extension NodeSpecification: CustomStringConvertible {
+    /// The specification in its shortest spelling; reading it back gives the same value.
+    public var description: String { terms.map(\.description).joined(separator: ",") }
+}
+
+extension NodeSpecification.Term: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .numbers(let range):
+            range.lowerBound == range.upperBound
+                ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
+        case .numbersFrom(let first): "\(first)-"
+        case .master: "master"
+        case .all: "all"
+        case .inState(let name): Self.readsAsState(name) ? name : "all\(name)"
+        case .notInState(let name): "not\(name)"
+        }
+    }
+
+    /// Whether a state's name means the state when it stands alone.
+    private static func readsAsState(_ name: String) -> Bool {
+        let startsAsNumber =
+            name.hasPrefix("n") && name.dropFirst().first?.isNumber ?? false
+        return !startsAsNumber && name != "master" && !name.hasPrefix("all")
+    }
+}

@@ -1,0 +1,167 @@
+/// How to send one image: the planner's answer.
+public struct PlanChoice: Equatable, Sendable {
+    /// Children of one member; never more than there are nodes, and at least 1.
+    public let fanOut: Int
+    /// Bytes of the image in one chunk.
+    public let chunkByteCount: UInt32
+    /// Whether chunks are compressed.
+    public let compress: Bool
+    /// From the first byte sent to the last byte stored on the last node.
+    public let predictedNanoseconds: UInt64
+}
+
+/// Chooses fan-out, chunk and compression for one launch by trying every combination in the model:
+/// some 150 evaluations of a closed formula, nothing allocated.
+public enum Planner {
+    /// The fan-outs that are tried.
+    public static let fanOuts = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 60]
+    /// The smallest and largest chunk that are tried, and every power of two between them.
+    public static let chunkByteCounts: ClosedRange<UInt32> = (16 << 10)...(1 << 20)
+
+    /// The fastest way to bring an image to all nodes.
+    ///
+    /// - Parameters:
+    ///   - nodeCount: nodes that receive; the root has the image and does not count. At least 1.
+    ///   - imageByteCount: at least 1.
+    ///   - fanOut: taken as it is when a user asks for one; 1 … .
+    ///   - chunkByteCount: likewise.
+    ///
+    /// Of equals the first in the order tried wins: small fan-outs before large ones, small chunks
+    /// before large ones, as they are before compressed.
+    public static func plan(
+        nodeCount: Int, imageByteCount: UInt64, costs: CostModel, fanOut: Int? = nil,
+        chunkByteCount: UInt32? = nil
+    ) -> PlanChoice {
+        precondition(nodeCount >= 1 && imageByteCount >= 1, "somebody has to receive something")
+        precondition(fanOut ?? 1 >= 1 && chunkByteCount ?? 1 >= 1, "forced values start at 1")
+        var best: PlanChoice?
+        func consider(fanOut: Int, chunkByteCount: UInt32, compress: Bool) {
+            let nanoseconds = predictedNanoseconds(
+                nodeCount: nodeCount, imageByteCount: imageByteCount, fanOut: fanOut,
+                chunkByteCount: chunkByteCount, compress: compress, costs: costs)
+            let rounded = UInt64(min(nanoseconds.rounded(.up), 1e18))
+            guard best.map({ rounded < $0.predictedNanoseconds }) ?? true else { return }
+            best = PlanChoice(
+                fanOut: fanOut, chunkByteCount: chunkByteCount, compress: compress,
+                predictedNanoseconds: rounded)
+        }
+        func considerChunks(fanOut: Int) {
+            var chunk = chunkByteCount ?? chunkByteCounts.lowerBound
+            repeat {
+                consider(fanOut: fanOut, chunkByteCount: chunk, compress: false)
+                if costs.compression != nil {
+                    consider(fanOut: fanOut, chunkByteCount: chunk, compress: true)
+                }
+                chunk *= 2
+            } while chunkByteCount == nil && chunk <= chunkByteCounts.upperBound
+        }
+        if let fanOut {
+            considerChunks(fanOut: min(fanOut, nodeCount))
+        } else {
+            for candidate in fanOuts where candidate <= nodeCount {
+                considerChunks(fanOut: candidate)
+            }
+        }
+        // A fan-out of 1 fits every list of nodes, so there always is a best.
+        return best!
+    }
+
+    /// The model: time from the first byte sent to the last byte stored.
+    ///
+    /// Two bounds hold at once, and the larger one decides.
+    ///
+    /// - The pipeline: D·L + (D + n − 1)·s for depth D and n chunks, where the step s is the slowest of
+    ///   the wire, k(o + c/B_up) or one flow's o + c/B_flow, and of one daemon's processor time for a
+    ///   chunk. (Store and forward per chunk; for daemons that cost nothing this is the k-ary row of
+    ///   the LogGP literature.)
+    /// - The host: all processor time of the daemons on one host over its cores, and the time that the
+    ///   tree takes to fill. Work grows with the number of members that pass anything on, ceil(N/k),
+    ///   and with the number of chunks; bytes that leave the cache between send and receive cost more.
+    public static func predictedNanoseconds(
+        nodeCount: Int, imageByteCount: UInt64, fanOut: Int, chunkByteCount: UInt32,
+        compress: Bool, costs: CostModel
+    ) -> Double {
+        let fanOut = min(fanOut, nodeCount)
+        let model = ChunkModel(fanOut: Double(fanOut), compress: compress, costs: costs)
+        let image = Double(imageByteCount)
+        let chunk = min(Double(chunkByteCount), image)
+        let wholeCount = (image / chunk).rounded(.down)
+        let rest = image - wholeCount * chunk
+        let depth = Double(RelayPlan.depth(nodeCount: nodeCount, fanOut: fanOut))
+
+        let pipeline =
+            depth * costs.latencyNanoseconds
+            + (depth - 1 + wholeCount) * model.stepNanoseconds(chunk)
+            + (rest > 0 ? model.stepNanoseconds(rest) : 0)
+
+        let nodes = Double(nodeCount)
+        let relays = Double(RelayPlan.relayCount(nodeCount: nodeCount, fanOut: fanOut))
+        func work(_ byteCount: Double) -> Double {
+            nodes * (model.receiveNanoseconds(byteCount) + model.forwardNanoseconds(byteCount))
+                + relays * model.relayNanoseconds(byteCount)
+                + model.encodeNanoseconds(byteCount)
+        }
+        let allWork = wholeCount * work(chunk) + (rest > 0 ? work(rest) : 0)
+        let hostShare = min(Double(max(costs.nodesPerHost, 1)), nodes) / nodes
+        let fill =
+            depth
+            * (costs.latencyNanoseconds + model.receiveNanoseconds(chunk)
+                + model.forwardNanoseconds(chunk) + model.relayNanoseconds(chunk))
+        let host = allWork * hostShare / Double(max(costs.coresPerHost, 1)) + fill
+        return max(pipeline, host)
+    }
+}
+
+/// What one chunk costs in a tree of a given fan-out.
+private struct ChunkModel {
+    let fanOut: Double
+    let compress: Bool
+    let costs: CostModel
+    /// Bytes on the wire for each byte of the image.
+    let ratio: Double
+
+    init(fanOut: Double, compress: Bool, costs: CostModel) {
+        self.fanOut = fanOut
+        self.compress = compress
+        self.costs = costs
+        ratio = compress ? costs.compression?.ratio ?? 1 : 1
+    }
+
+    /// Takes in, stores and, if need be, restores a chunk.
+    func receiveNanoseconds(_ byteCount: Double) -> Double {
+        let wire = byteCount * ratio
+        let work = costs.nodeWork
+        let coldShare = max(0, 1 - work.cacheByteCount / (fanOut * wire))
+        let pieceCount = max(1, (wire / work.pieceByteCount).rounded(.up))
+        let decode = compress ? costs.compression?.decodeNanosecondsPerByte ?? 0 : 0
+        return wire * (work.receiveNanosecondsPerByte + coldShare * work.coldNanosecondsPerByte)
+            + pieceCount * work.hopNanoseconds + byteCount * decode
+    }
+
+    /// Sends a chunk to one child.
+    func forwardNanoseconds(_ byteCount: Double) -> Double {
+        byteCount * ratio * costs.nodeWork.forwardNanosecondsPerByte
+    }
+
+    /// Makes a chunk ready for any number of children.
+    func relayNanoseconds(_ byteCount: Double) -> Double {
+        byteCount * ratio * costs.nodeWork.relayNanosecondsPerByte
+    }
+
+    /// The root's part of compression.
+    func encodeNanoseconds(_ byteCount: Double) -> Double {
+        compress ? byteCount * (costs.compression?.encodeNanosecondsPerByte ?? 0) : 0
+    }
+
+    /// How long the busiest member is busy with a chunk: its link, one flow, or its processor.
+    func stepNanoseconds(_ byteCount: Double) -> Double {
+        let wire = byteCount * ratio
+        let overhead = costs.sendOverheadNanoseconds
+        let uplink = fanOut * (overhead + wire * 1e9 / costs.uplinkBytesPerSecond)
+        let flow = overhead + wire * 1e9 / costs.flowBytesPerSecond
+        let processor =
+            receiveNanoseconds(byteCount) + fanOut * forwardNanoseconds(byteCount)
+            + relayNanoseconds(byteCount)
+        return max(uplink, flow, processor, encodeNanoseconds(byteCount))
+    }
+}
