@@ -14,6 +14,17 @@
 #define BPROC_LOCAL_REASON_LEN 160
 #define BPROC_LOCAL_RLIMITS 16
 
+/* Flow control. A sender may have this many bytes under way that the other side has not yet credited:
+   output per rank and stream, input for the job as a whole (input to all ranks counts once). Credits
+   are increments. Ranks that ended count as having taken their input. */
+#define BPROC_LOCAL_OUTPUT_WINDOW (64u << 10)
+#define BPROC_LOCAL_INPUT_WINDOW (256u << 10)
+
+/* The life of a job channel: LAUNCH; then PROGRESS, FAILURE, OUTPUT and EXIT as they happen; LAUNCHED
+   once, when every rank is placed or has failed. A job is over when every rank has failed, or has
+   exited and (with forwarding) both of its output streams have ended; an exit with cause 1 ends them
+   too. Then either side may close. A client that closes earlier ends the job. */
+
 struct bproc_local_header {
     uint32_t magic;
     uint16_t version;

@@ -1,0 +1,149 @@
+/* Additions to the classic interface: an image and a launch as things of their own.
+ *
+ * bproc_capture takes the image of a program; bproc_job_launch starts it on nodes, as often as one
+ * likes. A job is one launch with its channel: what the ranks print, how they end, and the way to
+ * write and signal to them. A job belongs to one thread at a time. */
+#ifndef BPROC_JOB_H
+#define BPROC_JOB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sys/bproc_common.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Why the last call of this thread failed, as a sentence; never NULL. Valid until the next call. */
+const char *bproc_reason(void);
+
+/* ---- Images ---- */
+
+/* Where the program is stopped. */
+#define BPROC_CAPTURE_AT_ENTRY 0 /* the dynamic linker is done: the node needs no files */
+#define BPROC_CAPTURE_AT_EXEC 1  /* before the dynamic linker */
+
+struct bproc_capture_info {
+    uint64_t image_bytes;
+    uint64_t capture_nanoseconds; /* as the helper measured it */
+};
+
+/* Executes command in the caller's context (directory, limits, signal mask) up to the capture point
+   and answers a close-on-exec descriptor of its sealed image. envp NULL is the caller's environment,
+   info may be NULL. */
+int bproc_capture(const char *command, char *const argv[], char *const envp[], int point,
+                  struct bproc_capture_info *info);
+
+/* ---- Jobs ---- */
+
+typedef struct bproc_job bproc_job_t;
+
+#define BPROC_JOB_ALL_RANKS (-1)
+/* io_count: the outputs and the input of every rank go over the job. */
+#define BPROC_JOB_FORWARD (-1)
+
+/* bproc_job_request.flags */
+#define BPROC_JOB_PROGRESS 1u   /* send progress events */
+#define BPROC_JOB_HOLD 2u       /* start all ranks after the last is placed */
+#define BPROC_JOB_NULL_INPUT 4u /* with forwarding: standard input is /dev/null */
+
+struct bproc_job_request {
+    size_t struct_bytes; /* sizeof(struct bproc_job_request) */
+    int image;           /* borrowed; may be launched again */
+    int rank_count;
+    const int *nodes;    /* rank_count numbers */
+    const char *command; /* what the process is called */
+    const struct bproc_io_t *io;
+    int io_count; /* BPROC_JOB_FORWARD, or the entries of io */
+    unsigned int flags;
+    unsigned int fan_out;          /* 0: chosen by the planner */
+    unsigned int chunk_byte_count; /* 0: chosen by the planner */
+};
+
+/* Sends the launch and answers at once; how it goes comes as events. */
+int bproc_job_launch(const struct bproc_job_request *request, bproc_job_t **job);
+/* Waits until every rank is placed or has failed. Events stay to be read. 0, or -1: the launch was
+   refused, or the connection was lost. */
+int bproc_job_wait_started(bproc_job_t *job);
+
+/* By rank: the process number or a negative error; 0 while not known. As long as the job. */
+const int *bproc_job_pids(const bproc_job_t *job);
+int bproc_job_rank_count(const bproc_job_t *job);
+/* By rank, as in the request. */
+const int *bproc_job_nodes(const bproc_job_t *job);
+
+/* To poll, for these events; then call bproc_job_next until it answers 0. */
+int bproc_job_descriptor(const bproc_job_t *job);
+short bproc_job_poll_events(const bproc_job_t *job);
+
+enum bproc_job_stage {
+    BPROC_STAGE_NONE = 0,
+    BPROC_STAGE_PLAN = 1,
+    BPROC_STAGE_CONNECT = 2,
+    BPROC_STAGE_HEADER = 3,
+    BPROC_STAGE_RECEIVE = 4,
+    BPROC_STAGE_SPAWN = 5,
+    BPROC_STAGE_RESTORE = 6,
+    BPROC_STAGE_IO = 7,
+    BPROC_STAGE_NODE = 8
+};
+/* One word for a stage; "unknown" for other numbers. */
+const char *bproc_stage_name(int stage);
+
+enum bproc_job_event_kind {
+    BPROC_EVENT_STARTED = 1,      /* placed_count, rank_count, nanoseconds, fan_out, chunk */
+    BPROC_EVENT_PROGRESS = 2,     /* rank_count, placed_count, failed_count, done_count, byte_count */
+    BPROC_EVENT_FAILURE = 3,      /* rank, node, stage, error, text */
+    BPROC_EVENT_EXIT = 4,         /* rank, node, process, status, node_died */
+    BPROC_EVENT_OUTPUT = 5,       /* rank, stream, bytes, byte_count; no bytes: the stream ended */
+    BPROC_EVENT_INPUT_CREDIT = 6, /* more may be written */
+    BPROC_EVENT_END = 7           /* error 0: every rank is accounted for; else why, and text */
+};
+
+struct bproc_job_event {
+    int kind; /* bproc_job_event_kind; only the fields named there have a meaning */
+    int rank;
+    int node;
+    int stream; /* 1 standard output, 2 standard error */
+    int process;
+    int status; /* as waitpid reports it */
+    int node_died;
+    int stage;
+    int error;
+    int rank_count;
+    int placed_count;
+    int failed_count;
+    int done_count;
+    unsigned int fan_out;
+    unsigned int chunk_byte_count;
+    uint64_t nanoseconds; /* from request to last answer, as the daemon saw it */
+    uint64_t byte_count;
+    const char *text;           /* valid until the next bproc_job_next */
+    const unsigned char *bytes; /* likewise */
+};
+
+/* Never waits. 1: an event; 0: none now; -1: ENOMEM. After the end it answers the end again. */
+int bproc_job_next(bproc_job_t *job, struct bproc_job_event *event);
+
+/* What is known of a rank that failed; 0, or -1 with ENOENT if it has not. text lives with the job. */
+int bproc_job_failure(const bproc_job_t *job, int rank, struct bproc_job_event *failure);
+
+/* Bytes of input that may be written now. */
+size_t bproc_job_input_room(const bproc_job_t *job);
+/* Never waits: answers how many bytes were taken, which may be less than asked for; EAGAIN when none
+   (an input credit event says when to go on); EPIPE after bproc_job_close_input. */
+long bproc_job_write(bproc_job_t *job, int rank, const void *bytes, size_t byte_count);
+/* Standard input of the rank, or of all, ends. */
+int bproc_job_close_input(bproc_job_t *job, int rank);
+/* The caller is done with this many bytes of output: the rank may send as many more. */
+int bproc_job_consumed(bproc_job_t *job, int rank, int stream, size_t byte_count);
+int bproc_job_signal(bproc_job_t *job, int rank, int signal);
+/* Frees the job; ranks that still run are ended by the master. */
+void bproc_job_close(bproc_job_t *job);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

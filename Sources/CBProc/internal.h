@@ -1,0 +1,90 @@
+// What the files of the library share. Nothing here is visible outside a shared libbproc.
+#pragma once
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "bproc_local.h"
+#include "sys/bproc.h"
+#include "sys/bproc_job.h"
+
+#pragma GCC visibility push(hidden)
+
+// Records the sentence behind errno and answers -1 with errno set to error.
+int bplib_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void bplib_set_reason(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// Bytes from start to end are in use.
+struct bplib_buffer {
+    unsigned char *bytes;
+    size_t capacity, start, end;
+};
+void bplib_buffer_free(struct bplib_buffer *buffer);
+// Room for byte_count more bytes behind end, moving what is in use to the front first. 0, or -1 with
+// ENOMEM.
+int bplib_buffer_reserve(struct bplib_buffer *buffer, size_t byte_count);
+void bplib_buffer_append(struct bplib_buffer *buffer, const void *bytes, size_t byte_count);
+
+// One stream of messages, always non-blocking; the waiting is done by poll.
+struct bplib_channel {
+    int descriptor; // -1: closed
+    int received;   // a descriptor that came with the bytes read last; -1: none
+    bool ended;     // the other side has closed
+    struct bplib_buffer in, out;
+    struct bproc_local_welcome welcome;
+};
+
+struct bplib_message {
+    struct bproc_local_header header;
+    const unsigned char *body; // inside the channel's buffer: valid until the next read
+};
+
+// Connects to the daemon and exchanges hello and welcome.
+int bplib_channel_open(struct bplib_channel *channel);
+// Takes over a connected socket.
+int bplib_channel_adopt(struct bplib_channel *channel, int descriptor);
+void bplib_channel_close(struct bplib_channel *channel);
+// Appends a message to what is to be sent.
+int bplib_channel_queue(struct bplib_channel *channel, uint16_t kind, const struct iovec *parts,
+                        int part_count);
+// Sends what the socket takes. 0 or -1.
+int bplib_channel_flush(struct bplib_channel *channel);
+// Sends everything queued, waiting where needed; attachment (or -1) goes with the first byte. The
+// other side may not be silent for longer than timeout_milliseconds (-1: for ever).
+int bplib_channel_send(struct bplib_channel *channel, int attachment, int timeout_milliseconds);
+// Reads what is there. 1: something came; 0: nothing now; -1: errno. At the end: ended, and 0.
+int bplib_channel_read(struct bplib_channel *channel);
+// The message whose header is at offset (from in.start). 1: it is there as a whole; 0: not yet; -1
+// with EPROTO: these are no messages of this protocol.
+int bplib_channel_peek(const struct bplib_channel *channel, size_t offset,
+                       struct bplib_message *message);
+// Waits for poll's events. 1, 0 after the time, or -1.
+int bplib_channel_wait(const struct bplib_channel *channel, short events, int timeout_milliseconds);
+// Waits for one message and takes it off the buffer.
+int bplib_channel_receive(struct bplib_channel *channel, struct bplib_message *message,
+                          int timeout_milliseconds);
+// Receives, and fails if it is a refusal or of another kind or shorter than byte_count.
+int bplib_channel_expect(struct bplib_channel *channel, struct bplib_message *message, uint16_t kind,
+                         size_t byte_count, const char *what);
+
+// A local daemon answers such requests at once; one that is stopped must not hang its callers.
+enum { BPLIB_ANSWER_MILLISECONDS = 30000 };
+
+// The sentence in a message's fixed field, which may lack its NUL.
+void bplib_copy_text(char *text, size_t text_bytes, const char *field, size_t field_bytes);
+
+// Ends the jobs that vexecmove left open and that are over.
+void bplib_forget_ended_jobs(void);
+int bplib_remember_job(bproc_job_t *job);
+int bplib_remember_forwarder(int pipe_end);
+// Starts a process that copies the job's outputs to standard output for as long as both live.
+int bplib_start_forwarder(bproc_job_t *job);
+// The library's own descriptor of a job, given up without ending the job.
+void bplib_job_abandon(bproc_job_t *job);
+
+#pragma GCC visibility pop

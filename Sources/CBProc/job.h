@@ -1,0 +1,43 @@
+// The state of a job, for the files that work on it.
+#pragma once
+#include "internal.h"
+
+#pragma GCC visibility push(hidden)
+
+struct bplib_failure {
+    int node, stage, error;
+    char text[BPROC_LOCAL_REASON_LEN + 1];
+};
+
+// What of a rank has ended; a rank that failed is over at once.
+enum {
+    BPLIB_RANK_EXITED = 1,
+    BPLIB_RANK_OUTPUT_ENDED = 2,
+    BPLIB_RANK_ERRORS_ENDED = 4,
+    BPLIB_RANK_OVER = 7,
+};
+
+struct bproc_job {
+    struct bplib_channel channel;
+    int rank_count;
+    int over_count;
+    bool forwarding;
+    bool started;
+    int *nodes;
+    int *pids;
+    uint8_t *states; // BPLIB_RANK_ bits
+    struct bplib_failure **failures;
+    // Messages are noted once, as they come, and become events later, when the caller asks: this many
+    // bytes from in.start on are noted.
+    size_t scanned_bytes;
+    size_t exit_index; // within the EXIT message that is being handed out
+    size_t input_room;
+    bool input_ended; // for all ranks
+    int end_error;
+    char end_text[256];
+};
+
+struct bproc_job *bplib_job_create(const struct bproc_job_request *request);
+bool bplib_job_over(const bproc_job_t *job);
+
+#pragma GCC visibility pop
