@@ -102,7 +102,7 @@ let package = Package(
             name: "Master",
             dependencies: [
                 "MasterCore", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System", "CSystem",
-                "ProcessImage", "CLocalProtocol", logging,
+                "ProcessImage", "CLocalProtocol", "CBProc", logging,
             ], swiftSettings: strict),
         .target(
             name: "Slave",
