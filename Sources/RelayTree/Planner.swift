@@ -39,7 +39,8 @@ public enum Planner {
             let nanoseconds = predictedNanoseconds(
                 nodeCount: nodeCount, imageByteCount: imageByteCount, fanOut: fanOut,
                 chunkByteCount: chunkByteCount, compress: compress, costs: costs)
-            let rounded = UInt64(min(nanoseconds.rounded(.up), 1e18))
+            // Whole nanoseconds; a bound keeps the conversion in range for absurd costs.
+            let rounded = UInt64(min(nanoseconds, 1e18)) + 1
             guard best.map({ rounded < $0.predictedNanoseconds }) ?? true else { return }
             best = PlanChoice(
                 fanOut: fanOut, chunkByteCount: chunkByteCount, compress: compress,
@@ -84,10 +85,10 @@ public enum Planner {
     ) -> Double {
         let fanOut = min(fanOut, nodeCount)
         let model = ChunkModel(fanOut: Double(fanOut), compress: compress, costs: costs)
-        let image = Double(imageByteCount)
-        let chunk = min(Double(chunkByteCount), image)
-        let wholeCount = (image / chunk).rounded(.down)
-        let rest = image - wholeCount * chunk
+        let wholeChunkByteCount = min(UInt64(chunkByteCount), imageByteCount)
+        let chunk = Double(wholeChunkByteCount)
+        let wholeCount = Double(imageByteCount / wholeChunkByteCount)
+        let rest = Double(imageByteCount % wholeChunkByteCount)
         let depth = Double(RelayPlan.depth(nodeCount: nodeCount, fanOut: fanOut))
 
         let pipeline =
@@ -133,7 +134,11 @@ private struct ChunkModel {
         let wire = byteCount * ratio
         let work = costs.nodeWork
         let coldShare = max(0, 1 - work.cacheByteCount / (fanOut * wire))
-        let pieceCount = max(1, (wire / work.pieceByteCount).rounded(.up))
+        // Rounded up by hand: rounded() calls the mathematics library, which nothing else here
+        // needs.
+        let pieces = wire / work.pieceByteCount
+        let wholePieceCount = Double(UInt64(min(pieces, 1e15)))
+        let pieceCount = max(1, wholePieceCount + (wholePieceCount < pieces ? 1 : 0))
         let decode = compress ? costs.compression?.decodeNanosecondsPerByte ?? 0 : 0
         return wire * (work.receiveNanosecondsPerByte + coldShare * work.coldNanosecondsPerByte)
             + pieceCount * work.hopNanoseconds + byteCount * decode
