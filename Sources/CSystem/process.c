@@ -151,3 +151,10 @@ long bp_daemonize(void) {
 }
 
 long bp_stop_self(void) { return result(kill(getpid(), SIGSTOP)); }
+
+long bp_core_count(void) {
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : count;
+}
+
+long bp_unlink_path(const char *path) { return result(unlink(path)); }

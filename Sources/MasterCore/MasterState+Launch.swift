@@ -1,6 +1,6 @@
 public import Relay
 import RelayTree
-import Wire
+public import Wire
 
 // Launches: from a client's request to the exit of the last rank.
 extension MasterState {
@@ -345,6 +345,20 @@ extension MasterState {
     public func link(ofRank rank: UInt32, launch: UInt64) -> LinkID? {
         guard let known = launches[launch], Int(rank) < known.ranks.count else { return nil }
         return nodes.record(of: known.ranks[Int(rank)].node)?.link
+    }
+
+    /// What every node of a launch was told, its chunk size included.
+    public func order(of launch: UInt64) -> LaunchOrder? { launches[launch]?.order }
+
+    /// The control links of the nodes on which ranks of a launch are to run, each once.
+    public func links(ofLaunch launch: UInt64) -> [LinkID] {
+        guard let known = launches[launch] else { return [] }
+        var reached = Set<Int32>()
+        return known.ranks.compactMap { rank in
+            if case .failed = rank.state { return nil }
+            guard reached.insert(rank.node).inserted else { return nil }
+            return nodes.record(of: rank.node)?.link
+        }
     }
 
     /// Client and node of a launch's rank, for streams that pass through.

@@ -111,6 +111,11 @@ struct bproc_local_launched {
     uint64_t placed_nanoseconds; /* from the launch request to the last answer, as the daemon saw it */
     uint32_t fan_out;
     uint32_t chunk_byte_count;
+    /* From "image complete on the node" to the restorer's own word, over all placed ranks. */
+    uint32_t undump_median_nanoseconds;
+    uint32_t undump_99th_nanoseconds;
+    uint32_t chunk_count;
+    uint32_t received_chunk_count_max; /* above chunk_count: a node got some chunks twice */
 };
 
 struct bproc_local_progress {

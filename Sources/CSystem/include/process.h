@@ -37,6 +37,8 @@ long bp_notify(const char *_Nonnull state);
    shall end with, reports readiness; the calling process continues as the daemon. */
 long bp_daemonize(void);
 long bp_stop_self(void);
+long bp_core_count(void);
+long bp_unlink_path(const char *_Nonnull path);
 
 long bp_epoll_create(void);
 /* One-shot interest in a descriptor: events as EPOLLIN | EPOLLOUT bits, 0 removes it. */
