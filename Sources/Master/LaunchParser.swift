@@ -1,4 +1,3 @@
-import CBProc
 import CLocalProtocol
 import MasterCore
 import Wire
@@ -50,7 +49,7 @@ struct LaunchParser {
         let directory = try takeText(Int(raw.directory_bytes), "working directory")
         let command = try takeText(Int(raw.command_bytes), "command")
         guard offset == body.count else { throw .invalid("bytes follow the launch message") }
-        guard raw.flags & UInt32(BPROC_LOCAL_LAUNCH_HOLD.rawValue) == 0 else {
+        guard raw.flags & UInt32(BPROC_LOCAL_LAUNCH_HOLD) == 0 else {
             throw .invalid("holding ranks back until all are placed is not available yet")
         }
         let chunk = raw.chunk_byte_count
@@ -67,7 +66,7 @@ struct LaunchParser {
         return LaunchRequest(
             client: client.id, caller: client.caller, nodes: nodes, order: order,
             fanOut: Int(min(raw.fan_out, 65536)), chunkByteCount: chunk,
-            wantsProgress: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROGRESS.rawValue) != 0)
+            wantsProgress: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROGRESS) != 0)
     }
 
     private func limits(_ raw: bproc_local_launch) -> [LaunchOrder.Limit] {
@@ -82,7 +81,7 @@ struct LaunchParser {
     private mutating func takeDescriptors(_ raw: bproc_local_launch) throws(LocalProtocolError)
         -> Descriptors
     {
-        if raw.io_count == BPROC_LOCAL_IO_FORWARD {
+        if raw.io_count == Int32(BPROC_LOCAL_IO_FORWARD) {
             return .forwarded(standardInput: raw.stdin_mode == 0)
         }
         guard (0...Int32(Descriptors.itemLimit)).contains(raw.io_count) else {
@@ -90,38 +89,49 @@ struct LaunchParser {
         }
         var items: [Descriptors.Item] = []
         for _ in 0..<raw.io_count {
-            let bytes = try take(MemoryLayout<bproc_io_t>.size, "I/O item")
-            let item = LocalMessage.load(bproc_io_t.self, from: body, at: bytes.startIndex)!
-            items.append(try Self.item(item))
+            items.append(try Self.item(Array(try take(Self.itemByteCount, "I/O item"))))
         }
         return .listed(items)
     }
 
-    private static func item(_ raw: bproc_io_t) throws(LocalProtocolError) -> Descriptors.Item {
-        guard (0..<1024).contains(raw.fd) else { throw .invalid("descriptor \(raw.fd) in I/O item") }
-        let union = LocalMessage.bytes(of: raw.d)
+    /// The size of a `bproc_io_t`, and where its fields lie: fixed by the 4.x interface.
+    private static let itemByteCount = 280
+    private static let unionPlace = 8
+    private static let fileType: Int16 = 0
+    private static let socketType: Int16 = 1
+
+    private static func item(_ bytes: [UInt8]) throws(LocalProtocolError) -> Descriptors.Item {
+        func load<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, _ place: Int) -> T {
+            LocalMessage.load(type, from: bytes, at: place)!
+        }
+        let descriptor = load(Int32.self, 0)
+        guard (0..<1024).contains(descriptor) else {
+            throw .invalid("descriptor \(descriptor) in an I/O item")
+        }
         let target: Descriptors.Item.Target
-        switch Int32(raw.type) {
-        case Int32(BPROC_IO_FILE):
-            // flags, mode, offset, name: bproc.md gives the layout of `file`.
-            let nameBytes = union[16..<min(union.count, 16 + 256)]
-            guard let end = nameBytes.firstIndex(of: 0),
-                let path = String(validating: nameBytes[..<end], as: UTF8.self), !path.isEmpty
+        switch load(Int16.self, 4) {
+        case fileType:
+            let name = bytes[(unionPlace + 16)...]
+            guard let end = name.firstIndex(of: 0),
+                let path = String(validating: name[..<end], as: UTF8.self), !path.isEmpty
             else { throw .invalid("the file name of an I/O item is not text") }
             target = .file(
-                path: path, openFlags: LocalMessage.load(Int32.self, from: union, at: 0)!,
-                mode: UInt32(bitPattern: LocalMessage.load(Int32.self, from: union, at: 4)!),
-                offset: LocalMessage.load(Int64.self, from: union, at: 8)!)
-        case Int32(BPROC_IO_SOCKET):
-            guard LocalMessage.load(UInt16.self, from: union, at: 0) == 2 else {
+                path: path, openFlags: load(Int32.self, unionPlace),
+                mode: load(UInt32.self, unionPlace + 4), offset: load(Int64.self, unionPlace + 8))
+        case socketType:
+            guard load(UInt16.self, unionPlace) == 2 else {
                 throw .invalid("the socket of an I/O item is not IPv4")
             }
-            let port = LocalMessage.load(UInt16.self, from: union, at: 2)!.byteSwapped
+            let address = bytes[(unionPlace + 4)...]
+            let first = address.startIndex
             target = .socket(
-                NodeAddress(ipv4: union[4], union[5], union[6], union[7], port: port))
-        default: throw .invalid("I/O items of type \(raw.type) are not for callers")
+                NodeAddress(
+                    ipv4: address[first], address[first + 1], address[first + 2],
+                    address[first + 3],
+                    port: load(UInt16.self, unionPlace + 2).byteSwapped))
+        case let type: throw .invalid("I/O items of type \(type) are not for callers")
         }
         return Descriptors.Item(
-            descriptor: raw.fd, flags: UInt16(truncatingIfNeeded: raw.flags), target: target)
+            descriptor: descriptor, flags: load(UInt16.self, 6), target: target)
     }
 }

@@ -1,4 +1,5 @@
 import CLocalProtocol
+import Link
 import MasterCore
 import Relay
 import Wire

@@ -1,7 +1,7 @@
 import CLocalProtocol
 import CSystem
 import Link
-import Logging
+public import Logging
 import MasterCore
 import Relay
 import Ring

@@ -1,11 +1,13 @@
 import System
+import Wire
 
 /// A process this slave started for one rank: its pid, and our ends of its standard streams.
 final class RankProcess {
     let launch: UInt64
     let rank: UInt32
-    let pid: Int32
-    let pidfd: OwnedDescriptor
+    /// Its number on the front end: unlike the rank, no two processes share it.
+    let number: UInt32
+    let child: ChildProcess
     var slot = -1
     /// The restorer has said that it is about to enter the program.
     var isPlaced = false
@@ -14,17 +16,20 @@ final class RankProcess {
     var input: InputStream?
     /// stdout and stderr, while they are open.
     var outputs: [OutputStream?]
+    var pid: Int32 { child.identifier }
+    var pidfd: Int32 { child.descriptor.number }
+
     /// How it ended, once it has; told after its last output.
     var exit: ChildExit?
 
     init(
-        launch: UInt64, rank: UInt32, pid: Int32, pidfd: consuming OwnedDescriptor,
-        streams: consuming RankStreams
+        launch: UInt64, rank: RelaySubtree.Rank, child: consuming ChildProcess,
+        streams: RankStreams
     ) {
         self.launch = launch
-        self.rank = rank
-        self.pid = pid
-        self.pidfd = pidfd
+        self.rank = rank.rank
+        number = UInt32(bitPattern: rank.process)
+        self.child = child
         input = streams.input
         outputs = streams.outputs
     }

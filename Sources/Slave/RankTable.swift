@@ -52,6 +52,11 @@ struct RankTable {
         slotOfRank[Key(launch: launch, rank: rank)].flatMap { slots[$0] }
     }
 
+    /// The process of this rank whose restorer has not spoken yet.
+    func restoring(rank: UInt32) -> RankProcess? {
+        all.first { $0.rank == rank && !$0.isPlaced && !$0.hasFailed }
+    }
+
     func processes(ofLaunch launch: UInt64) -> [RankProcess] {
         all.filter { $0.launch == launch }
     }

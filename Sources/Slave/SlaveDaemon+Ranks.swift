@@ -1,4 +1,3 @@
-import CRestore
 import CSystem
 import Logging
 import ProcessImage
@@ -15,7 +14,7 @@ extension SlaveDaemon {
             let process = try start(launch: launch, rank: rank, image: image)
             ranks.insert(process)
             ring.poll(
-                process.pidfd.number, for: .readable,
+                process.pidfd, for: .readable,
                 tag: ranks.tag(OperationKind.childExit, process))
             for stream in 1...2 { pollOutput(process, stream: stream) }
         } catch {
@@ -49,19 +48,46 @@ extension SlaveDaemon {
             throw RankFailure(
                 stage: .io, errorNumber: error.errorNumber, reason: error.description)
         }
+        let plan = plan(launch: launch, rank: rank, image: image, ends: ends)
+        do throws(RestoreFailure) {
+            let child = try plan.spawn(restorer: restorer)
+            return RankProcess(
+                launch: launch, rank: rank, child: child, streams: streams)
+        } catch {
+            throw RankFailure(error)
+        }
+    }
+
+    /// Everything about a rank's process that is not in its image.
+    private func plan(
+        launch: UInt64, rank: RelaySubtree.Rank, image: ReceivedImage, ends: borrowing ChildEnds
+    ) -> RestorePlan {
         let order = image.order
-        var plan = RankPlan(order: order, rank: rank)
+        let source: RestorePlan.ImageSource =
+            image.slot.name.map { .file(name: $0, directory: arena.directoryDescriptor) }
+            ?? .descriptor(image.slot.descriptor)
+        var plan = RestorePlan(rank: rank.rank, image: source)
+        plan.processNumber = UInt32(bitPattern: rank.process)
+        plan.status = status.writing.number
+        switch order.descriptors {
+        case .forwarded(let hasInput):
+            plan.standardInput = hasInput ? ends.input?.number : null?.number
+            plan.standardOutput = ends.output?.number
+            plan.standardError = ends.error?.number
+        case .listed(let items): plan.items = items.map(RestorePlan.Item.init)
+        }
+        // A slave without privilege runs only its own user's processes, and cannot change to others.
+        plan.credentials = RestorePlan.Credentials(
+            user: order.user, group: order.group, groups: order.supplementaryGroups)
+        plan.nice = order.nice
+        plan.umask = order.umask
+        plan.limits = order.limits.enumerated().map { number, limit in
+            RestorePlan.Limit(resource: Int32(number), soft: limit.soft, hard: limit.hard)
+        }
+        plan.directory = Array(order.directory.utf8)
+        plan.deathSignal = 9
         plan.socketPath = configuration.socketPath
-        let isForwarded = if case .forwarded = order.descriptors { true } else { false }
-        plan.standardInput = ends.input?.number ?? (isForwarded ? null?.number ?? -1 : -1)
-        plan.standardOutput = ends.output?.number ?? -1
-        plan.standardError = ends.error?.number ?? -1
-        let (pid, pidfd) = try plan.spawn(
-            restorer: restorer.number, slot: image.slot,
-            directory: arena.directoryDescriptor, status: status.writing.number)
-        return RankProcess(
-            launch: launch, rank: rank.rank, pid: pid, pidfd: OwnedDescriptor(adopting: pidfd),
-            streams: streams)
+        return plan
     }
 
     // MARK: Status
@@ -75,40 +101,40 @@ extension SlaveDaemon {
     }
 
     private mutating func takeStatusRecords() {
-        let byteCount = MemoryLayout<bp_restore_record>.size
-        var records = [64 of bp_restore_record](repeating: bp_restore_record())
+        var space = [UInt8](repeating: 0, count: 64 * RestoreRecord.byteCount)
         while true {
-            let count = unsafe withUnsafeMutableBytes(of: &records) { bytes in
+            let count = unsafe space.withUnsafeMutableBytes { bytes in
                 unsafe (try? Stream.readAvailable(status.reading.number, into: bytes)) ?? nil
             }
-            // Each record is one write of less than PIPE_BUF: never torn.
-            guard let count, count >= byteCount else { return }
-            for index in 0..<(count / byteCount) { take(records[index]) }
+            guard let count, count >= RestoreRecord.byteCount else { return }
+            for start in stride(
+                from: 0, through: count - RestoreRecord.byteCount, by: RestoreRecord.byteCount)
+            {
+                let bytes = unsafe space.span.bytes.extracting(
+                    start..<(start + RestoreRecord.byteCount))
+                if let record = RestoreRecord(bytes) { take(record) }
+            }
         }
     }
 
-    private mutating func take(_ record: bp_restore_record) {
-        guard record.magic == BP_RECORD_MAGIC else { return }
-        // The tag is the slot: rank numbers are unique only within a launch.
-        guard let process = ranks.all.first(where: { $0.statusTag == record.rank }) else { return }
+    private mutating func take(_ record: RestoreRecord) {
+        guard let process = ranks.restoring(rank: record.rank) else { return }
         let now = Clock.monotonicNanoseconds
-        if record.error == 0 {
-            process.isPlaced = true
-            let complete = store.images[process.launch]?.completeNanoseconds ?? now
-            store.state.rankIsPlaced(
-                launch: process.launch, rank: process.rank,
-                undumpNanoseconds: record.monotonic_nanoseconds
-                    - min(record.monotonic_nanoseconds, complete), now: now, effects: &effects)
-        } else {
+        if let failure = record.failure {
             process.hasFailed = true
-            let stage = LaunchStage(rawValue: UInt8(truncatingIfNeeded: record.stage)) ?? .restore
-            let reason = SystemCallError(
-                RestoreStep.description(of: record), errorNumber: record.error)
+            let rankFailure = RankFailure(failure)
             store.state.rankFailed(
-                launch: process.launch, rank: process.rank, stage: stage,
-                errorNumber: record.error, reason: reason.description, now: now,
+                launch: process.launch, rank: process.rank, stage: rankFailure.stage,
+                errorNumber: rankFailure.errorNumber, reason: rankFailure.reason, now: now,
                 effects: &effects)
+            return
         }
+        process.isPlaced = true
+        let placed = record.monotonicNanoseconds
+        let complete = store.images[process.launch]?.completeNanoseconds ?? placed
+        store.state.rankIsPlaced(
+            launch: process.launch, rank: process.rank,
+            undumpNanoseconds: placed - min(placed, complete), now: now, effects: &effects)
     }
 
     // MARK: Exits
@@ -118,8 +144,8 @@ extension SlaveDaemon {
         // Its own last word comes first: the restorer's record may still stand in the pipe.
         takeStatusRecords()
         do throws(SystemCallError) {
-            guard let exit = try ChildExit.reap(pidfd: process.pidfd.number) else {
-                ring.poll(process.pidfd.number, for: .readable, tag: tag)
+            guard let exit = try ChildExit.reap(pidfd: process.pidfd) else {
+                ring.poll(process.pidfd, for: .readable, tag: tag)
                 return
             }
             process.exit = exit
@@ -181,4 +207,32 @@ struct RankFailure: Error {
     let stage: LaunchStage
     let errorNumber: Int32
     let reason: String
+
+    init(stage: LaunchStage, errorNumber: Int32, reason: String) {
+        self.stage = stage
+        self.errorNumber = errorNumber
+        self.reason = reason
+    }
+
+    init(_ failure: RestoreFailure) {
+        self.init(
+            stage: LaunchStage(rawValue: UInt8(truncatingIfNeeded: failure.stage)) ?? .restore,
+            errorNumber: failure.errorNumber, reason: failure.description)
+    }
+}
+
+extension RestorePlan.Item {
+    init(_ item: Descriptors.Item) {
+        switch item.target {
+        case .file(let path, let openFlags, let mode, let offset):
+            self = .file(
+                descriptor: item.descriptor, flags: openFlags, mode: mode, offset: offset,
+                path: Array(path.utf8))
+        case .socket(let address):
+            let octets = (0..<(address.family == .ipv4 ? 4 : 16)).map { address.octets[$0] }
+            self = .socket(
+                descriptor: item.descriptor, address: octets, port: address.port,
+                sendsInfo: item.flags & 1 != 0)
+        }
+    }
 }

@@ -1,6 +1,6 @@
 import CSystem
 import Link
-import Logging
+public import Logging
 import ProcessImage
 import Relay
 import Ring
@@ -27,7 +27,7 @@ public struct SlaveDaemon: ~Copyable {
     var arena: ImageArena
     var peers = RelayPeers()
     var ranks = RankTable()
-    let restorer: Restorer
+    let restorer: OwnedDescriptor
     /// Where restorers say what became of them: one pipe for all, records of 32 bytes.
     let status: Pipe
     /// /dev/null, opened before a root without one is entered.
@@ -62,7 +62,7 @@ public struct SlaveDaemon: ~Copyable {
         }
         let arena = try ImageArena(warmByteCount: configuration.arenaByteCount)
         let status = try Pipe(nonblockingRead: true)
-        let restorer = try Restorer.make()
+        let restorer = try Restorer.makeFile()
         let nullNumber = unsafe "/dev/null".withCString { unsafe bp_open_read_write($0) }
         if let root = configuration.rootDirectory {
             try check("chroot to \(root)", unsafe root.withCString { unsafe bp_change_root($0) })

@@ -8,6 +8,10 @@ public struct ChildExit: Equatable, Sendable {
     public let systemMicroseconds: UInt64
     public let maximumResidentKilobytes: UInt64
 
+    /// Stands for an exit that could not be read: as if killed.
+    public static let unknown = ChildExit(
+        waitStatus: 9, userMicroseconds: 0, systemMicroseconds: 0, maximumResidentKilobytes: 0)
+
     /// Reaps the child behind a pidfd if it has ended; nil while it runs.
     public static func reap(pidfd: Int32) throws(SystemCallError) -> ChildExit? {
         var raw = bp_child_exit()
