@@ -154,5 +154,9 @@ let package = Package(
         .testTarget(
             name: "RelayTreeTests", dependencies: ["NodeSpec", "RelayTree"], swiftSettings: testing),
         .testTarget(name: "StyleTests", swiftSettings: testing),
+        // Takes and restores images by hand; the image tests run it where they need a process of its own.
+        .executableTarget(
+            name: "imagetool", dependencies: ["ProcessImage", "System"],
+            path: "Tests/Programs/imagetool", swiftSettings: testing),
     ]
 )

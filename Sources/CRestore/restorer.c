@@ -222,6 +222,7 @@ _Noreturn BP_BLOB void bp_restorer_main(const uint64_t *stack) {
     restorer.stub.byte_count = sizeof restorer.stub;
     restorer.stub.image = -1;
     restorer.stub.status = -1;
+    restorer.stub.cpu_checked = 1;
     uint64_t count = stack[0];
     const char *const *arguments = (const char *const *)(stack + 1);
     for (uint64_t i = 1; i < count; i++) bp_take_argument(&restorer, arguments[i]);

@@ -278,7 +278,7 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base, struct bp_stub_ar
     if (arguments->byte_count < sizeof *arguments)
         bp_stub_fail(arguments, STAGE_RESTORE, BP_STEP_ARGUMENTS, -BP_EINVAL,
                      arguments->byte_count);
-    bp_check_cpu(&stub);
+    if (!arguments->cpu_checked) bp_check_cpu(&stub);
     bp_open_embedded_files(&stub);
     bp_unmap_all_else(&stub);
     uint64_t vdso_failure = 0;

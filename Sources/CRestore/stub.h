@@ -11,5 +11,6 @@ struct bp_stub_arguments {
     uint32_t set_rank;
     int32_t nice;
     uint32_t set_nice;
+    uint32_t cpu_checked; /* by the daemon: CPUID is slow where a hypervisor answers it */
     char socket[108]; /* NUL-terminated; empty: none */
 };

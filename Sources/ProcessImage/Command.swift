@@ -35,7 +35,8 @@ struct Command {
                 throw .script(
                     command: path,
                     problem: problem == .noInterpreter
-                        ? "its #! line names no interpreter" : "its #! line is longer than 255 bytes")
+                        ? "its #! line names no interpreter"
+                        : "its #! line is longer than 255 bytes")
             } catch let error as CaptureError {
                 throw error
             } catch {
@@ -111,7 +112,8 @@ private struct CommandFile: ~Copyable {
         while done < bytes.count {
             let count = unsafe bytes.withUnsafeMutableBytes { buffer in
                 unsafe bp_image_read_at(
-                    descriptor.number, buffer.baseAddress! + done, buffer.count - done, UInt64(done))
+                    descriptor.number, buffer.baseAddress! + done, buffer.count - done, UInt64(done)
+                )
             }
             let got = try require("read \(path)", count)
             if got == 0 { break }

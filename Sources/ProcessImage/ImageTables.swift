@@ -228,7 +228,8 @@ struct ImageTables {
         }
         for slot in slots {
             try FixedHeader.check("slot kind", UInt64(slot.kind), 1...3, aligned: false)
-            try FixedHeader.check("slot byte count", UInt64(slot.byte_count), 1...4096, aligned: false)
+            try FixedHeader.check(
+                "slot byte count", UInt64(slot.byte_count), 1...4096, aligned: false)
             try inside(span, "slot", slot.address, UInt64(slot.byte_count))
         }
         for (field, address, byteCount) in [

@@ -37,7 +37,8 @@ struct MemoryPages: ~Copyable {
     }
 
     /// The same before Linux 6.7, from /proc/<pid>/pagemap: 8 bytes a page, bit 63 present, 62 swapped.
-    private borrowing func rangesByReading(_ line: MapLine) throws(CaptureError) -> [Range<UInt64>] {
+    private borrowing func rangesByReading(_ line: MapLine) throws(CaptureError) -> [Range<UInt64>]
+    {
         var found: [Range<UInt64>] = []
         var entries = [UInt64](repeating: 0, count: 8192)
         var cursor = line.start

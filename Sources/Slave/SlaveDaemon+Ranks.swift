@@ -28,7 +28,7 @@ extension SlaveDaemon {
     private func start(
         launch: UInt64, rank: RelaySubtree.Rank, image: ReceivedImage
     ) throws(RankFailure) -> RankProcess {
-        var ends = ChildEnds()
+        let ends = ChildEnds()
         var streams = RankStreams()
         do throws(SystemCallError) {
             if case .forwarded(let hasInput) = image.order.descriptors {
@@ -60,7 +60,7 @@ extension SlaveDaemon {
 
     /// Everything about a rank's process that is not in its image.
     private func plan(
-        launch: UInt64, rank: RelaySubtree.Rank, image: ReceivedImage, ends: borrowing ChildEnds
+        launch: UInt64, rank: RelaySubtree.Rank, image: ReceivedImage, ends: ChildEnds
     ) -> RestorePlan {
         let order = image.order
         let source: RestorePlan.ImageSource =
@@ -196,7 +196,7 @@ extension SlaveDaemon {
 }
 
 /// The child's ends of its streams: closed here once it has them.
-struct ChildEnds: ~Copyable {
+final class ChildEnds {
     var input: OwnedDescriptor?
     var output: OwnedDescriptor?
     var error: OwnedDescriptor?
