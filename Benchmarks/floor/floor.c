@@ -82,9 +82,9 @@ static const char *const pinNames[] = {"none", "index", "subtree", NULL};
 
 enum optionKey {
     keyNodes = 1, keyFanout, keyRuns, keyBytes, keyChunk, keyMethod, keyStore, keySource,
-    keyVerify, keyPin, keyLeaf, keyCold, keyConnect, keyThrough, keyNoLowWater, keyBatch,
+    keyVerify, keyPin, keyLeaf, keyCold, keyConnect, keyThrough, keyLowWater, keyBatch,
     keySpread, keyNice, keySend, keyReceive, keyNotSent, keyPipe, keyPort, keyExec, keyNetns,
-    keyHelp,
+    keyCongestion, keyHelp,
 };
 
 static const struct option longOptions[] = {
@@ -102,7 +102,7 @@ static const struct option longOptions[] = {
     {"cold", no_argument, NULL, keyCold},
     {"connect-inside", no_argument, NULL, keyConnect},
     {"cut-through", no_argument, NULL, keyThrough},
-    {"no-lowat", no_argument, NULL, keyNoLowWater},
+    {"lowat", required_argument, NULL, keyLowWater},
     {"batch", no_argument, NULL, keyBatch},
     {"spread", no_argument, NULL, keySpread},
     {"nice", required_argument, NULL, keyNice},
@@ -113,6 +113,7 @@ static const struct option longOptions[] = {
     {"port", required_argument, NULL, keyPort},
     {"exec", required_argument, NULL, keyExec},
     {"netns", required_argument, NULL, keyNetns},
+    {"congestion", required_argument, NULL, keyCongestion},
     {"help", no_argument, NULL, keyHelp},
     {NULL, 0, NULL, 0},
 };
@@ -133,7 +134,8 @@ static const char helpText[] =
     "  --exec PROGRAM   every process starts it once before it answers\n"
     "  --sndbuf B --rcvbuf B   forced socket buffers (0: left to the kernel)\n"
     "  --notsent B      TCP_NOTSENT_LOWAT\n"
-    "  --no-lowat       wake on any byte, not on a whole chunk\n"
+    "  --congestion C   reno, cubic, bbr …: TCP_CONGESTION (the machine's default)\n"
+    "  --lowat B        wake when so much has come (a chunk; 0: on any byte)\n"
     "  --cut-through    forward what has come, not whole chunks\n"
     "  --spread         serve children chunk by chunk in turn\n"
     "  --leaf-splices   splice: leaves use a pipe too\n"
@@ -166,7 +168,7 @@ static void readOption(struct options *options, int key)
     case keyCold: options->coldStore = true; break;
     case keyConnect: options->connectInside = true; break;
     case keyThrough: options->wholeChunks = false; break;
-    case keyNoLowWater: options->lowWater = false; break;
+    case keyLowWater: options->lowWaterByteCount = (int)sizeFrom(name, optarg, 1 << 30); break;
     case keyBatch: options->batch = true; break;
     case keySpread: options->rootSpreads = true; break;
     case keyNice: options->niceness = (int)sizeFrom(name, optarg, 19); break;
@@ -177,6 +179,7 @@ static void readOption(struct options *options, int key)
     case keyPort: options->port = (int)sizeFrom(name, optarg, 65535); break;
     case keyExec: options->execPath = optarg; break;
     case keyNetns: options->netnsPrefix = optarg; break;
+    case keyCongestion: options->congestion = optarg; break;
     case keyHelp: fputs(helpText, stdout); exit(0);
     default: exit(2);
     }
@@ -187,7 +190,7 @@ static struct options readOptions(int count, char **arguments)
     struct options options = {
         .nodeCount = 1023, .fanout = 16, .runCount = 1, .byteCount = (4u << 20) + 4096,
         .chunkByteCount = 512u << 10, .pipeByteCount = 1 << 20, .leafReceives = true,
-        .wholeChunks = true, .lowWater = true, .port = 17771,
+        .wholeChunks = true, .lowWaterByteCount = -1, .port = 17771,
     };
     int key;
     while ((key = getopt_long(count, arguments, "", longOptions, NULL)) != -1)
@@ -350,12 +353,13 @@ static void printRun(const struct options *options, struct shared *shared, unsig
     qsort(times, options->nodeCount, sizeof *times, compareTimes);
     printf("{\"kind\":\"floor\",\"run\":%u,\"method\":\"%s\",\"nodes\":%u,\"fanout\":%u,"
            "\"chunk\":%zu,\"bytes\":%zu,\"store\":\"%s\",\"cold\":%s,\"connect_inside\":%s,"
-           "\"verify\":\"%s\",\"sndbuf\":%d,\"rcvbuf\":%d,",
+           "\"verify\":\"%s\",\"sndbuf\":%d,\"rcvbuf\":%d,"
+           "\"congestion\":\"%s\",",
            run, methodNames[options->method], options->nodeCount, options->fanout,
            options->chunkByteCount, options->byteCount, storeNames[options->store],
            options->coldStore ? "true" : "false", options->connectInside ? "true" : "false",
            verifyNames[options->verify], options->sendBufferByteCount,
-           options->receiveBufferByteCount);
+           options->receiveBufferByteCount, options->congestion ? options->congestion : "default");
     printf("\"placed_ns\":%llu,\"placed\":%u,\"verified\":%u,\"median_complete_ns\":%llu,",
            (unsigned long long)(end - start), options->nodeCount, correct,
            (unsigned long long)times[options->nodeCount / 2]);

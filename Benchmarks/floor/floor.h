@@ -46,15 +46,16 @@ struct options {
     bool coldStore;          ///< pages are allocated inside the clock
     bool connectInside;      ///< connections are made inside the clock
     bool wholeChunks;        ///< forward a chunk only when all of it has come
-    bool lowWater;           ///< SO_RCVLOWAT: wake only when a chunk is there
     bool batch;              ///< SCHED_BATCH
     bool rootSpreads;        ///< root serves chunk by chunk instead of child by child
     int niceness;
     int sendBufferByteCount; ///< 0: left to the kernel
     int receiveBufferByteCount;
+    int lowWaterByteCount;   ///< SO_RCVLOWAT: wake only when so much is there; -1: a chunk; 0: off
     int notSentByteCount;    ///< TCP_NOTSENT_LOWAT, 0: off
     int pipeByteCount;
     int port;
+    const char *congestion;  ///< TCP_CONGESTION, or NULL: the machine's default
     const char *execPath;    ///< program that every process starts once, or NULL
     const char *netnsPrefix; ///< process i joins network namespace PREFIXi, or NULL
 };

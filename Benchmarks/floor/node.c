@@ -46,7 +46,7 @@ struct node {
     size_t receivedCount;
     size_t forwardableCount; ///< what children may have by now
     size_t minimumSentCount; ///< what the slowest child has
-    int lowWater;
+    size_t lowWater;
     bool readable;
     pid_t started;
     uint64_t waits;
@@ -84,6 +84,10 @@ static int makeSocket(const struct options *options)
         setOption(socketFD, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options->notSentByteCount,
                   "TCP_NOTSENT_LOWAT");
     setOption(socketFD, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+    if (options->congestion
+        && setsockopt(socketFD, IPPROTO_TCP, TCP_CONGESTION, options->congestion,
+                      (socklen_t)strlen(options->congestion)) != 0)
+        fail("TCP_CONGESTION");
     return socketFD;
 }
 
@@ -205,10 +209,15 @@ static size_t restOfChunk(const struct node *node)
 
 static void setLowWater(struct node *node)
 {
-    int wanted = (int)restOfChunk(node);
-    if (!node->options->lowWater || node->parent < 0 || wanted == node->lowWater || wanted == 0)
+    size_t wanted = restOfChunk(node);
+    size_t left = node->options->byteCount - node->receivedCount;
+    if (node->options->lowWaterByteCount > 0)
+        wanted = (size_t)node->options->lowWaterByteCount;
+    wanted = wanted < left ? wanted : left;
+    if (!node->options->lowWaterByteCount || node->parent < 0 || wanted == node->lowWater
+        || wanted == 0)
         return;
-    setOption(node->parent, SOL_SOCKET, SO_RCVLOWAT, wanted, "SO_RCVLOWAT");
+    setOption(node->parent, SOL_SOCKET, SO_RCVLOWAT, (int)wanted, "SO_RCVLOWAT");
     node->lowWater = wanted;
 }
 
