@@ -133,10 +133,10 @@ let package = Package(
             name: "bpslave", dependencies: ["Slave", "ProcessImage", "CommandSupport", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
-            name: "bpsh", dependencies: ["CommandSupport", "BProc", "NodeSpec", argumentParser],
+            name: "bpsh", dependencies: ["CommandSupport", "BProc", "System", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
-            name: "bpstat", dependencies: ["CommandSupport", "BProc", "NodeSpec", argumentParser],
+            name: "bpstat", dependencies: ["CommandSupport", "BProc", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpcluster", dependencies: ["CommandSupport", "BProc", "System", "CSystem", argumentParser],

@@ -41,7 +41,7 @@ public struct Cluster: Sendable {
         let entries = unsafe UnsafeBufferPointer(start: set.node, count: Int(set.size))
         var nodes: [Node] = []
         nodes.reserveCapacity(entries.count)
-        for unsafeentry in unsafe entries { nodes.append(Node(entry)) }
+        for index in 0..<entries.count { unsafe nodes.append(Node(entries[index])) }
         return nodes
     }
 
@@ -58,11 +58,11 @@ public struct Cluster: Sendable {
     /// Takes the image of a program, stopped in this process's directory, limits and signal mask.
     /// - Parameters:
     ///   - command: a path; PATH is not searched.
-    ///   - arguments: the zeroth is what the program believes to be called.
+    ///   - arguments: bytes without NUL; the zeroth is what the program believes to be called.
     ///   - environment: `NAME=value` each.
     /// - Throws: the reason why the program cannot be executed, as execve has it, or captured.
     public func capture(
-        _ command: String, arguments: [String], environment: [String],
+        _ command: String, arguments: [[UInt8]], environment: [[UInt8]],
         point: CapturePoint = .entry
     ) throws(BProcError) -> CapturedImage {
         var info = bproc_capture_info()

@@ -25,6 +25,8 @@ public enum JobEvent: Equatable, Sendable {
 
     public struct Progress: Equatable, Sendable {
         public var rankCount: Int
+        /// Nodes that have the launch, whatever of the image is still under way.
+        public var reachedCount: Int
         public var placedCount: Int
         public var failedCount: Int
         public var doneCount: Int

@@ -313,6 +313,7 @@ static struct bproc_job_event event_of(const bproc_job_t *job, const struct bpli
         memcpy(&progress, message->body, sizeof progress);
         event.kind = BPROC_EVENT_PROGRESS;
         event.rank_count = (int)progress.rank_count;
+        event.reached_count = (int)progress.reached_count;
         event.placed_count = (int)progress.placed_count;
         event.failed_count = (int)progress.failed_count;
         event.done_count = (int)progress.done_count;

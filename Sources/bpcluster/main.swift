@@ -1,1 +1,3 @@
-print("bpcluster")
+import ArgumentParser
+
+ClusterCommand.main()

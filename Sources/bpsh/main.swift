@@ -1,1 +1,4 @@
-print("bpsh")
+import CommandSupport
+
+let split = CommandSplit(ProcessEnvironment.arguments(), grammar: ShellCommand.grammar)
+ShellCommand.run(split)

@@ -1,1 +1,3 @@
-print("bpstat")
+import ArgumentParser
+
+NodeStatusCommand.main()

@@ -127,6 +127,8 @@ struct bproc_local_progress {
     uint32_t placed_count;
     uint32_t failed_count;
     uint32_t done_count;
+    uint32_t reached_count; /* nodes that have the launch, whatever of the image is still under way */
+    uint32_t reserved;
     uint64_t image_bytes;
 };
 

@@ -93,7 +93,7 @@ const char *bproc_stage_name(int stage);
 
 enum bproc_job_event_kind {
     BPROC_EVENT_STARTED = 1,      /* placed_count, rank_count, nanoseconds, fan_out, chunk */
-    BPROC_EVENT_PROGRESS = 2,     /* rank_count, placed_count, failed_count, done_count, byte_count */
+    BPROC_EVENT_PROGRESS = 2,     /* rank_, reached_, placed_, failed_, done_count; byte_count */
     BPROC_EVENT_FAILURE = 3,      /* rank, node, stage, error, text */
     BPROC_EVENT_EXIT = 4,         /* rank, node, process, status, node_died */
     BPROC_EVENT_OUTPUT = 5,       /* rank, stream, bytes, byte_count; no bytes: the stream ended */
@@ -112,6 +112,7 @@ struct bproc_job_event {
     int stage;
     int error;
     int rank_count;
+    int reached_count;
     int placed_count;
     int failed_count;
     int done_count;

@@ -1,0 +1,82 @@
+public import BProc
+
+/// The tables of bpstat.
+public struct NodeTable {
+    private let names: AccountNames
+
+    public init(names: AccountNames = AccountNames()) { self.names = names }
+
+    /// One line for all nodes that are alike, ordered by state; contiguous numbers as ranges.
+    /// - Parameter columns: the width of the window, which the first column fills.
+    public func compact(_ nodes: [Cluster.Node], columns: Int = 80) -> String {
+        struct Kind: Hashable {
+            var state: String, mode: UInt32, user: UInt32, group: UInt32
+        }
+        var members: [Kind: [Int32]] = [:]
+        var kinds: [Kind] = []
+        for node in nodes {
+            let kind = Kind(
+                state: node.state, mode: node.mode, user: node.user, group: node.group)
+            if members[kind] == nil { kinds.append(kind) }
+            members[kind, default: []].append(node.number)
+        }
+        kinds.sort { ($0.state, members[$0]![0]) < ($1.state, members[$1]![0]) }
+        // Status 15, mode 10, user 8, group 8, and a blank before each.
+        let width = max(16, columns - 45)
+        var lines = [
+            pad("Node(s)", width) + " " + pad("Status", 15) + " " + pad("Mode", 10) + " "
+                + pad("User", 8) + " Group"
+        ]
+        for kind in kinds {
+            lines.append(
+                pad(Self.ranges(members[kind]!), width) + " " + pad(kind.state, 15) + " "
+                    + pad(Self.mode(kind.mode), 10) + " " + pad(names.user(kind.user), 8) + " "
+                    + names.group(kind.group))
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// One line for each node, ordered by number.
+    public func long(_ nodes: [Cluster.Node]) -> String {
+        var text = "Node Address         Status       Mode          User       Group\n"
+        for node in nodes.sorted(by: { $0.number < $1.number }) {
+            let number = "\(node.number)"
+            text += String(repeating: " ", count: max(0, 4 - number.utf8.count)) + number + " "
+            text += pad(node.address ?? "-", 15) + " " + pad(node.state, 12) + " "
+            text += pad(Self.mode(node.mode), 13) + " " + pad(names.user(node.user), 10) + " "
+            text += names.group(node.group) + "\n"
+        }
+        return text
+    }
+
+    /// `0-3,7`.
+    public static func ranges(_ numbers: [Int32]) -> String {
+        var ranges: [ClosedRange<Int32>] = []
+        for number in numbers.sorted() {
+            if let last = ranges.last, last.upperBound == number { continue }
+            if let last = ranges.last, last.upperBound == number - 1 {
+                ranges[ranges.count - 1] = last.lowerBound...number
+            } else {
+                ranges.append(number...number)
+            }
+        }
+        return ranges.map {
+            $0.lowerBound == $0.upperBound
+                ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)"
+        }.joined(separator: ",")
+    }
+
+    /// Permission as `ls` writes it for a file that can only be executed: `---x--x--x`.
+    public static func mode(_ mode: UInt32) -> String {
+        let letters = Array("rwxrwxrwx")
+        var text = "-"
+        for (index, letter) in letters.enumerated() {
+            text.append(mode >> UInt32(8 - index) & 1 == 1 ? letter : "-")
+        }
+        return text
+    }
+
+    private func pad(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(0, width - text.count))
+    }
+}

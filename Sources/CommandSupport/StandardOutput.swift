@@ -1,0 +1,37 @@
+import CSystem
+import Glibc
+
+/// Whole texts to the standard streams of a command.
+public enum StandardOutput {
+    /// Writes all of a text. A reader that has gone away ends the command as SIGPIPE does.
+    public static func write(_ text: String) { write(text, to: STDOUT_FILENO) }
+
+    /// `name: text` and a newline, on standard error.
+    public static func report(_ text: String, command: String) {
+        write("\(command): \(text)\n", to: STDERR_FILENO)
+    }
+
+    public static func write(_ text: String, to descriptor: Int32) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = unsafe bytes.withUnsafeBytes { bytes in
+                unsafe Glibc.write(descriptor, bytes.baseAddress, bytes.count)
+            }
+            if count < 0 {
+                if errno == EINTR || errno == EAGAIN { continue }
+                return
+            }
+            bytes = bytes.dropFirst(count)
+        }
+    }
+
+    public static func isTerminal(_ descriptor: Int32) -> Bool {
+        bp_command_is_terminal(descriptor) == 1
+    }
+
+    /// Columns of a terminal; nil: it is none.
+    public static func columns(of descriptor: Int32) -> Int? {
+        let columns = Int(bp_command_terminal_columns(descriptor))
+        return columns > 0 ? columns : nil
+    }
+}

@@ -1,0 +1,23 @@
+import Glibc
+
+/// Small files, read and written whole.
+public enum TextFile {
+    /// The text, or its first `byteLimit` bytes; nil: it cannot be read.
+    public static func read(_ path: String, byteLimit: Int = 1 << 20) -> String? {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { _ = close(descriptor) }
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 64 << 10)
+        while bytes.count < byteLimit {
+            let count = unsafe piece.withUnsafeMutableBytes { piece in
+                unsafe Glibc.read(descriptor, piece.baseAddress, piece.count)
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { return nil }
+            if count == 0 { break }
+            bytes += piece.prefix(min(count, byteLimit - bytes.count))
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

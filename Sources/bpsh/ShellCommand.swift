@@ -1,0 +1,141 @@
+import ArgumentParser
+import BProc
+import CommandSupport
+import Glibc
+
+/// The options of bpsh. Nodes and command have been split off before: what follows the command's name
+/// is never looked into.
+struct ShellCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bpsh",
+        abstract: "Run a program on nodes, as if it ran here.",
+        usage: """
+            bpsh [options] NODES command [argument ...]
+                   bpsh [options] -a | -A command [argument ...]
+            """,
+        discussion: """
+            NODES is a comma list of numbers (3), ranges (0-15, 16-), states (up, notdown), all and \
+            master. The program is found here, through PATH, and sent as it is in memory: the nodes \
+            need no files. The exit status is the largest of the ranks': 128 and the signal for one \
+            that was killed, 255 for one that was not started.
+            """,
+        version: "bpsh (bproc) 0.1")
+
+    static let grammar = CommandSplit.Grammar(
+        valued: ["--fan-out", "--chunk"], nodeSelecting: ["a", "A"])
+
+    @Flag(name: .customShort("a"), help: "All nodes that are up.")
+    var allUp = false
+    @Flag(name: .customShort("A"), help: "All nodes that are not down.")
+    var allNotDown = false
+    @Flag(name: .customShort("n"), help: "Standard input of the program is /dev/null.")
+    var nullInput = false
+    @Flag(name: .customShort("N"), help: "No forwarding: all three streams are /dev/null.")
+    var noForwarding = false
+    @Flag(name: .customShort("L"), help: "Write whole lines only.")
+    var lineBuffered = false
+    @Flag(name: .shortAndLong, help: "Write the node's number before each line.")
+    var prefix = false
+    @Flag(name: .shortAndLong, help: "Print the seconds that it took.")
+    var time = false
+    @Option(help: "Children of each node in the relay tree; 0: the planner chooses.")
+    var fanOut: UInt32 = 0
+    @Option(help: "Bytes of the pieces that are relayed; 0: the planner chooses.")
+    var chunk: UInt32 = 0
+
+    func validate() throws {
+        if allUp && allNotDown { throw ValidationError("-a and -A exclude each other.") }
+    }
+
+    static func run(_ split: CommandSplit) -> Never {
+        let options = ShellCommand.parseOrExit(
+            split.options.map { String(decoding: $0, as: UTF8.self) })
+        do throws(CommandError) {
+            Glibc.exit(try options.run(nodes: split.nodes, command: split.command))
+        } catch {
+            StandardOutput.report(error.sentence, command: "bpsh")
+            Glibc.exit(error.exitStatus)
+        }
+    }
+
+    private func run(nodes: [UInt8]?, command: [[UInt8]]) throws(CommandError) -> Int32 {
+        if nodes == nil && !allUp && !allNotDown {
+            throw CommandError("no nodes are named; see bpsh --help")
+        }
+        if nodes != nil && (allUp || allNotDown) {
+            // "bpsh 0-3 -a date": the split has seen the nodes before the option.
+            throw CommandError("nodes are named, and -a or -A is given as well")
+        }
+        guard let name = command.first else {
+            throw CommandError("no command is named; see bpsh --help")
+        }
+        let program = try PathSearch.find(String(decoding: name, as: UTF8.self))
+        do throws(BProcError) {
+            let known = try Cluster().nodes()
+            let chosen = try choose(nodes, known)
+            for missing in chosen.missing {
+                StandardOutput.report(
+                    "node \(missing): \(BProcError.message(for: Self.invalidNode))",
+                    command: "bpsh")
+            }
+            guard !chosen.nodes.isEmpty else {
+                StandardOutput.report("there is no such node", command: "bpsh")
+                return ExitStatus.notStarted
+            }
+            let status = try start(program, command, on: chosen.nodes)
+            return chosen.missing.isEmpty ? status : ExitStatus.notStarted
+        } catch {
+            let status = error.code == .failed ? ExitStatus.failure : ExitStatus.notStarted
+            throw CommandError(error.description, exitStatus: status)
+        }
+    }
+
+    /// BE_INVALIDNODE of sys/bproc_common.h.
+    private static let invalidNode: Int32 = 300
+
+    private func choose(
+        _ text: [UInt8]?, _ known: [Cluster.Node]
+    ) throws(BProcError) -> NodeArgument {
+        if allUp { return NodeArgument(inState: "up", known: known) }
+        if allNotDown { return NodeArgument(inState: "down", inverted: true, known: known) }
+        do throws(CommandError) {
+            return try NodeArgument(String(decoding: text ?? [], as: UTF8.self), known: known)
+        } catch {
+            throw BProcError(errorNumber: EINVAL, sentence: error.sentence)
+        }
+    }
+
+    private func start(
+        _ program: String, _ command: [[UInt8]], on nodes: [Int32]
+    ) throws(BProcError) -> Int32 {
+        let environment = ProcessEnvironment.setting(
+            [("BPROC_RANK", "XXXXXXX"), ("BPROC_PROGNAME", program)],
+            in: ProcessEnvironment.entries())
+        let begin = Clock.nanoseconds()
+        // Before the signals are taken: the program inherits this process's signal mask.
+        let image = try Cluster().capture(program, arguments: command, environment: environment)
+        var options = LaunchOptions()
+        options.inputIsNull = nullInput
+        options.fanOut = fanOut
+        options.chunkByteCount = chunk
+        if noForwarding {
+            options.io = [
+                RankDescriptor(0, path: "/dev/null", openFlags: O_RDONLY),
+                RankDescriptor(1, path: "/dev/null", openFlags: O_WRONLY),
+                RankDescriptor(2, path: "/dev/null", openFlags: O_WRONLY),
+            ]
+        }
+        var settings = ShellSession.Settings()
+        settings.forwardsInput = !nullInput && !noForwarding
+        settings.wholeLines = lineBuffered || prefix
+        settings.prefixesLines = prefix
+        var session = try ShellSession(
+            job: Cluster().launch(image, command: program, on: nodes, options: options),
+            settings: settings)
+        let status = try session.run()
+        if time {
+            StandardOutput.write("\(Clock.seconds(Clock.nanoseconds() - begin))\n")
+        }
+        return status
+    }
+}

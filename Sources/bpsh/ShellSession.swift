@@ -1,0 +1,228 @@
+import BProc
+import CommandSupport
+import Glibc
+import System
+
+/// A job with this process's standard streams before it: one poll loop until every rank is over.
+struct ShellSession: ~Copyable {
+    struct Settings {
+        var forwardsInput = true
+        var wholeLines = false
+        var prefixesLines = false
+    }
+
+    /// While this much waits to be written nothing more is read, and no credit is given.
+    private static let pendingByteLimit = 1 << 20
+    private static let inputPieceByteCount = 64 << 10
+    private static let killWindowNanoseconds: UInt64 = 1_000_000_000
+
+    private var job: Job
+    private let settings: Settings
+    private var output = OutputSink(descriptor: STDOUT_FILENO)
+    private var errors = OutputSink(descriptor: STDERR_FILENO)
+    private var lines = LineAssembler()
+    private var credits: [LineAssembler.Stream: Int] = [:]
+    private let nodes: [Int32]
+    private var started = false
+    private var ended = false
+    private var inputOpen: Bool
+    private var unsentInput: ArraySlice<UInt8> = []
+    private var status: Int32 = 0
+    private var lastInterrupt: UInt64?
+    private var killed = false
+    private var forwarded: Set<Int32> = []
+
+    init(job: consuming Job, settings: Settings) {
+        nodes = job.nodes
+        self.job = job
+        self.settings = settings
+        inputOpen = settings.forwardsInput
+    }
+
+    /// The exit status of bpsh.
+    mutating func run() throws(BProcError) -> Int32 {
+        do throws(SystemCallError) {
+            let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGQUIT, SIGHUP])
+            while !ended || !output.isEmpty || !errors.isEmpty {
+                if let status = try step(signals) { return status }
+            }
+        } catch {
+            throw BProcError(errorNumber: error.errorNumber, sentence: error.description)
+        }
+        return status
+    }
+
+    /// One round of poll. An answer ends the session at once.
+    private mutating func step(_ signals: borrowing SignalDescriptor) throws(SystemCallError)
+        -> Int32?
+    {
+        let congested =
+            output.pendingByteCount + errors.pendingByteCount > Self.pendingByteLimit
+        var entries = [Poll.Entry(signals.number, Poll.readable)]
+        func add(_ descriptor: Int32, _ events: Int16, if wanted: Bool) {
+            // poll ignores negative descriptors, so the places stay fixed.
+            entries.append(Poll.Entry(wanted && events != 0 ? descriptor : -1, events))
+        }
+        let jobEvents = congested ? job.pollEvents & ~Poll.readable : job.pollEvents
+        add(job.descriptor, jobEvents, if: !ended)
+        add(STDOUT_FILENO, Poll.writable, if: !output.isEmpty)
+        add(STDERR_FILENO, Poll.writable, if: !errors.isEmpty)
+        add(STDIN_FILENO, Poll.readable, if: inputOpen && started && wantsInput)
+        try Poll.wait(&entries)
+
+        while let signal = try signals.next() {
+            if let status = handle(signal) { return status }
+        }
+        if entries[2].ready != 0 { try output.writePiece() }
+        if entries[3].ready != 0 { try errors.writePiece() }
+        if entries[4].ready != 0 { readInput() }
+        if !congested && !ended {
+            do throws(BProcError) { try drainEvents() } catch { end(error) }
+        }
+        sendInput()
+        giveCredit()
+        return nil
+    }
+
+    // MARK: Events
+
+    private mutating func drainEvents() throws(BProcError) {
+        while !ended, let event = try job.next() {
+            switch event {
+            case .started: started = true
+            case .progress, .inputCredit: break
+            case .failure(_, let failure):
+                report(failure.description)
+                raise(to: ExitStatus.notStarted)
+            case .exit(let exit): note(exit)
+            case .output(let rank, let node, let stream, let bytes):
+                take(bytes, rank: rank, node: node, stream: stream)
+            case .end(let error): end(error)
+            }
+            if output.pendingByteCount + errors.pendingByteCount > Self.pendingByteLimit { return }
+        }
+    }
+
+    private mutating func end(_ error: BProcError?) {
+        guard !ended else { return }
+        for stream in lines.openStreams { finish(stream) }
+        if let error {
+            report(error.description)
+            raise(to: ExitStatus.notStarted)
+        }
+        ended = true
+    }
+
+    private mutating func note(_ exit: JobEvent.RankExit) {
+        if exit.nodeDied {
+            report("node \(exit.node): the node died with the process on it")
+        } else if let signal = exit.status.signal, !killed, !forwarded.contains(signal),
+            signal != SIGPIPE
+        {
+            report("node \(exit.node): killed by signal \(signal)")
+        }
+        raise(to: exit.status.shellStatus)
+    }
+
+    private mutating func raise(to status: Int32) { self.status = max(self.status, status) }
+
+    /// A line of our own, in order with what the ranks write to standard error.
+    private mutating func report(_ text: String) { errors.append(Array("bpsh: \(text)\n".utf8)) }
+
+    // MARK: Output
+
+    private mutating func take(
+        _ bytes: [UInt8], rank: Int, node: Int32, stream: JobEvent.OutputStream
+    ) {
+        let place = LineAssembler.Stream(rank: rank, descriptor: stream.rawValue)
+        if bytes.isEmpty {
+            finish(place)
+            return
+        }
+        credits[place, default: 0] += bytes.count
+        let text =
+            settings.wholeLines ? lines.add(bytes, to: place, prefix: prefix(of: node)) : bytes
+        append(text, to: stream.rawValue)
+    }
+
+    private mutating func finish(_ stream: LineAssembler.Stream) {
+        append(lines.end(stream, prefix: prefix(of: nodes[stream.rank])), to: stream.descriptor)
+    }
+
+    private mutating func append(_ bytes: [UInt8], to descriptor: Int32) {
+        if descriptor == STDOUT_FILENO { output.append(bytes) } else { errors.append(bytes) }
+    }
+
+    /// `%3d: `
+    private func prefix(of node: Int32) -> [UInt8] {
+        guard settings.prefixesLines else { return [] }
+        let number = "\(node)"
+        return Array(
+            (String(repeating: " ", count: max(0, 3 - number.utf8.count)) + number + ": ").utf8)
+    }
+
+    private mutating func giveCredit() {
+        guard output.pendingByteCount + errors.pendingByteCount <= Self.pendingByteLimit else {
+            return
+        }
+        for (place, byteCount) in credits {
+            let stream = JobEvent.OutputStream(rawValue: place.descriptor) ?? .standardOutput
+            // A job that has ended needs no credit; a lost one reports itself as an event.
+            try? job.consumed(byteCount, from: stream, of: place.rank)
+        }
+        credits.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: Input
+
+    private var wantsInput: Bool { unsentInput.isEmpty && job.inputRoom > 0 }
+
+    private mutating func readInput() {
+        var piece = [UInt8](
+            repeating: 0, count: min(Self.inputPieceByteCount, max(1, job.inputRoom)))
+        let count = unsafe piece.withUnsafeMutableBytes { piece in
+            unsafe read(STDIN_FILENO, piece.baseAddress, piece.count)
+        }
+        if count > 0 {
+            unsentInput = piece[..<count]
+        } else if count == 0 || (errno != EINTR && errno != EAGAIN) {
+            inputOpen = false
+            try? job.closeInput()
+        }
+    }
+
+    private mutating func sendInput() {
+        while !unsentInput.isEmpty {
+            do throws(BProcError) {
+                let waiting = unsentInput
+                unsentInput = waiting.dropFirst(try job.write(waiting.span))
+            } catch {
+                // The rest follows with the next credit. Anything else ends the job by an event.
+                if error.code != .wouldBlock { unsentInput = [] }
+                return
+            }
+        }
+    }
+
+    // MARK: Signals
+
+    /// Sends it to all ranks. An answer ends the session at once.
+    private mutating func handle(_ signal: Int32) -> Int32? {
+        let now = Clock.nanoseconds()
+        // Nothing runs yet that could be told: letting go of the job ends it.
+        guard started else { return ExitStatus.signalBase + signal }
+        if signal == SIGINT {
+            if killed { return ExitStatus.signalBase + signal }
+            if let last = lastInterrupt, now - last < Self.killWindowNanoseconds {
+                killed = true
+                report("killing all ranks; once more to leave them")
+                try? job.signal(SIGKILL)
+                return nil
+            }
+            lastInterrupt = now
+        }
+        forwarded.insert(signal)
+        try? job.signal(signal)
+        return nil
+    }
+}
