@@ -57,7 +57,8 @@ enum { parentTag = 0, listenerTag = 1, childTagBase = 2 };
 
 static struct sockaddr_in addressOf(const struct options *options, unsigned index)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options->port)};
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    address.sin_port = htons((uint16_t)options->port);
     uint32_t net = options->netnsPrefix ? 0x0a4d0000u : 0x7f4d0000u;
     address.sin_addr.s_addr = htonl(net + ((index >> 7) << 8) + (index & 127) + 1);
     return address;
