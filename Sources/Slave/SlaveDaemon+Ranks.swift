@@ -32,16 +32,16 @@ extension SlaveDaemon {
         var streams = RankStreams()
         do throws(SystemCallError) {
             if case .forwarded(let hasInput) = image.order.descriptors {
-                let input = hasInput ? try Pipe(nonblockingWrite: true).split() : nil
-                if let input {
-                    ends.input = OwnedDescriptor(adopting: input.reading)
+                if hasInput {
+                    let input = try Pipe(nonblockingWrite: true).split()
+                    ends.input = input.reading
                     streams.input = InputStream(OwnedDescriptor(adopting: input.writing))
                 }
                 let output = try Pipe(nonblockingRead: true).split()
-                ends.output = OwnedDescriptor(adopting: output.writing)
+                ends.output = output.writing
                 streams.outputs[0] = OutputStream(OwnedDescriptor(adopting: output.reading))
                 let error = try Pipe(nonblockingRead: true).split()
-                ends.error = OwnedDescriptor(adopting: error.writing)
+                ends.error = error.writing
                 streams.outputs[1] = OutputStream(OwnedDescriptor(adopting: error.reading))
             }
         } catch {
@@ -71,9 +71,9 @@ extension SlaveDaemon {
         plan.status = status.writing.number
         switch order.descriptors {
         case .forwarded(let hasInput):
-            plan.standardInput = hasInput ? ends.input?.number : null?.number
-            plan.standardOutput = ends.output?.number
-            plan.standardError = ends.error?.number
+            plan.standardInput = hasInput ? ends.input : nullNumber
+            plan.standardOutput = ends.output
+            plan.standardError = ends.error
         case .listed(let items): plan.items = items.map(RestorePlan.Item.init)
         }
         // A slave without privilege runs only its own user's processes, and cannot change to others.
@@ -195,11 +195,17 @@ extension SlaveDaemon {
     }
 }
 
-/// The child's ends of its streams: closed here once it has them.
+/// The child's ends of its streams, by number: closed here once the child has them.
 final class ChildEnds {
-    var input: OwnedDescriptor?
-    var output: OwnedDescriptor?
-    var error: OwnedDescriptor?
+    var input: Int32?
+    var output: Int32?
+    var error: Int32?
+
+    deinit {
+        for end in [input, output, error] {
+            if let end { _ = bp_close(end) }
+        }
+    }
 }
 
 /// Why one rank could not be started.

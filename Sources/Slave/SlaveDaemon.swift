@@ -31,7 +31,7 @@ public struct SlaveDaemon: ~Copyable {
     /// Where restorers say what became of them: one pipe for all, records of 32 bytes.
     let status: Pipe
     /// /dev/null, opened before a root without one is entered.
-    let null: OwnedDescriptor?
+    let nullNumber: Int32?
     let signals: OwnedDescriptor
     let address: NodeAddress
     let incarnation: UInt64
@@ -73,7 +73,7 @@ public struct SlaveDaemon: ~Copyable {
         self.arena = arena
         self.status = status
         self.restorer = restorer
-        null = nullNumber >= 0 ? OwnedDescriptor(adopting: Int32(nullNumber)) : nil
+        self.nullNumber = nullNumber >= 0 ? Int32(nullNumber) : nil
         address = NodeAddress(bound)
         links = LinkTable(socketBufferByteCount: configuration.socketBufferByteCount)
         store = ImageStore(state: SlaveState(node: configuration.node ?? Hello.noNode))
