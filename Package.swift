@@ -118,6 +118,10 @@ let package = Package(
                 "ProcessImage", logging,
             ], swiftSettings: strict),
 
+        .target(
+            name: "DaemonSupport", dependencies: ["System", "CSystem", argumentParser, logging],
+            swiftSettings: strict),
+
         // Clients.
         .target(name: "BProc", dependencies: ["CBProc", "CLocalProtocol"], swiftSettings: strict),
         .target(
@@ -127,10 +131,10 @@ let package = Package(
 
         // Tools: one short main each.
         .executableTarget(
-            name: "bpmaster", dependencies: ["Master", "ProcessImage", "CommandSupport", argumentParser],
+            name: "bpmaster", dependencies: ["Master", "ProcessImage", "DaemonSupport", "System", "CSystem", argumentParser, logging],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
-            name: "bpslave", dependencies: ["Slave", "ProcessImage", "CommandSupport", argumentParser],
+            name: "bpslave", dependencies: ["Slave", "DaemonSupport", "System", "CSystem", argumentParser, logging],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpsh", dependencies: ["CommandSupport", "BProc", "System", argumentParser],

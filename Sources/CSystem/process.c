@@ -158,3 +158,14 @@ long bp_core_count(void) {
 }
 
 long bp_unlink_path(const char *path) { return result(unlink(path)); }
+
+long bp_write_file(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) return -errno;
+    ssize_t written = write(fd, text, strlen(text));
+    int error = errno;
+    close(fd);
+    return written < 0 ? -error : 0;
+}
+
+void bp_exit(int code) { exit(code); }

@@ -48,3 +48,6 @@ struct bp_ready {
     uint32_t events;
 };
 long bp_epoll_wait(int epoll, struct bp_ready *_Nonnull ready, int capacity, int64_t nanoseconds);
+/* Replaces a file's content with a text. */
+long bp_write_file(const char *_Nonnull path, const char *_Nonnull text);
+_Noreturn void bp_exit(int code);
