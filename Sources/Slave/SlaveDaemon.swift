@@ -14,9 +14,10 @@ public struct SlaveDaemon: ~Copyable {
     enum OperationKind {
         static let status: UInt8 = 16
         static let childExit: UInt8 = 17
-        static let output: UInt8 = 18
-        static let input: UInt8 = 19
-        static let signal: UInt8 = 20
+        static let standardOutput: UInt8 = 18
+        static let standardError: UInt8 = 19
+        static let input: UInt8 = 20
+        static let signal: UInt8 = 21
     }
 
     let configuration: SlaveConfiguration
@@ -151,7 +152,8 @@ public struct SlaveDaemon: ~Copyable {
             links.handle(completion, store: &store, ring: &ring)
         case OperationKind.status: readStatus()
         case OperationKind.childExit: childEnded(completion.tag)
-        case OperationKind.output: outputIsReady(completion.tag)
+        case OperationKind.standardOutput: outputIsReady(completion.tag, stream: 1)
+        case OperationKind.standardError: outputIsReady(completion.tag, stream: 2)
         case OperationKind.input: inputIsReady(completion.tag)
         case OperationKind.signal:
             let number = bp_next_signal(signals.number)
