@@ -62,10 +62,15 @@ import Testing
         }
     }
 
-    @Test func aConstructorWithThreadsIsRefused() throws {
-        guard let library = Programs.threads else { return }
-        #expect(
-            error("/bin/ls", ["LD_PRELOAD=" + library]) == .notSingleThreaded(command: "/bin/ls"))
+    /// Many times: who is told of the end of which thread first is a matter of luck.
+    @Test func aConstructorWithThreadsOrChildrenIsRefused() throws {
+        for library in [Programs.threads, Programs.forks].compactMap(\.self) {
+            for _ in 0..<20 {
+                #expect(
+                    error("/bin/ls", ["LD_PRELOAD=" + library])
+                        == .notSingleThreaded(command: "/bin/ls"))
+            }
+        }
     }
 
     @Test func aProgramThatEndsInItsLinkerSaysSo() throws {

@@ -20,6 +20,9 @@ enum Programs {
     static let threads = Workshop.compile(
         "libthreads.so", ["cc", "-shared", "-fPIC", source("threads.c"), "-pthread"])
 
+    static let forks = Workshop.compile(
+        "libforks.so", ["cc", "-shared", "-fPIC", source("forks.c")])
+
     /// A static program with 1 MiB of incompressible data, and the argument that its data must match.
     static let data: (path: String, hash: String)? = {
         var generator = SystemRandomNumberGenerator()
