@@ -113,7 +113,8 @@ extension JobEvent {
             self = unsafe .progress(
                 Progress(
                     rankCount: Int(event.rank_count), reachedCount: Int(event.reached_count),
-                    placedCount: Int(event.placed_count), failedCount: Int(event.failed_count), doneCount: Int(event.done_count),
+                    placedCount: Int(event.placed_count), failedCount: Int(event.failed_count),
+                    doneCount: Int(event.done_count),
                     imageByteCount: event.byte_count))
         case BPROC_EVENT_FAILURE:
             self = unsafe .failure(rank: Int(event.rank), BProcError(failure: event))

@@ -220,6 +220,9 @@ struct ShellSession: ~Copyable {
                 return nil
             }
             lastInterrupt = now
+        } else if forwarded.contains(signal) {
+            // Asked twice to end: letting go of the job ends it, whoever does not answer.
+            return ExitStatus.signalBase + signal
         }
         forwarded.insert(signal)
         try? job.signal(signal)
