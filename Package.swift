@@ -21,6 +21,13 @@ let testing: [SwiftSetting] = [
 
 let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
 
+// The restore code is copied out of the executable: no table, constant or function may lie outside its
+// section, so the compiler may make none (ProcessImageTests reads the relocations).
+let freestanding: CSetting = .unsafeFlags([
+    "-ffreestanding", "-fno-jump-tables", "-fno-stack-protector", "-mgeneral-regs-only", "-Os",
+    "-fno-unwind-tables", "-fno-asynchronous-unwind-tables",
+])
+
 // Daemons and commands are static executables: a node needs this one file and nothing else, and
 // start-up costs 0.5 ms instead of 4.
 let staticExecutable: [LinkerSetting] = [
@@ -66,7 +73,7 @@ let package = Package(
 
         // C: only where Swift cannot go.
         .target(name: "CSystem", cSettings: strictC),
-        .target(name: "CRestore", cSettings: strictC),
+        .target(name: "CRestore", cSettings: strictC + [freestanding]),
         .target(name: "CLocalProtocol"),
         .target(name: "CBProc", dependencies: ["CLocalProtocol"], cSettings: strictC),
 
@@ -94,17 +101,20 @@ let package = Package(
             exclude: ["FORMAT.md"],
             swiftSettings: strict),
 
+        .target(
+            name: "Link", dependencies: ["Ring", "System", "Relay", "Wire"], swiftSettings: strict),
+
         // Daemons.
         .target(
             name: "Master",
             dependencies: [
-                "MasterCore", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System", "CSystem",
+                "MasterCore", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System", "CSystem",
                 "ProcessImage", "CLocalProtocol", logging,
             ], swiftSettings: strict),
         .target(
             name: "Slave",
             dependencies: [
-                "SlaveCore", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System", "CSystem",
+                "SlaveCore", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System", "CSystem",
                 "ProcessImage", logging,
             ], swiftSettings: strict),
 
@@ -151,5 +161,9 @@ let package = Package(
         .testTarget(
             name: "CommandTests", dependencies: ["CommandSupport", "BProc", "System", "NodeSpec"],
             swiftSettings: testing),
+        // Takes and restores images by hand; the image tests run it where they need a process of its own.
+        .executableTarget(
+            name: "imagetool", dependencies: ["ProcessImage", "System"],
+            path: "Tests/Programs/imagetool", swiftSettings: testing),
     ]
 )

@@ -1,1 +1,27 @@
-// Filled by the commits that follow.
+// The part that runs in the daemon: where the restore code lies in this executable.
+#include "include/CRestore.h"
+#include "freestanding.h"
+
+extern const unsigned char __start_bp_restore[] __attribute__((visibility("hidden")));
+extern const unsigned char __stop_bp_restore[] __attribute__((visibility("hidden")));
+extern const unsigned char bp_entry_direct[] __attribute__((visibility("hidden")));
+extern const unsigned char bp_entry_stub[] __attribute__((visibility("hidden")));
+extern const unsigned char bp_entry_restorer[] __attribute__((visibility("hidden")));
+extern const unsigned char bp_entry_base[] __attribute__((visibility("hidden")));
+extern const unsigned char bp_entry_scratch[] __attribute__((visibility("hidden")));
+extern const unsigned char bp_entry_stack[] __attribute__((visibility("hidden")));
+
+struct bp_restore_code bp_restore_code(void) {
+    struct bp_restore_code code;
+    code.bytes = __start_bp_restore;
+    code.byte_count = (size_t)(__stop_bp_restore - __start_bp_restore);
+    code.direct_entry = (size_t)(bp_entry_direct - __start_bp_restore);
+    code.stub_entry = (size_t)(bp_entry_stub - __start_bp_restore);
+    code.restorer_entry = (size_t)(bp_entry_restorer - __start_bp_restore);
+    code.base_slot = (size_t)(bp_entry_base - __start_bp_restore);
+    code.scratch_slot = (size_t)(bp_entry_scratch - __start_bp_restore);
+    code.stack_slot = (size_t)(bp_entry_stack - __start_bp_restore);
+    return code;
+}
+
+uint64_t bp_local_features(uint32_t *words) { return bp_feature_words(words); }

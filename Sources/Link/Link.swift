@@ -37,11 +37,16 @@ final class Link {
     var chunkPlace: UnsafeMutableRawBufferPointer?
     var chunkReceivedByteCount = 0
     var isDropping = false
+    /// Bytes of the chunk frame that is expected to follow the last one; 0: anything may come.
+    var followingByteCount = 0
+    private var lowWater = 1
     var isReceiving = false
     var isPollingWritable = false
     var isConnecting = false
 
     static let windowByteCount = 4096
+    /// One wake-up per mebibyte is as good as fewer, measured; sockets hold that much.
+    static let lowWaterLimit = 1 << 20
 
     init(id: LinkID, descriptor: consuming OwnedDescriptor, peer: NodeAddress, state: State) {
         self.id = id
@@ -56,6 +61,42 @@ final class Link {
         precondition(!isReceiving, "a link's window is released while the ring writes into it")
         unsafe window.deallocate()
         unsafe headerBytes.deallocate()
+    }
+
+    var isListening: Bool { state == .open || state == .awaitingHello }
+
+    /// Bytes that are known to be on their way for the present chunk or the next: 0 where the next frame
+    /// may be of any kind.
+    var awaitedByteCount: Int {
+        if unsafe chunkPlace != nil { return unsafe chunkPlace!.count - chunkReceivedByteCount }
+        if isDropping || current != nil || windowEnd > windowStart { return 0 }
+        return followingByteCount
+    }
+
+    /// The part of the present chunk's place that is still empty.
+    var chunkSpace: UnsafeMutableRawBufferPointer {
+        unsafe UnsafeMutableRawBufferPointer(rebasing: chunkPlace![chunkReceivedByteCount...])
+    }
+
+    /// The free part of the window, which is never empty: what is left in it is less than a header.
+    func windowSpace() -> UnsafeMutableRawBufferPointer {
+        if windowStart == windowEnd {
+            windowStart = 0
+            windowEnd = 0
+        } else if windowEnd == Self.windowByteCount {
+            let count = windowEnd - windowStart
+            unsafe window.copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: window[windowStart..<windowEnd]))
+            windowStart = 0
+            windowEnd = count
+        }
+        return unsafe UnsafeMutableRawBufferPointer(rebasing: window[windowEnd...])
+    }
+
+    func setLowWater(_ byteCount: Int) {
+        guard byteCount != lowWater else { return }
+        lowWater = byteCount
+        Socket.setLowWater(descriptor.number, byteCount: byteCount)
     }
 
     var hasPendingOperations: Bool { isReceiving || isPollingWritable || isConnecting }

@@ -25,6 +25,10 @@ public protocol ChunkStore: ~Copyable {
     mutating func destination(for header: FrameHeader, from link: LinkID)
         -> UnsafeMutableRawBufferPointer?
 
+    /// Bytes of the frame that will follow this chunk on its link, header included, 0 if that is not
+    /// known: a hint for how long the link may sleep.
+    func byteCount(after header: FrameHeader) -> Int
+
     /// The file and the place in it that hold a chunk, or nil if the launch is gone.
     func source(ofChunk chunk: UInt32, launch: UInt64) -> ChunkSource?
 }

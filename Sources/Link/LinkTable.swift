@@ -1,6 +1,6 @@
 public import Relay
 public import Ring
-import System
+public import System
 public import Wire
 
 /// All links of one daemon, on its ring: accepting, connecting, framing, and sending.
@@ -15,22 +15,23 @@ public struct LinkTable: ~Copyable {
         public static let connect: UInt8 = 2
         public static let receive: UInt8 = 3
         public static let writable: UInt8 = 4
-        public static let range: ClosedRange<UInt8> = 1...4
+        public static let readable: UInt8 = 5
+        public static let range: ClosedRange<UInt8> = 1...5
     }
 
     private var links: [Link?] = []
     private var generations: [UInt32] = []
     private var freeSlots: [Int] = []
     private var listener: OwnedDescriptor?
-    private let ownHello: [UInt8]
+    private var listenerNumber: Int32?
     private var events: [LinkEvent] = []
+    private var paused: [LinkID] = []
     /// Receive and send buffer of relay sockets, in bytes: 0 leaves them to the kernel.
     private let socketBufferByteCount: Int
     /// Frames queued for one peer beyond this many bytes mean that it does not read.
     static let backlogByteLimit = 64 << 20
 
-    public init(hello: Hello, socketBufferByteCount: Int) {
-        ownHello = hello.frame
+    public init(socketBufferByteCount: Int) {
         self.socketBufferByteCount = socketBufferByteCount
     }
 
@@ -48,18 +49,25 @@ public struct LinkTable: ~Copyable {
         on listener: consuming OwnedDescriptor, ring: inout Ring
     ) {
         ring.accept(listener.number, tag: OperationTag(kind: OperationKind.accept, slot: 0, generation: 0))
+        listenerNumber = listener.number
         self.listener = consume listener
     }
 
-    /// Begins a connection to a daemon; answered by a ready or failed event.
-    public mutating func connect(to address: NodeAddress, ring: inout Ring) -> LinkID {
+    /// Begins a connection to a daemon, with `hello` as its first frame; answered by a ready or failed
+    /// event.
+    public mutating func connect(
+        to address: NodeAddress, hello: Hello, ring: inout Ring
+    ) -> LinkID {
         do throws(SystemCallError) {
-            let target = try SocketAddress(address)
+            guard let target = SocketAddress(address) else {
+                throw SystemCallError("connect to a node without an address", errorNumber: 99)
+            }
             let socket = try Socket.tcp(family: target.family)
-            try tune(socket.number)
+            try tune(socket.number, peer: target)
             let number = socket.number
             let link = insert(socket, peer: address, state: .connecting)
             link.isConnecting = true
+            link.outgoing.append(.frame(hello.frame))
             ring.connect(number, to: target, tag: tag(OperationKind.connect, link.id))
             return link.id
         } catch {
@@ -70,8 +78,10 @@ public struct LinkTable: ~Copyable {
         }
     }
 
-    private func tune(_ descriptor: Int32) throws(SystemCallError) {
+    private func tune(_ descriptor: Int32, peer: SocketAddress?) throws(SystemCallError) {
         try Socket.setNoDelay(descriptor)
+        // Pacing has nothing to pace within one machine, and its timers cost.
+        if peer?.isLoopback == true { Socket.setCongestionControl(descriptor, "cubic") }
         if socketBufferByteCount > 0 {
             Socket.setBufferSizes(
                 descriptor, sendByteCount: socketBufferByteCount,
@@ -127,9 +137,7 @@ public struct LinkTable: ~Copyable {
     public mutating func send<Store: ChunkStore & ~Copyable>(
         _ frame: [UInt8], on id: LinkID, store: borrowing Store, ring: inout Ring
     ) {
-        guard let link = link(id), link.state == .open || link.state == .awaitingHello else {
-            return
-        }
+        guard let link = link(id), link.isListening else { return }
         link.outgoing.append(.frame(frame))
         if link.outgoing.frameByteCount > Self.backlogByteLimit {
             lose(link, reason: "the peer does not read what is sent to it", ring: &ring)
@@ -237,9 +245,7 @@ public struct LinkTable: ~Copyable {
     public mutating func refuse<Store: ChunkStore & ~Copyable>(
         _ id: LinkID, reason: String, store: borrowing Store, ring: inout Ring
     ) {
-        guard let link = link(id), link.state == .open || link.state == .awaitingHello else {
-            return
-        }
+        guard let link = link(id), link.isListening else { return }
         link.outgoing.append(.frame(Refusal(reason).frame))
         link.state = .draining
         flush(link, store: store, ring: &ring)
@@ -258,7 +264,12 @@ public struct LinkTable: ~Copyable {
         // Ends what the ring still has under way; the late completions free the slot.
         Socket.shutDown(link.descriptor.number)
         if link.isPollingWritable { ring.cancel(tag(OperationKind.writable, link.id)) }
-        if link.isReceiving { ring.cancel(tag(OperationKind.receive, link.id)) }
+        if link.isReceiving {
+            ring.cancel(
+                tag(
+                    link.awaitedByteCount > 0 ? OperationKind.readable : OperationKind.receive,
+                    link.id))
+        }
         if link.isConnecting { ring.cancel(tag(OperationKind.connect, link.id)) }
         freeIfIdle(link)
     }
@@ -292,9 +303,12 @@ public struct LinkTable: ~Copyable {
         case OperationKind.writable:
             link.isPollingWritable = false
             if link.state != .closed { flush(link, store: store, ring: &ring) }
+        case OperationKind.readable:
+            link.isReceiving = false
+            if link.state == .open { receiveAvailable(link, store: &store, ring: &ring) }
         case OperationKind.receive:
             link.isReceiving = false
-            if link.state == .open || link.state == .awaitingHello {
+            if link.isListening {
                 received(link, result: completion.result, store: &store, ring: &ring)
             }
         default: preconditionFailure("kind \(completion.tag.kind) is not an operation of links")
@@ -305,14 +319,15 @@ public struct LinkTable: ~Copyable {
     private mutating func accepted(_ completion: Completion, ring: inout Ring) {
         if completion.result >= 0 {
             let socket = OwnedDescriptor(adopting: completion.result)
-            try? tune(socket.number)
-            let peer = NodeAddress(Socket.peerAddress(of: socket.number))
+            let address = Socket.peerAddress(of: socket.number)
+            try? tune(socket.number, peer: address)
+            let peer = address.map { NodeAddress($0) } ?? .unspecified
             let link = insert(socket, peer: peer, state: .awaitingHello)
             receive(link, ring: &ring)
         }
-        if !completion.hasMore, let listener {
+        if !completion.hasMore, let listenerNumber {
             ring.accept(
-                listener.number,
+                listenerNumber,
                 tag: OperationTag(kind: OperationKind.accept, slot: 0, generation: 0))
         }
     }
@@ -329,37 +344,62 @@ public struct LinkTable: ~Copyable {
             return
         }
         link.state = .open
-        link.outgoing.append(.frame(ownHello))
         events.append(.ready(link.id))
         receive(link, ring: &ring)
         flush(link, store: store, ring: &ring)
     }
 
+    /// Waits for what comes next: control frames by a receive into the window, chunks by readiness with
+    /// a low-water mark, so that one wake-up brings a megabyte instead of a packet.
     private func receive(_ link: Link, ring: inout Ring) {
         link.isReceiving = true
-        if let place = unsafe link.chunkPlace {
-            unsafe ring.receive(
-                link.descriptor.number,
-                into: UnsafeMutableRawBufferPointer(rebasing: place[link.chunkReceivedByteCount...]),
-                waitAll: true, tag: tag(OperationKind.receive, link.id))
+        if link.awaitedByteCount > 0 {
+            link.setLowWater(min(link.awaitedByteCount, Link.lowWaterLimit))
+            ring.poll(
+                link.descriptor.number, for: .readable, tag: tag(OperationKind.readable, link.id))
             return
         }
-        if link.windowStart == link.windowEnd {
-            link.windowStart = 0
-            link.windowEnd = 0
-        } else if link.windowEnd == Link.windowByteCount {
-            // What is left is less than a header: it moves to the front.
-            let count = link.windowEnd - link.windowStart
-            unsafe link.window.copyMemory(
-                from: UnsafeRawBufferPointer(
-                    rebasing: link.window[link.windowStart..<link.windowEnd]))
-            link.windowStart = 0
-            link.windowEnd = count
-        }
+        link.setLowWater(1)
         unsafe ring.receive(
-            link.descriptor.number,
-            into: UnsafeMutableRawBufferPointer(rebasing: link.window[link.windowEnd...]),
-            waitAll: false, tag: tag(OperationKind.receive, link.id))
+            link.descriptor.number, into: link.windowSpace(), waitAll: false,
+            tag: tag(OperationKind.receive, link.id))
+    }
+
+    /// Takes what has come without waiting, as long as it belongs to chunks.
+    private mutating func receiveAvailable<Store: ChunkStore & ~Copyable>(
+        _ link: Link, store: inout Store, ring: inout Ring
+    ) {
+        while link.state == .open {
+            do throws(SystemCallError) {
+                let isChunk = unsafe link.chunkPlace != nil
+                let space = unsafe isChunk ? link.chunkSpace : link.windowSpace()
+                guard
+                    let count = unsafe try Socket.receiveAvailable(
+                        link.descriptor.number, into: space)
+                else {
+                    receive(link, ring: &ring)
+                    return
+                }
+                guard count > 0 else {
+                    lose(link, reason: "the peer closed the connection", ring: &ring)
+                    return
+                }
+                if isChunk {
+                    link.chunkReceivedByteCount += count
+                    finishChunkIfComplete(link, store: store)
+                } else {
+                    link.windowEnd += count
+                }
+            } catch {
+                lose(link, reason: error.description, ring: &ring)
+                return
+            }
+            guard understand(link, store: &store, ring: &ring) else { return }
+            if link.awaitedByteCount == 0 {
+                receive(link, ring: &ring)
+                return
+            }
+        }
     }
 
     private mutating func received<Store: ChunkStore & ~Copyable>(
@@ -373,20 +413,78 @@ public struct LinkTable: ~Copyable {
             lose(link, reason: reason, ring: &ring)
             return
         }
-        if unsafe link.chunkPlace != nil {
-            link.chunkReceivedByteCount += Int(result)
-            finishChunkIfComplete(link)
+        link.windowEnd += Int(result)
+        advance(link, store: &store, ring: &ring)
+    }
+
+    /// Understands what has come, and asks for more.
+    private mutating func advance<Store: ChunkStore & ~Copyable>(
+        _ link: Link, store: inout Store, ring: inout Ring
+    ) {
+        guard understand(link, store: &store, ring: &ring) else { return }
+        if link.awaitedByteCount > 0 {
+            receiveAvailable(link, store: &store, ring: &ring)
         } else {
-            link.windowEnd += Int(result)
+            receive(link, ring: &ring)
         }
+    }
+
+    /// Takes frames out of the window until there is an event to act on or bytes are missing. One event
+    /// at a time: what the next frame means can depend on what becomes of this one (a chunk needs the
+    /// launch before it to be known).
+    /// - Returns: whether more bytes are wanted now.
+    private mutating func understand<Store: ChunkStore & ~Copyable>(
+        _ link: Link, store: inout Store, ring: inout Ring
+    ) -> Bool {
         do throws(WireError) {
-            while link.state != .closed, try takeFrame(link, store: &store) {}
+            while events.isEmpty, link.isListening, try takeFrame(link, store: &store) {}
         } catch {
+            let hadEvents = link.state == .open
             refuse(link.id, reason: "\(error)", store: store, ring: &ring)
-            events.append(.lost(link.id, reason: "\(error)"))
-            return
+            if hadEvents { events.append(.lost(link.id, reason: "\(error)")) }
+            return false
         }
-        if link.state == .open || link.state == .awaitingHello { receive(link, ring: &ring) }
+        guard link.isListening else { return false }
+        guard events.isEmpty else {
+            paused.append(link.id)
+            return false
+        }
+        return true
+    }
+
+    /// Goes on with links that stopped for the daemon to act on an event; called when it has.
+    public mutating func resume<Store: ChunkStore & ~Copyable>(
+        store: inout Store, ring: inout Ring
+    ) {
+        let waiting = paused
+        paused.removeAll(keepingCapacity: true)
+        for id in waiting {
+            guard let link = link(id), link.isListening else { continue }
+            advance(link, store: &store, ring: &ring)
+        }
+    }
+
+    public var hasPausedLinks: Bool { !paused.isEmpty }
+
+    /// Stops writing into the memory of a launch's image: what still comes of it is read and dropped.
+    public mutating func dropChunks(of launch: UInt64) {
+        for case let link? in links {
+            guard let header = link.current, unsafe link.chunkPlace != nil,
+                header.launch == launch
+            else { continue }
+            unsafe link.chunkPlace = nil
+            link.isDropping = true
+        }
+        relaxLowWater()
+    }
+
+    /// Lets small frames through on links that wait for much: called now and then, and when what was
+    /// awaited may never come.
+    public mutating func relaxLowWater() {
+        for case let link? in links where link.isListening && link.awaitedByteCount > 0 {
+            link.followingByteCount = 0
+            link.setLowWater(1)
+        }
     }
 
     // MARK: Framing
@@ -446,7 +544,7 @@ public struct LinkTable: ~Copyable {
             link.isDropping = true
             return
         }
-        unsafe precondition(place.count == Int(header.bodyByteCount))
+        precondition(place.count == Int(header.bodyByteCount))
         events.append(.chunkBegins(link.id, header))
         let taken = min(place.count, link.windowEnd - link.windowStart)
         unsafe place.copyMemory(
@@ -455,16 +553,19 @@ public struct LinkTable: ~Copyable {
         link.windowStart += taken
         unsafe link.chunkPlace = place
         link.chunkReceivedByteCount = taken
-        finishChunkIfComplete(link)
+        finishChunkIfComplete(link, store: store)
     }
 
-    private mutating func finishChunkIfComplete(_ link: Link) {
+    private mutating func finishChunkIfComplete<Store: ChunkStore & ~Copyable>(
+        _ link: Link, store: borrowing Store
+    ) {
         guard let place = unsafe link.chunkPlace, let header = link.current,
             link.chunkReceivedByteCount == place.count
         else { return }
         unsafe link.chunkPlace = nil
         link.current = nil
         link.chunkReceivedByteCount = 0
+        link.followingByteCount = store.byteCount(after: header)
         events.append(.chunk(link.id, header))
     }
 

@@ -1,6 +1,6 @@
 public import Relay
 import RelayTree
-import Wire
+public import Wire
 
 // Launches: from a client's request to the exit of the last rank.
 extension MasterState {
@@ -78,9 +78,16 @@ extension MasterState {
         entries: [RelaySubtree.Entry], request: LaunchRequest
     ) -> (fanOut: Int, chunkByteCount: UInt32) {
         guard !entries.isEmpty else { return (1, ChunkSize.granularity) }
+        // Slaves on loopback addresses share this machine's processors; any others are on their own.
+        let isOneHost = entries.allSatisfy { $0.address.isLoopback }
+        let costs =
+            isOneHost
+            ? CostModel.loopback(
+                nodesPerHost: entries.count, coresPerHost: configuration.coreCount)
+            : configuration.networkCosts
         let choice = Planner.plan(
             nodeCount: entries.count, imageByteCount: request.order.imageByteCount,
-            costs: configuration.costs)
+            costs: costs)
         return (
             request.fanOut > 0 ? request.fanOut : choice.fanOut,
             request.chunkByteCount > 0 ? request.chunkByteCount : choice.chunkByteCount
@@ -338,6 +345,20 @@ extension MasterState {
     public func link(ofRank rank: UInt32, launch: UInt64) -> LinkID? {
         guard let known = launches[launch], Int(rank) < known.ranks.count else { return nil }
         return nodes.record(of: known.ranks[Int(rank)].node)?.link
+    }
+
+    /// What every node of a launch was told, its chunk size included.
+    public func order(of launch: UInt64) -> LaunchOrder? { launches[launch]?.order }
+
+    /// The control links of the nodes on which ranks of a launch are to run, each once.
+    public func links(ofLaunch launch: UInt64) -> [LinkID] {
+        guard let known = launches[launch] else { return [] }
+        var reached = Set<Int32>()
+        return known.ranks.compactMap { rank in
+            if case .failed = rank.state { return nil }
+            guard reached.insert(rank.node).inserted else { return nil }
+            return nodes.record(of: rank.node)?.link
+        }
     }
 
     /// Client and node of a launch's rank, for streams that pass through.

@@ -9,12 +9,19 @@ public struct MasterState {
         public var nodeCount: Int
         /// A slave that is silent for this long is down; it is asked twice in that time.
         public var pingTimeoutNanoseconds: UInt64
-        public var costs: CostModel
+        /// What the network between the nodes costs.
+        public var networkCosts: CostModel
+        /// Processor cores of this machine, which slaves on loopback addresses share.
+        public var coreCount: Int
 
-        public init(nodeCount: Int, pingTimeoutNanoseconds: UInt64, costs: CostModel) {
+        public init(
+            nodeCount: Int, pingTimeoutNanoseconds: UInt64,
+            networkCosts: CostModel = .gigabitEthernet, coreCount: Int = 1
+        ) {
             self.nodeCount = nodeCount
             self.pingTimeoutNanoseconds = pingTimeoutNanoseconds
-            self.costs = costs
+            self.networkCosts = networkCosts
+            self.coreCount = coreCount
         }
     }
 

@@ -1,9 +1,9 @@
 extension NodeSpecification {
     /// Reads a specification.
     ///
-    /// Grammar: a comma list of `number`, `a-b`, `a-`, `master`, `all`, and state names, each of the
-    /// latter with an optional `all` and then an optional `not` before it. A number may carry `n` or
-    /// `.` in front. Numbers are decimal: 010 is ten. There are no blanks.
+    /// Grammar: a comma list of `number`, `a-b`, `a-`, `master`, `all`, and state names, each of
+    /// the latter with an optional `all` and then an optional `not` before it. A number may carry
+    /// `n` or `.` in front. Numbers are decimal: 010 is ten. There are no blanks.
     public init(parsing text: String) throws(NodeSpecificationError) {
         let byteCount = text.utf8.count
         guard byteCount <= Self.textByteLimit else {

@@ -166,6 +166,12 @@ public struct LaunchRelay: Sendable {
         effects.append(.send(parent, frame: news.frame(launch: launch, flags: flags)))
     }
 
+    /// Whether no byte of the image can be on its way to a child any more: each that was sent chunks has
+    /// answered finally and without loss.
+    public var childrenHaveAll: Bool {
+        !isWithdrawn && children.allSatisfy { $0.nextChunk == 0 || $0.state == .finished }
+    }
+
     // MARK: Frames
 
     /// A frame from a child: credit, answer, attach or a sign of life.

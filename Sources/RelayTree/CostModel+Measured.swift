@@ -1,13 +1,16 @@
 // Costs to start from, until a cluster has measured its own.
 extension NodeWork {
-    /// One slave on the reference machine (AMD EPYC, Linux 6.18) with warm image memory, fitted to
-    /// bare relay processes that bring 4 MiB to 1023 others on 2 cores: 0.54 to 0.61 s with chunks of
-    /// 512 KiB and fan-outs of 4 to 16, 0.8 to 1.1 s with chunks of 128 KiB, and fan-out 2 clearly
-    /// slower than 4. Chunks times fan-out beyond some 8 MiB were slower again.
+    /// One slave on the reference machine (AMD EPYC, 2 cores, Linux 6.18) with warm image memory:
+    /// a relay that splices, a leaf that receives into place, wake-ups only for whole chunks.
+    ///
+    /// Fitted to bare relay processes that bring 4 MiB to 1023 others over loopback TCP (cubic,
+    /// 4 MiB socket buffers, SO_RCVLOWAT of 1 MiB), medians of 5. In seconds, with 512 KiB chunks:
+    /// fan-out 2 0.41, 8 0.47, 16 0.50, 32 0.57, 60 0.59; with fan-out 16: 128 KiB 0.67, 256 KiB
+    /// 0.55, 1 MiB 0.50 to 0.53. The fit is within a tenth of each.
     public static let referenceMachine = NodeWork(
-        receiveNanosecondsPerByte: 0.13, forwardNanosecondsPerByte: 0.08,
-        relayNanosecondsPerByte: 0.12, hopNanoseconds: 20_000, pieceByteCount: 512 * 1024,
-        cacheByteCount: 8 * 1024 * 1024, coldNanosecondsPerByte: 0.05)
+        receiveNanosecondsPerByte: 0.08, forwardNanosecondsPerByte: 0.054,
+        relayNanosecondsPerByte: 0.03, hopNanoseconds: 23_000, pieceByteCount: 512 * 1024,
+        cacheByteCount: 2 * 1024 * 1024, coldNanosecondsPerByte: 0.078)
 }
 
 extension CostModel {
@@ -24,4 +27,7 @@ extension CostModel {
         sendOverheadNanoseconds: 5_000, latencyNanoseconds: 45_000,
         uplinkBytesPerSecond: 125e6, flowBytesPerSecond: 125e6, nodeWork: .referenceMachine,
         nodesPerHost: 1, coresPerHost: 1)
+
+    /// A network that nobody has measured yet: one node per machine on gigabit Ethernet.
+    public init() { self = .gigabitEthernet }
 }

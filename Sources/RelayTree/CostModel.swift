@@ -1,9 +1,10 @@
-/// What sending through the relay tree costs, as measured on the nodes and the network between them.
+/// What sending through the relay tree costs, as measured on the nodes and the network between
+/// them.
 ///
 /// The network part is LogGP's (launch-time per send, latency, rates); the node part says what a
 /// daemon's processor pays, and on how many cores the daemons of one host share that bill. With one
-/// daemon per machine the wire decides; with hundreds on one machine the processor does. There is no
-/// switch between the two: `nodesPerHost` is counted from the nodes' addresses.
+/// daemon per machine the wire decides; with hundreds on one machine the processor does. There is
+/// no switch between the two: `nodesPerHost` is counted from the nodes' addresses.
 public struct CostModel: Equatable, Sendable {
     // MARK: The network
 
@@ -52,8 +53,8 @@ public struct NodeWork: Equatable, Sendable {
     public var receiveNanosecondsPerByte: Double
     /// To send one byte to one child.
     public var forwardNanosecondsPerByte: Double
-    /// To make one byte ready for children at all, paid once however many they are: what a node with
-    /// children costs more than a leaf.
+    /// To make one byte ready for children at all, paid once however many they are: what a node
+    /// with children costs more than a leaf.
     public var relayNanosecondsPerByte: Double
     /// To handle one chunk on one hop: wake-ups, system calls, a change of context on either side.
     public var hopNanoseconds: Double

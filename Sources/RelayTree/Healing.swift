@@ -3,8 +3,8 @@ public import NodeSpec
 /// What becomes of a tree when some of its nodes are dead: whom an orphan tries, and whom a living
 /// member adopts.
 ///
-/// Both sides come to the same answer from the same plan and the same dead: an orphan belongs to its
-/// nearest living ancestor, at last to the root.
+/// Both sides come to the same answer from the same plan and the same dead: an orphan belongs to
+/// its nearest living ancestor, at last to the root.
 public struct Healing: Equatable, Sendable {
     public let plan: RelayPlan
     private let isDead: [Bool]
@@ -46,8 +46,8 @@ public struct Healing: Equatable, Sendable {
         (0..<plan.nodeCount).filter { !isDead($0) && isDead(plan.parent(of: $0)) }
     }
 
-    /// Whom a living member serves now, in the order of the plan: its living children, and in a dead
-    /// child's place that child's living children, and so on down.
+    /// Whom a living member serves now, in the order of the plan: its living children, and in a
+    /// dead child's place that child's living children, and so on down.
     public func children(of position: Int) -> [Int] {
         var children: [Int] = []
         var current = position + 1

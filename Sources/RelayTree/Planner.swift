@@ -39,7 +39,8 @@ public enum Planner {
             let nanoseconds = predictedNanoseconds(
                 nodeCount: nodeCount, imageByteCount: imageByteCount, fanOut: fanOut,
                 chunkByteCount: chunkByteCount, compress: compress, costs: costs)
-            let rounded = UInt64(min(nanoseconds.rounded(.up), 1e18))
+            // Whole nanoseconds; a bound keeps the conversion in range for absurd costs.
+            let rounded = UInt64(min(nanoseconds, 1e18)) + 1
             guard best.map({ rounded < $0.predictedNanoseconds }) ?? true else { return }
             best = PlanChoice(
                 fanOut: fanOut, chunkByteCount: chunkByteCount, compress: compress,
@@ -70,23 +71,24 @@ public enum Planner {
     ///
     /// Two bounds hold at once, and the larger one decides.
     ///
-    /// - The pipeline: D·L + (D + n − 1)·s for depth D and n chunks, where the step s is the slowest of
-    ///   the wire, k(o + c/B_up) or one flow's o + c/B_flow, and of one daemon's processor time for a
-    ///   chunk. (Store and forward per chunk; for daemons that cost nothing this is the k-ary row of
-    ///   the LogGP literature.)
-    /// - The host: all processor time of the daemons on one host over its cores, and the time that the
-    ///   tree takes to fill. Work grows with the number of members that pass anything on, ceil(N/k),
-    ///   and with the number of chunks; bytes that leave the cache between send and receive cost more.
+    /// - The pipeline: D·L + (D + n − 1)·s for depth D and n chunks, where the step s is the
+    ///   slowest of the wire, k(o + c/B_up) or one flow's o + c/B_flow, and of one daemon's
+    ///   processor time for a chunk. (Store and forward per chunk; for daemons that cost nothing
+    ///   this is the k-ary row of the LogGP literature.)
+    /// - The host: all processor time of the daemons on one host over its cores, and the time that
+    ///   the tree takes to fill. Work grows with the number of members that pass anything on,
+    ///   ceil(N/k), and with the number of chunks; bytes that leave the cache between send and
+    ///   receive cost more.
     public static func predictedNanoseconds(
         nodeCount: Int, imageByteCount: UInt64, fanOut: Int, chunkByteCount: UInt32,
         compress: Bool, costs: CostModel
     ) -> Double {
         let fanOut = min(fanOut, nodeCount)
         let model = ChunkModel(fanOut: Double(fanOut), compress: compress, costs: costs)
-        let image = Double(imageByteCount)
-        let chunk = min(Double(chunkByteCount), image)
-        let wholeCount = (image / chunk).rounded(.down)
-        let rest = image - wholeCount * chunk
+        let wholeChunkByteCount = min(UInt64(chunkByteCount), imageByteCount)
+        let chunk = Double(wholeChunkByteCount)
+        let wholeCount = Double(imageByteCount / wholeChunkByteCount)
+        let rest = Double(imageByteCount % wholeChunkByteCount)
         let depth = Double(RelayPlan.depth(nodeCount: nodeCount, fanOut: fanOut))
 
         let pipeline =
@@ -132,7 +134,11 @@ private struct ChunkModel {
         let wire = byteCount * ratio
         let work = costs.nodeWork
         let coldShare = max(0, 1 - work.cacheByteCount / (fanOut * wire))
-        let pieceCount = max(1, (wire / work.pieceByteCount).rounded(.up))
+        // Rounded up by hand: rounded() calls the mathematics library, which nothing else here
+        // needs.
+        let pieces = wire / work.pieceByteCount
+        let wholePieceCount = Double(UInt64(min(pieces, 1e15)))
+        let pieceCount = max(1, wholePieceCount + (wholePieceCount < pieces ? 1 : 0))
         let decode = compress ? costs.compression?.decodeNanosecondsPerByte ?? 0 : 0
         return wire * (work.receiveNanosecondsPerByte + coldShare * work.coldNanosecondsPerByte)
             + pieceCount * work.hopNanoseconds + byteCount * decode

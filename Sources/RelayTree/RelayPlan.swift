@@ -3,12 +3,13 @@ public import NodeSpec
 /// The relay tree of one launch: the root (who has the image) and the nodes below it.
 ///
 /// A node is named by its position, 0 ..< nodeCount, in preorder: every subtree is one run of
-/// positions, so a relay cuts its children's parts out of its own with two numbers each. The root is
-/// not one of the nodes; its position is `RelayPlan.root`.
+/// positions, so a relay cuts its children's parts out of its own with two numbers each. The root
+/// is not one of the nodes; its position is `RelayPlan.root`.
 ///
-/// The shape is the complete k-ary tree: every level but the last is full and the last fills from the
-/// first child on. So the depth is the least possible, the deepest subtree is the one served first,
-/// and only ceil(N/k) members pass anything on, which is what counts where the processor is the limit.
+/// The shape is the complete k-ary tree: every level but the last is full and the last fills from
+/// the first child on. So the depth is the least possible, the deepest subtree is the one served
+/// first, and only ceil(N/k) members pass anything on, which is what counts where the processor is
+/// the limit.
 public struct RelayPlan: Equatable, Sendable {
     /// The position of the root.
     public static let root = -1

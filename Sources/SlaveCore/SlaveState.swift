@@ -148,7 +148,7 @@ public struct SlaveState: Sendable {
         launch: UInt64, now: UInt64, effects: inout [SlaveEffect]
     ) {
         guard launches[launch] != nil else {
-            effects.append(.closeStorage(launch: launch))
+            effects.append(.closeStorage(launch: launch, childrenHaveAll: true))
             return
         }
         launches[launch]?.isStorageOpen = true
@@ -439,7 +439,8 @@ public struct SlaveState: Sendable {
             !known.rankStates.contains(where: { $0 == .spawning || $0 == .waiting })
         else { return }
         launches[launch]?.isStorageOpen = false
-        effects.append(.closeStorage(launch: launch))
+        effects.append(
+            .closeStorage(launch: launch, childrenHaveAll: known.relay.childrenHaveAll))
     }
 
     private mutating func withRelay(

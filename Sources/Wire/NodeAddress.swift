@@ -32,6 +32,15 @@ public struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
     public static let unspecified = NodeAddress(
         family: .none, port: 0, octets: [16 of UInt8](repeating: 0))
 
+    /// Whether the address is on the machine that looks at it.
+    public var isLoopback: Bool {
+        switch family {
+        case .none: false
+        case .ipv4: octets[0] == 127
+        case .ipv6: (0..<15).allSatisfy { octets[$0] == 0 } && octets[15] == 1
+        }
+    }
+
     public static func == (left: NodeAddress, right: NodeAddress) -> Bool {
         guard left.family == right.family, left.port == right.port else { return false }
         for index in 0..<16 where left.octets[index] != right.octets[index] { return false }

@@ -1,6 +1,5 @@
 import MasterCore
 import Relay
-import RelayTree
 import SlaveCore
 import Wire
 
@@ -72,7 +71,7 @@ public final class SimulatedCluster {
         master = MasterState(
             configuration: MasterState.Configuration(
                 nodeCount: scenario.nodeCount,
-                pingTimeoutNanoseconds: scenario.pingTimeoutNanoseconds, costs: CostModel()),
+                pingTimeoutNanoseconds: scenario.pingTimeoutNanoseconds),
             firstLaunch: 1, now: now)
         slaves = (0..<Int32(scenario.nodeCount)).map { SlaveState(node: $0) }
     }

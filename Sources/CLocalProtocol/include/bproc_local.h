@@ -87,6 +87,10 @@ enum { BPROC_LOCAL_LAUNCH_PROGRESS = 1, BPROC_LOCAL_LAUNCH_HOLD = 2 };
 /* io_count: no descriptors (0), forwarding over the job channel (-1), or that many bproc_io_t. */
 enum { BPROC_LOCAL_IO_FORWARD = -1 };
 
+struct bproc_local_limit {
+    uint64_t soft, hard;
+};
+
 struct bproc_local_launch {
     uint32_t rank_count; /* the number of ranks; nodes[] may name a node more than once */
     int32_t io_count;
@@ -98,9 +102,8 @@ struct bproc_local_launch {
     uint32_t command_bytes;
     uint32_t fan_out;          /* 0: the planner chooses */
     uint32_t chunk_byte_count; /* 0: the planner chooses */
-    struct {
-        uint64_t soft, hard;
-    } limits[BPROC_LOCAL_RLIMITS]; /* RLIMIT_* in numeric order */
+    struct bproc_local_limit limits[BPROC_LOCAL_RLIMITS]; /* RLIMIT_* in numeric order */
+    /* Each bproc_io_t is 280 bytes: fd at 0, type at 4, flags at 6, the union at 8. */
     /* then: int32_t nodes[rank_count]; bproc_io_t io[io_count]; directory; command (no NULs) */
 };
 
@@ -111,6 +114,11 @@ struct bproc_local_launched {
     uint64_t placed_nanoseconds; /* from the launch request to the last answer, as the daemon saw it */
     uint32_t fan_out;
     uint32_t chunk_byte_count;
+    /* From "image complete on the node" to the restorer's own word, over all placed ranks. */
+    uint32_t undump_median_nanoseconds;
+    uint32_t undump_99th_nanoseconds;
+    uint32_t chunk_count;
+    uint32_t received_chunk_count_max; /* above chunk_count: a node got some chunks twice */
 };
 
 struct bproc_local_progress {

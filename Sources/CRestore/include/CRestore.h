@@ -1,1 +1,19 @@
+// The restore code: a few KB of position-independent machine code with three entries, copied from the
+// daemon's own executable into images and into the restorer's file.
 #pragma once
+#include "bp_image.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct bp_restore_code {
+    const unsigned char *_Nonnull bytes;
+    size_t byte_count;
+    /* Offsets of the entries, and of three numbers that the writer of an image fills in. */
+    size_t direct_entry, stub_entry, restorer_entry;
+    size_t base_slot, scratch_slot, stack_slot;
+};
+
+struct bp_restore_code bp_restore_code(void);
+
+// Fills eight words with this CPU's features (FORMAT.md has the bits) and answers XCR0.
+uint64_t bp_local_features(uint32_t *_Nonnull words);

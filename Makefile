@@ -1,0 +1,100 @@
+# Every task of the package. The toolchain is taken from PATH, else from /opt/swift.
+export PATH := $(PATH):/opt/swift/usr/bin
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+BINDIR ?= $(PREFIX)/bin
+SBINDIR ?= $(PREFIX)/sbin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+UNITDIR ?= /lib/systemd/system
+
+SWIFT ?= swift
+INSTALL ?= install
+NODES ?= 1023
+
+# One configuration only: tests run what users run.
+CONFIGURATION = release
+PRODUCTS = .build/$(CONFIGURATION)
+DAEMONS = bpmaster bpslave
+COMMANDS = bpsh bpstat bpcluster
+FORMATTED = Sources Tests
+
+# libbproc for C programs: the sources of the CBProc target, without Swift.
+LIBRARY = out/lib
+LIBRARY_ABI = 4
+LIBRARY_SOURCES = $(wildcard Sources/CBProc/*.c)
+LIBRARY_HEADERS = $(wildcard Sources/CBProc/*.h Sources/CBProc/include/sys/*.h \
+	Sources/CLocalProtocol/include/*.h)
+LIBRARY_OBJECTS = $(LIBRARY_SOURCES:Sources/CBProc/%.c=$(LIBRARY)/%.o)
+LIBRARY_CFLAGS = -O2 -fPIC -std=gnu11 -Wall -Werror -ISources/CBProc/include \
+	-ISources/CLocalProtocol/include
+
+all: build
+
+prepare:
+	@scripts/prepare
+
+build: prepare
+	$(SWIFT) build -c $(CONFIGURATION)
+
+test: prepare
+	$(SWIFT) build -c $(CONFIGURATION)
+	$(SWIFT) build -c $(CONFIGURATION) --build-tests
+	$(SWIFT) test -c $(CONFIGURATION) --skip-build
+
+bench: build
+	$(MAKE) -C Benchmarks
+	Benchmarks/run
+
+demo: build
+	$(MAKE) --silent -C Benchmarks
+	@scripts/demo $(NODES)
+
+library: $(LIBRARY)/libbproc.a $(LIBRARY)/libbproc.so.$(LIBRARY_ABI)
+
+$(LIBRARY)/%.o: Sources/CBProc/%.c $(LIBRARY_HEADERS)
+	@mkdir -p $(LIBRARY)
+	$(CC) $(LIBRARY_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(LIBRARY)/libbproc.a: $(LIBRARY_OBJECTS)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(LIBRARY)/libbproc.so.$(LIBRARY_ABI): $(LIBRARY_OBJECTS)
+	$(CC) -shared -Wl,-soname,libbproc.so.$(LIBRARY_ABI) -Wl,--no-undefined $(LDFLAGS) -o $@ $^
+
+# Installs what `make build` (and, if wanted, `make library`) has made; builds nothing, so that it
+# can run as root over another user's build.
+install:
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(INCLUDEDIR)/sys \
+		$(DESTDIR)$(UNITDIR)
+	$(INSTALL) -s $(COMMANDS:%=$(PRODUCTS)/%) $(DESTDIR)$(BINDIR)
+	$(INSTALL) -s $(DAEMONS:%=$(PRODUCTS)/%) $(DESTDIR)$(SBINDIR)
+	$(INSTALL) -m 0644 Sources/CBProc/include/sys/*.h $(DESTDIR)$(INCLUDEDIR)/sys
+	for unit in systemd/*.service; do \
+		sed 's|@SBINDIR@|$(SBINDIR)|' $$unit >$(DESTDIR)$(UNITDIR)/$${unit##*/} && \
+		chmod 0644 $(DESTDIR)$(UNITDIR)/$${unit##*/} || exit 1; \
+	done
+	if [ -e $(LIBRARY)/libbproc.a ]; then \
+		$(INSTALL) -d $(DESTDIR)$(LIBDIR) && \
+		$(INSTALL) -m 0644 $(LIBRARY)/libbproc.a $(LIBRARY)/libbproc.so.$(LIBRARY_ABI) \
+			$(DESTDIR)$(LIBDIR) && \
+		ln -sf libbproc.so.$(LIBRARY_ABI) $(DESTDIR)$(LIBDIR)/libbproc.so; \
+	fi
+	for page in $(wildcard man/*.[1-8]); do \
+		folder=$(DESTDIR)$(MANDIR)/man$${page##*.} && \
+		$(INSTALL) -d $$folder && $(INSTALL) -m 0644 $$page $$folder || exit 1; \
+	done
+
+fmt:
+	$(SWIFT) format --in-place --parallel --recursive $(FORMATTED)
+
+lint:
+	$(SWIFT) format lint --strict --parallel --recursive $(FORMATTED)
+
+clean:
+	rm -rf .build out
+
+.PHONY: all prepare build test bench demo library install fmt lint clean

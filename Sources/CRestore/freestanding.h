@@ -1,0 +1,148 @@
+// What the restore code has instead of a C library: system calls, three loops over bytes, CPUID.
+// Everything here is inlined, so the section bp_restore refers to nothing outside itself.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+// The code is copied out of the executable and runs elsewhere: no sanitizer or profile hooks, no
+// stack protector, and the linker must not drop it, since only its bounds are referred to.
+#define BP_BLOB                                                                                    \
+    __attribute__((section("bp_restore"), used, retain, noinline, visibility("hidden"),            \
+                   disable_sanitizer_instrumentation, no_profile_instrument_function))
+#define BP_INLINE static inline __attribute__((always_inline, unused))
+
+enum {
+    BP_SYS_READ = 0, BP_SYS_WRITE = 1, BP_SYS_OPEN = 2, BP_SYS_CLOSE = 3, BP_SYS_FSTAT = 5,
+    BP_SYS_LSEEK = 8, BP_SYS_MMAP = 9, BP_SYS_MPROTECT = 10, BP_SYS_MUNMAP = 11,
+    BP_SYS_RT_SIGACTION = 13, BP_SYS_PREAD64 = 17, BP_SYS_ACCESS = 21, BP_SYS_MREMAP = 25,
+    BP_SYS_GETPID = 39, BP_SYS_SOCKET = 41, BP_SYS_CONNECT = 42, BP_SYS_EXIT = 60,
+    BP_SYS_FCNTL = 72, BP_SYS_GETRESUID = 118, BP_SYS_GETRESGID = 120, BP_SYS_SETPRIORITY = 141,
+    BP_SYS_PRCTL = 157, BP_SYS_ARCH_PRCTL = 158, BP_SYS_SET_TID_ADDRESS = 218,
+    BP_SYS_CLOCK_GETTIME = 228, BP_SYS_EXIT_GROUP = 231, BP_SYS_SET_ROBUST_LIST = 273,
+    BP_SYS_DUP3 = 292, BP_SYS_PROCESS_VM_READV = 310, BP_SYS_GETRANDOM = 318,
+    BP_SYS_MEMFD_CREATE = 319, BP_SYS_RSEQ = 334,
+};
+
+enum {
+    BP_EPERM = 1, BP_EINTR = 4, BP_EIO = 5, BP_ENOEXEC = 8, BP_EEXIST = 17, BP_EINVAL = 22,
+};
+
+BP_INLINE long bp_call6(long number, long a, long b, long c, long d, long e, long f) {
+    long result;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+BP_INLINE long bp_call5(long number, long a, long b, long c, long d, long e) {
+    long result;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+BP_INLINE long bp_call3(long number, long a, long b, long c) {
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+BP_INLINE long bp_call4(long number, long a, long b, long c, long d) {
+    return bp_call5(number, a, b, c, d, 0);
+}
+
+BP_INLINE void bp_copy(void *target, const void *source, size_t byte_count) {
+    __asm__ volatile("rep movsb"
+                     : "+D"(target), "+S"(source), "+c"(byte_count)
+                     :
+                     : "memory");
+}
+
+BP_INLINE void bp_zero(void *target, size_t byte_count) {
+    __asm__ volatile("rep stosb" : "+D"(target), "+c"(byte_count) : "a"(0) : "memory");
+}
+
+BP_INLINE int bp_equal(const void *left, const void *right, size_t byte_count) {
+    const volatile unsigned char *a = left, *b = right;
+    for (size_t i = 0; i < byte_count; i++)
+        if (a[i] != b[i]) return 0;
+    return 1;
+}
+
+BP_INLINE uint64_t bp_monotonic_nanoseconds(void) {
+    uint64_t time[2] = {0, 0};
+    bp_call3(BP_SYS_CLOCK_GETTIME, 1 /* CLOCK_MONOTONIC */, (long)time, 0);
+    return time[0] * 1000000000u + time[1];
+}
+
+BP_INLINE void bp_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
+    __asm__ volatile("cpuid"
+                     : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+                     : "a"(leaf), "c"(subleaf));
+}
+
+BP_INLINE uint64_t bp_xcr0(void) {
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return ((uint64_t)high << 32) | low;
+}
+
+// The features a program may choose code by, in eight words (see FORMAT.md), as far as CPU and
+// operating system both support them. Returns XCR0, or 0 where the system has no XSAVE.
+BP_INLINE uint64_t bp_feature_words(uint32_t words[8]) {
+    uint32_t r[4];
+    for (int i = 0; i < 8; i++) words[i] = 0;
+    bp_cpuid(0, 0, r);
+    uint32_t last = r[0];
+    bp_cpuid(1, 0, r);
+    words[0] = r[2];
+    int has_xsave = (r[2] >> 27) & 1;
+    uint64_t xcr0 = has_xsave ? bp_xcr0() : 0;
+    if (last >= 7) {
+        bp_cpuid(7, 0, r);
+        uint32_t last_subleaf = r[0];
+        words[1] = r[1];
+        words[2] = r[2];
+        words[3] = r[3];
+        if (last_subleaf >= 1) {
+            bp_cpuid(7, 1, r);
+            words[4] = r[0];
+        }
+    }
+    bp_cpuid(0x80000000u, 0, r);
+    if (r[0] >= 0x80000001u) {
+        bp_cpuid(0x80000001u, 0, r);
+        words[5] = r[2];
+    }
+    if (has_xsave && last >= 13) {
+        bp_cpuid(13, 1, r);
+        words[6] = r[0];
+    }
+    // A vector feature whose registers the system does not save cannot be used.
+    if ((xcr0 & 0x6) != 0x6) {
+        words[0] &= ~((1u << 28) | (1u << 12) | (1u << 29));
+        words[1] &= ~(1u << 5);
+        words[2] &= ~((1u << 9) | (1u << 10));
+        words[4] &= ~(1u << 4);
+    }
+    if ((xcr0 & 0xe6) != 0xe6) {
+        words[1] &= ~((1u << 16) | (1u << 17) | (1u << 21) | (1u << 28) | (1u << 30) | (1u << 31));
+        words[2] &= ~((1u << 1) | (1u << 6) | (1u << 11) | (1u << 12) | (1u << 14));
+        words[3] &= ~((1u << 8) | (1u << 23));
+        words[4] &= ~(1u << 5);
+    }
+    if ((xcr0 & 0x60000) != 0x60000) words[3] &= ~((1u << 22) | (1u << 24) | (1u << 25));
+    return xcr0;
+}

@@ -1,0 +1,343 @@
+// The stub: the part of the restore code that travels inside every image. It runs in memory of its own
+// (the image's home: file prefix and scratch), clears the rest of the address space, builds the
+// program's memory from the image file and enters the program with one rt_sigreturn.
+//
+// It trusts its tables: the daemon has checked them (ImageHeader.swift) before any process is made, and
+// whoever runs an image by hand runs it with his own rights.
+#include "freestanding.h"
+#include "include/bp_image.h"
+#include "stub.h"
+#include "vdso.h"
+
+enum { PROT_READ_ = 1, PROT_WRITE_ = 2, MAP_PRIVATE_ = 2, MAP_FIXED_ = 0x10, MAP_ANONYMOUS_ = 0x20,
+       MAP_GROWSDOWN_ = 0x100, MAP_NORESERVE_ = 0x4000, MAP_STACK_ = 0x20000 };
+
+/* stages of bproc_local.h */
+enum { STAGE_HEADER = 3, STAGE_RESTORE = 6, STAGE_IO = 7 };
+
+extern const char bp_text_proc_fd[] __attribute__((visibility("hidden")));
+extern const char bp_text_failed[] __attribute__((visibility("hidden")));
+extern const char bp_leave[] __attribute__((visibility("hidden")));
+_Noreturn void bp_leave_call(uint64_t frame, uint64_t low, uint64_t low_count, uint64_t high,
+                             uint64_t high_count) __asm__("bp_leave")
+    __attribute__((visibility("hidden")));
+
+struct stub {
+    const unsigned char *base;
+    const struct bp_image_header *header;
+    struct bp_stub_arguments *arguments;
+};
+
+// Writes a number behind the text, in decimal; returns the new length.
+BP_INLINE int bp_append_number(char *text, int length, unsigned number) {
+    char digits[10];
+    int count = 0;
+    do {
+        digits[count++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    while (count) text[length++] = digits[--count];
+    return length;
+}
+
+// Says why the program will not run, and ends. The exit status names the step for those who have
+// nothing else: 100 and the step.
+BP_BLOB static _Noreturn void bp_stub_fail(const struct bp_stub_arguments *arguments, int stage,
+                                           int step, long error, uint64_t detail) {
+    struct bp_restore_record record;
+    record.magic = BP_RECORD_MAGIC;
+    record.rank = arguments->rank;
+    record.stage = (uint16_t)stage;
+    record.step = (uint16_t)step;
+    record.error = (int32_t)-error;
+    record.monotonic_nanoseconds = bp_monotonic_nanoseconds();
+    record.detail = detail;
+    if (arguments->status >= 0) {
+        bp_call3(BP_SYS_WRITE, arguments->status, (long)&record, sizeof record);
+    } else {
+        char text[96];
+        int length = 0;
+        for (; bp_text_failed[length]; length++) text[length] = bp_text_failed[length];
+        length = bp_append_number(text, length, (unsigned)step);
+        text[length++] = ',';
+        text[length++] = ' ';
+        length = bp_append_number(text, length, (unsigned)-error);
+        text[length++] = '\n';
+        bp_call3(BP_SYS_WRITE, 2, (long)text, length);
+    }
+    for (;;) bp_call3(BP_SYS_EXIT_GROUP, 100 + step, 0, 0);
+}
+
+BP_INLINE const void *bp_table(const struct stub *stub, const struct bp_image_table *table) {
+    return stub->base + table->offset;
+}
+
+// The image names the CPU features it was made with; this CPU must have them all.
+BP_BLOB static void bp_check_cpu(const struct stub *stub) {
+    uint32_t words[8];
+    bp_feature_words(words);
+    for (int i = 0; i < 8; i++) {
+        uint32_t missing = stub->header->features[i] & ~words[i];
+        if (missing)
+            bp_stub_fail(stub->arguments, STAGE_HEADER, BP_STEP_CPU, -BP_ENOEXEC,
+                         (uint64_t)i << 32 | missing);
+    }
+}
+
+// Gives a script's interpreter the script: an anonymous file under the descriptor number that is in
+// its argument list as /proc/self/fd/N. Without /proc that name leads nowhere, so this says it first.
+BP_BLOB static void bp_open_embedded_files(const struct stub *stub) {
+    const struct bp_image_file *files = bp_table(stub, &stub->header->files);
+    for (uint32_t i = 0; i < stub->header->files.count; i++) {
+        const struct bp_image_file *file = &files[i];
+        struct bp_stub_arguments *arguments = stub->arguments;
+        int wanted = (int)file->descriptor;
+        // Whatever of ours has that number moves out of the way.
+        int *ours[2] = {&arguments->image, &arguments->status};
+        for (int k = 0; k < 2; k++) {
+            if (*ours[k] != wanted) continue;
+            long moved = bp_call3(BP_SYS_FCNTL, wanted, 0 /* F_DUPFD */, wanted + 1);
+            if (moved < 0)
+                bp_stub_fail(arguments, STAGE_IO, BP_STEP_MOVE_DESCRIPTOR, moved, (uint64_t)wanted);
+            *ours[k] = (int)moved;
+        }
+        long memory = bp_call3(BP_SYS_MEMFD_CREATE, (long)stub->header->name, 0, 0);
+        if (memory < 0)
+            bp_stub_fail(arguments, STAGE_IO, BP_STEP_EMBEDDED_FILE, memory, (uint64_t)wanted);
+        uint64_t written = 0;
+        while (written < file->byte_count) {
+            long count = bp_call3(BP_SYS_WRITE, memory, (long)(stub->base + file->offset + written),
+                                  (long)(file->byte_count - written));
+            if (count == -BP_EINTR) continue;
+            if (count <= 0)
+                bp_stub_fail(arguments, STAGE_IO, BP_STEP_EMBEDDED_FILE, count ? count : -BP_EIO,
+                             (uint64_t)wanted);
+            written += (uint64_t)count;
+        }
+        bp_call3(BP_SYS_LSEEK, memory, 0, 0);
+        if (memory != wanted) {
+            long placed = bp_call3(BP_SYS_DUP3, memory, wanted, 0);
+            if (placed < 0)
+                bp_stub_fail(arguments, STAGE_IO, BP_STEP_EMBEDDED_FILE, placed, (uint64_t)wanted);
+            bp_call3(BP_SYS_CLOSE, memory, 0, 0);
+        }
+        char path[32];
+        int length = 0;
+        for (; bp_text_proc_fd[length]; length++) path[length] = bp_text_proc_fd[length];
+        path[bp_append_number(path, length, file->descriptor)] = 0;
+        long reachable = bp_call3(BP_SYS_ACCESS, (long)path, 4 /* R_OK */, 0);
+        if (reachable < 0)
+            bp_stub_fail(arguments, STAGE_IO, BP_STEP_SCRIPT_NEEDS_PROC, reachable,
+                         (uint64_t)wanted);
+    }
+}
+
+// Only the home stays: the stack that exec made, the restorer and the vDSO go. "Everything else" and
+// not "what is in the way", because ARCH_MAP_VDSO_64 refuses while any part of a vDSO is left.
+BP_BLOB static void bp_unmap_all_else(const struct stub *stub) {
+    const struct bp_image_header *header = stub->header;
+    uint64_t end = header->base_address + header->prefix_byte_count + header->scratch_byte_count;
+    long low = bp_call3(BP_SYS_MUNMAP, 0, (long)header->base_address, 0);
+    long high = bp_call3(BP_SYS_MUNMAP, (long)end, (long)(BP_IMAGE_USER_END - end), 0);
+    if (low < 0 || high < 0)
+        bp_stub_fail(stub->arguments, STAGE_RESTORE, BP_STEP_UNMAP, low < 0 ? low : high, end);
+}
+
+BP_INLINE void bp_map_zeros(const struct stub *stub, const struct bp_image_region *region,
+                            uint64_t address, uint64_t end) {
+    if (address >= end) return;
+    long flags = MAP_PRIVATE_ | MAP_ANONYMOUS_ | MAP_FIXED_;
+    if (region->flags & BP_IMAGE_REGION_NORESERVE) flags |= MAP_NORESERVE_;
+    if (region->kind == BP_IMAGE_REGION_STACK) flags |= MAP_GROWSDOWN_ | MAP_STACK_;
+    long at = bp_call6(BP_SYS_MMAP, (long)address, (long)(end - address), region->protection, flags,
+                       -1, 0);
+    if (at < 0) bp_stub_fail(stub->arguments, STAGE_RESTORE, BP_STEP_MAP_REGION, at, address);
+}
+
+// Memory: data runs straight from the file, copy-on-write; the rest of a region is zero memory.
+BP_BLOB static void bp_map_regions(const struct stub *stub) {
+    const struct bp_image_header *header = stub->header;
+    const struct bp_image_region *regions = bp_table(stub, &header->regions);
+    const struct bp_image_run *runs = bp_table(stub, &header->runs);
+    for (uint32_t i = 0; i < header->regions.count; i++) {
+        const struct bp_image_region *region = &regions[i];
+        uint64_t cursor = region->address;
+        for (uint32_t k = 0; k < region->run_count; k++) {
+            const struct bp_image_run *run = &runs[region->first_run + k];
+            bp_map_zeros(stub, region, cursor, run->address);
+            long flags = MAP_PRIVATE_ | MAP_FIXED_;
+            if (region->flags & BP_IMAGE_REGION_NORESERVE) flags |= MAP_NORESERVE_;
+            long at = bp_call6(BP_SYS_MMAP, (long)run->address, (long)run->byte_count,
+                               region->protection, flags, stub->arguments->image,
+                               (long)run->file_offset);
+            if (at < 0)
+                bp_stub_fail(stub->arguments, STAGE_RESTORE, BP_STEP_MAP_RUN, at, run->address);
+            cursor = run->address + run->byte_count;
+        }
+        bp_map_zeros(stub, region, cursor, region->address + region->byte_count);
+    }
+}
+
+// Strings in the initial stack that every rank has for itself.
+BP_BLOB static void bp_fill_slots(const struct stub *stub) {
+    const struct bp_stub_arguments *arguments = stub->arguments;
+    const struct bp_image_slot *slots = bp_table(stub, &stub->header->slots);
+    for (uint32_t i = 0; i < stub->header->slots.count; i++) {
+        unsigned char *at = (unsigned char *)slots[i].address;
+        uint32_t byte_count = slots[i].byte_count;
+        if (slots[i].kind == BP_IMAGE_SLOT_RANK && arguments->set_rank) {
+            uint32_t rest = arguments->rank;
+            for (uint32_t k = byte_count; k > 0; k--) {
+                at[k - 1] = (unsigned char)('0' + rest % 10);
+                rest /= 10;
+            }
+        } else if (slots[i].kind == BP_IMAGE_SLOT_SOCKET) {
+            bp_zero(at, byte_count);
+            for (uint32_t k = 0; k < byte_count && arguments->socket[k]; k++)
+                at[k] = (unsigned char)arguments->socket[k];
+        } else if (slots[i].kind == BP_IMAGE_SLOT_RANDOM) {
+            // Best effort: the bytes from the front end are there already.
+            bp_call3(BP_SYS_GETRANDOM, (long)at, byte_count, 1 /* GRND_NONBLOCK */);
+        }
+    }
+}
+
+// brk, the places of arguments and environment, auxv: what ps and sbrk go by. exe_fd -1 leaves
+// /proc/self/exe alone and needs no privilege.
+BP_BLOB static void bp_set_memory_map(const struct stub *stub) {
+    const struct bp_image_header *header = stub->header;
+    uint64_t map[13];
+    bp_copy(map, &header->start_code, 11 * sizeof map[0]);
+    map[11] = (uint64_t)bp_table(stub, &header->auxv);
+    map[12] = (uint64_t)0xffffffffu << 32 | header->auxv.count * header->auxv.element_byte_count;
+    long result = bp_call5(BP_SYS_PRCTL, 35, 14 /* PR_SET_MM_MAP */, (long)map, sizeof map, 0);
+    if (result == -BP_EINVAL) {
+        // A kernel with a shorter table of its own: its auxv stays, the rest still counts.
+        map[11] = 0;
+        map[12] = (uint64_t)0xffffffffu << 32;
+        result = bp_call5(BP_SYS_PRCTL, 35, 14, (long)map, sizeof map, 0);
+    }
+    if (result < 0)
+        bp_stub_fail(stub->arguments, STAGE_RESTORE, BP_STEP_MEMORY_MAP, result, header->brk);
+}
+
+// What the kernel knows of the thread and is not in the signal frame.
+BP_BLOB static void bp_set_thread_state(const struct stub *stub) {
+    const struct bp_image_header *header = stub->header;
+    bp_call5(BP_SYS_PRCTL, 15 /* PR_SET_NAME */, (long)header->name, 0, 0, 0);
+    bp_call3(BP_SYS_ARCH_PRCTL, 0x1001 /* ARCH_SET_GS */, (long)header->gs_base, 0);
+    long result = bp_call3(BP_SYS_ARCH_PRCTL, 0x1002 /* ARCH_SET_FS */, (long)header->fs_base, 0);
+    if (result < 0)
+        bp_stub_fail(stub->arguments, STAGE_RESTORE, BP_STEP_THREAD_STATE, result, header->fs_base);
+    if (header->thread_id_address) {
+        // glibc keeps the thread id there; others keep a lock there, which is not the old id.
+        uint32_t *cached = (uint32_t *)header->thread_id_address;
+        long id = bp_call3(BP_SYS_SET_TID_ADDRESS, (long)cached, 0, 0);
+        if (*cached == header->thread_id) *cached = (uint32_t)id;
+    }
+    if (header->robust_list_address)
+        bp_call3(BP_SYS_SET_ROBUST_LIST, (long)header->robust_list_address,
+                 (long)header->robust_list_byte_count, 0);
+    if (header->rseq_address) {
+        // Unregistered as far as this process is concerned: no CPU, no critical section.
+        uint32_t *area = (uint32_t *)header->rseq_address;
+        area[0] = 0;
+        area[1] = (uint32_t)-1;
+        area[2] = 0;
+        area[3] = 0;
+        result = bp_call4(BP_SYS_RSEQ, (long)area, header->rseq_byte_count, 0,
+                          header->rseq_signature);
+        if (result < 0) area[1] = (uint32_t)-2; /* as the C library says "not registered" */
+    }
+}
+
+// The image's actions, and the default for every other signal: exec keeps what its caller ignored.
+BP_BLOB static void bp_set_signals(const struct stub *stub) {
+    const struct bp_image_signal *actions = bp_table(stub, &stub->header->signals);
+    uint64_t action[4] = {0, 0, 0, 0}; /* SIG_DFL */
+    for (int number = 1; number <= 64; number++) {
+        if (number == 9 || number == 19) continue; /* SIGKILL and SIGSTOP have no choice */
+        bp_call4(BP_SYS_RT_SIGACTION, number, (long)action, 0, 8);
+    }
+    for (uint32_t i = 0; i < stub->header->signals.count; i++) {
+        action[0] = actions[i].handler;
+        action[1] = actions[i].flags;
+        action[2] = actions[i].restorer;
+        action[3] = actions[i].mask;
+        long result =
+            bp_call4(BP_SYS_RT_SIGACTION, actions[i].number, (long)action, 0, 8);
+        if (result < 0)
+            bp_stub_fail(stub->arguments, STAGE_RESTORE, BP_STEP_SIGNALS, result,
+                         actions[i].number);
+    }
+}
+
+_Noreturn BP_BLOB void bp_stub_main(const unsigned char *base, struct bp_stub_arguments *arguments) {
+    const struct bp_image_header *header = (const void *)(base + BP_IMAGE_HEADER_OFFSET);
+    struct stub stub = {base, header, arguments};
+    if (arguments->byte_count < sizeof *arguments)
+        bp_stub_fail(arguments, STAGE_RESTORE, BP_STEP_ARGUMENTS, -BP_EINVAL,
+                     arguments->byte_count);
+    if (!arguments->cpu_checked) bp_check_cpu(&stub);
+    bp_open_embedded_files(&stub);
+    bp_unmap_all_else(&stub);
+    uint64_t vdso_failure = 0;
+    long vdso = bp_place_vdso(header, base + header->vdso.offset, &vdso_failure);
+    if (vdso < 0)
+        bp_stub_fail(arguments, STAGE_RESTORE, BP_STEP_VDSO, vdso, vdso_failure);
+    bp_map_regions(&stub);
+    bp_copy((void *)header->stack_address, base + header->stack.offset, header->stack.count);
+    bp_copy((void *)header->frame_address, base + header->frame.offset, header->frame.count);
+    bp_fill_slots(&stub);
+    bp_call3(BP_SYS_CLOSE, arguments->image, 0, 0);
+    bp_set_memory_map(&stub);
+    bp_set_thread_state(&stub);
+    bp_set_signals(&stub);
+    if (arguments->set_nice) {
+        long result = bp_call3(BP_SYS_SETPRIORITY, 0 /* PRIO_PROCESS */, 0, arguments->nice);
+        if (result < 0)
+            bp_stub_fail(arguments, STAGE_RESTORE, BP_STEP_PRIORITY, result,
+                         (uint64_t)(int64_t)arguments->nice);
+    }
+    if (arguments->status >= 0) {
+        struct bp_restore_record record = {.magic = BP_RECORD_MAGIC, .rank = arguments->rank};
+        record.monotonic_nanoseconds = bp_monotonic_nanoseconds();
+        bp_call3(BP_SYS_WRITE, arguments->status, (long)&record, sizeof record);
+        bp_call3(BP_SYS_CLOSE, arguments->status, 0, 0);
+    }
+    // All of the home goes but the one page that holds the last instructions.
+    uint64_t page = (uint64_t)bp_leave & ~(uint64_t)(BP_IMAGE_PAGE - 1);
+    uint64_t end = header->base_address + header->prefix_byte_count + header->scratch_byte_count;
+    bp_leave_call(header->frame_address, header->base_address, page - header->base_address,
+                  page + BP_IMAGE_PAGE, end - page - BP_IMAGE_PAGE);
+}
+
+// The image run as a program: the kernel has mapped the home. The file is opened again by the name
+// that exec was given.
+_Noreturn BP_BLOB void bp_stub_direct(const unsigned char *base, const uint64_t *stack,
+                                      struct bp_stub_arguments *arguments) {
+    const struct bp_image_header *header = (const void *)(base + BP_IMAGE_HEADER_OFFSET);
+    bp_zero(arguments, sizeof *arguments);
+    arguments->byte_count = sizeof *arguments;
+    arguments->status = -1;
+    const uint64_t *word = stack + 1 + stack[0] + 1;
+    while (*word) word++;
+    word++;
+    const char *name = 0;
+    for (; word[0]; word += 2)
+        if (word[0] == 31 /* AT_EXECFN */) name = (const char *)word[1];
+    long file = name ? bp_call3(BP_SYS_OPEN, (long)name, 0, 0) : -BP_EINVAL;
+    if (file < 0) bp_stub_fail(arguments, STAGE_RESTORE, BP_STEP_IMAGE_FILE, file, 0);
+    arguments->image = (int)file;
+    // The same file, and all of it: a page beyond its end would be a SIGBUS later.
+    struct bp_image_header found;
+    long count = bp_call4(BP_SYS_PREAD64, file, (long)&found, sizeof found, BP_IMAGE_HEADER_OFFSET);
+    if (count != sizeof found || !bp_equal(&found, header, sizeof found))
+        bp_stub_fail(arguments, STAGE_HEADER, BP_STEP_CHECK_HEADER, -BP_ENOEXEC, 0);
+    uint64_t status[18];
+    long result = bp_call3(BP_SYS_FSTAT, file, (long)status, 0);
+    if (result < 0 || status[6] < header->total_byte_count)
+        bp_stub_fail(arguments, STAGE_HEADER, BP_STEP_SIZE, result < 0 ? result : -BP_ENOEXEC,
+                     header->total_byte_count);
+    bp_stub_main(base, arguments);
+}

@@ -1,0 +1,16 @@
+// Between the two halves of the restore code: the restorer (in the daemon) hands these to the stub
+// (in the image). The structure lies at the start of the image's scratch memory.
+#pragma once
+#include <stdint.h>
+
+struct bp_stub_arguments {
+    uint32_t byte_count; /* of this structure; a stub refuses a shorter one than it knows */
+    int32_t image;
+    int32_t status; /* -1: nobody listens; a failure is told on descriptor 2 */
+    uint32_t rank;
+    uint32_t set_rank;
+    int32_t nice;
+    uint32_t set_nice;
+    uint32_t cpu_checked; /* by the daemon: CPUID is slow where a hypervisor answers it */
+    char socket[108]; /* NUL-terminated; empty: none */
+};

@@ -1,0 +1,50 @@
+// Time, descriptors of processes and signals, and other calls the Glibc module hides.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+struct bp_child_exit {
+    int32_t pid;
+    int32_t wait_status; /* as waitpid reports it */
+    uint64_t user_microseconds;
+    uint64_t system_microseconds;
+    uint64_t max_resident_kilobytes;
+};
+
+uint64_t bp_monotonic_nanoseconds(void);
+/* Reaps the child behind a pidfd without waiting: 1 reaped, 0 still running. */
+long bp_reap(int pidfd, struct bp_child_exit *_Nonnull exit);
+long bp_kill(int32_t pid, int32_t signal);
+long bp_pidfd_open(int32_t pid);
+/* Blocks SIGTERM, SIGINT and SIGHUP, ignores SIGPIPE, and answers a non-blocking signalfd for them. */
+long bp_signal_descriptor(void);
+/* The next signal number from it, or 0. */
+long bp_next_signal(int fd);
+long bp_pipe(int *_Nonnull fds, int nonblocking_read, int nonblocking_write);
+long bp_read(int fd, void *_Nonnull bytes, size_t count);
+long bp_write(int fd, const void *_Nonnull bytes, size_t count);
+long bp_raise_open_files(void);
+long bp_set_nice(int nice);
+long bp_get_nice(void);
+uint32_t bp_effective_user(void);
+int32_t bp_own_pid(void);
+long bp_open_read_only(const char *_Nonnull path);
+long bp_open_read_write(const char *_Nonnull path);
+long bp_change_root(const char *_Nonnull path);
+/* Tells systemd (NOTIFY_SOCKET) a state; 0 without one. */
+long bp_notify(const char *_Nonnull state);
+/* Goes to the background: answers a descriptor on which one byte, the exit code the foreground process
+   shall end with, reports readiness; the calling process continues as the daemon. */
+long bp_daemonize(void);
+long bp_stop_self(void);
+long bp_core_count(void);
+long bp_unlink_path(const char *_Nonnull path);
+
+long bp_epoll_create(void);
+/* One-shot interest in a descriptor: events as EPOLLIN | EPOLLOUT bits, 0 removes it. */
+long bp_epoll_set(int epoll, int fd, uint32_t events, int is_known);
+struct bp_ready {
+    int32_t fd;
+    uint32_t events;
+};
+long bp_epoll_wait(int epoll, struct bp_ready *_Nonnull ready, int capacity, int64_t nanoseconds);

@@ -1,0 +1,160 @@
+#define _GNU_SOURCE
+#include "include/process.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static long result(long value) { return value < 0 ? -errno : value; }
+
+uint64_t bp_monotonic_nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+long bp_reap(int pidfd, struct bp_child_exit *exit) {
+    siginfo_t info = {0};
+    struct rusage usage = {0};
+    /* The C library's waitid hides the kernel's fifth argument, the resource usage. */
+    if (syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG, &usage) < 0) return -errno;
+    if (info.si_pid == 0) return 0;
+    exit->pid = info.si_pid;
+    exit->wait_status = info.si_code == CLD_EXITED   ? (info.si_status & 0xff) << 8
+                        : info.si_code == CLD_DUMPED ? info.si_status | 0x80
+                                                     : info.si_status;
+    exit->user_microseconds =
+        (uint64_t)usage.ru_utime.tv_sec * 1000000u + (uint64_t)usage.ru_utime.tv_usec;
+    exit->system_microseconds =
+        (uint64_t)usage.ru_stime.tv_sec * 1000000u + (uint64_t)usage.ru_stime.tv_usec;
+    exit->max_resident_kilobytes = (uint64_t)usage.ru_maxrss;
+    return 1;
+}
+
+long bp_kill(int32_t pid, int32_t signal) { return result(kill(pid, signal)); }
+
+long bp_pidfd_open(int32_t pid) { return result(syscall(SYS_pidfd_open, pid, 0)); }
+
+long bp_signal_descriptor(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    signal(SIGPIPE, SIG_IGN);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) return -errno;
+    return result(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+}
+
+long bp_next_signal(int fd) {
+    struct signalfd_siginfo info;
+    ssize_t count = read(fd, &info, sizeof info);
+    return count == (ssize_t)sizeof info ? (long)info.ssi_signo : 0;
+}
+
+long bp_pipe(int *fds, int nonblocking_read, int nonblocking_write) {
+    if (pipe2(fds, O_CLOEXEC) < 0) return -errno;
+    if (nonblocking_read) fcntl(fds[0], F_SETFL, O_NONBLOCK);
+    if (nonblocking_write) fcntl(fds[1], F_SETFL, O_NONBLOCK);
+    return 0;
+}
+
+long bp_read(int fd, void *bytes, size_t count) { return result(read(fd, bytes, count)); }
+
+long bp_write(int fd, const void *bytes, size_t count) { return result(write(fd, bytes, count)); }
+
+long bp_raise_open_files(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return -errno;
+    rlim_t wanted = 65536;
+    struct rlimit raised = {.rlim_cur = wanted, .rlim_max = limit.rlim_max < wanted ? wanted
+                                                                                  : limit.rlim_max};
+    if (limit.rlim_cur >= wanted) return (long)limit.rlim_cur;
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return (long)wanted;
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : (long)limit.rlim_cur;
+}
+
+long bp_set_nice(int nice) { return result(setpriority(PRIO_PROCESS, 0, nice)); }
+
+long bp_get_nice(void) {
+    errno = 0;
+    int nice = getpriority(PRIO_PROCESS, 0);
+    return nice + 20;
+}
+
+uint32_t bp_effective_user(void) { return geteuid(); }
+
+int32_t bp_own_pid(void) { return getpid(); }
+
+long bp_open_read_only(const char *path) { return result(open(path, O_RDONLY | O_CLOEXEC)); }
+
+long bp_open_read_write(const char *path) { return result(open(path, O_RDWR | O_CLOEXEC)); }
+
+long bp_change_root(const char *path) {
+    if (chroot(path) < 0) return -errno;
+    return result(chdir("/"));
+}
+
+long bp_notify(const char *state) {
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (!path || !*path) return 0;
+    size_t length = strlen(path);
+    if (length >= sizeof address.sun_path) return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, length);
+    if (address.sun_path[0] == '@') address.sun_path[0] = 0;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (void *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+    int error = errno;
+    close(fd);
+    return sent < 0 ? -error : 1;
+}
+
+long bp_daemonize(void) {
+    int ready[2];
+    if (pipe2(ready, O_CLOEXEC) < 0) return -errno;
+    pid_t child = fork();
+    if (child < 0) return -errno;
+    if (child > 0) {
+        /* The foreground process ends as soon as the daemon is ready, or has failed. */
+        unsigned char code = 1;
+        close(ready[1]);
+        if (read(ready[0], &code, 1) != 1) code = 1;
+        _exit(code);
+    }
+    close(ready[0]);
+    setsid();
+    child = fork();
+    if (child < 0) _exit(1);
+    if (child > 0) _exit(0);
+    if (chdir("/") < 0) _exit(1);
+    int null = open("/dev/null", O_RDWR);
+    if (null >= 0) {
+        dup2(null, 0);
+        dup2(null, 1);
+        if (null > 2) close(null);
+    }
+    return ready[1];
+}
+
+long bp_stop_self(void) { return result(kill(getpid(), SIGSTOP)); }
+
+long bp_core_count(void) {
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : count;
+}
+
+long bp_unlink_path(const char *path) { return result(unlink(path)); }

@@ -1,0 +1,205 @@
+#define _GNU_SOURCE
+#include "include/spawning.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// stages of bproc_local.h and steps of bp_image.h
+enum { STAGE_SPAWN = 5, STEP_CREDENTIALS = 2, STEP_IMAGE_FILE = 21, STEP_DIRECTORY = 22,
+       STEP_LIMITS = 23, STEP_SESSION = 24, STEP_DESCRIPTORS = 25, STEP_CLONE = 26,
+       STEP_EXECUTE = 27, STEP_PRIORITY = 20 };
+
+struct spawn {
+    const struct bp_spawn_plan *plan;
+    int step;
+    int error;
+};
+
+static _Noreturn void child_fail(struct spawn *spawn, int step) {
+    spawn->error = errno ? errno : EINVAL;
+    spawn->step = step;
+    for (;;) syscall(SYS_exit, 127);
+}
+
+// Credentials in the order groups, gid, uid: after the uid nothing else would be allowed. Raw calls,
+// because the C library's would change every thread of the memory it finds, which is the daemon's.
+static void set_credentials(struct spawn *spawn) {
+    const struct bp_spawn_plan *plan = spawn->plan;
+    if (syscall(SYS_setgroups, (size_t)plan->group_count, plan->groups) < 0 ||
+        syscall(SYS_setresgid, plan->group, plan->group, plan->group) < 0 ||
+        syscall(SYS_setresuid, plan->user, plan->user, plan->user) < 0)
+        child_fail(spawn, STEP_CREDENTIALS);
+    uid_t user[3];
+    gid_t group[3];
+    if (getresuid(&user[0], &user[1], &user[2]) < 0 ||
+        getresgid(&group[0], &group[1], &group[2]) < 0)
+        child_fail(spawn, STEP_CREDENTIALS);
+    for (int i = 0; i < 3; i++) {
+        if (user[i] != plan->user || group[i] != plan->group) {
+            errno = EPERM;
+            child_fail(spawn, STEP_CREDENTIALS);
+        }
+    }
+}
+
+// Descriptors: first everything that is wanted is copied out of the low numbers, then put in its place,
+// so no order of the originals can overwrite one that is still needed.
+static int place_descriptors(struct spawn *spawn, int image) {
+    const struct bp_spawn_plan *plan = spawn->plan;
+    const int wanted[6] = {plan->standard_input, plan->standard_output, plan->standard_error,
+                           image, plan->status, plan->restorer};
+    int copies[6];
+    for (int i = 0; i < 6; i++) {
+        copies[i] = -1;
+        if (wanted[i] < 0) continue;
+        copies[i] = fcntl(wanted[i], F_DUPFD, 6);
+        if (copies[i] < 0) child_fail(spawn, STEP_DESCRIPTORS);
+    }
+    for (int i = 0; i < 6; i++) {
+        if (copies[i] < 0)
+            close(i);
+        else if (dup3(copies[i], i, i == 5 ? O_CLOEXEC : 0) < 0)
+            child_fail(spawn, STEP_DESCRIPTORS);
+    }
+    if (syscall(SYS_close_range, 6, ~0u, 0) < 0) child_fail(spawn, STEP_DESCRIPTORS);
+    return 5;
+}
+
+static void set_limits(struct spawn *spawn) {
+    const struct bp_spawn_plan *plan = spawn->plan;
+    for (uint32_t i = 0; i < plan->limit_count; i++) {
+        struct rlimit limit = {plan->limits[i].soft, plan->limits[i].hard};
+        if (syscall(SYS_prlimit64, 0, plan->limits[i].resource, &limit, NULL) == 0) continue;
+        // A daemon without privilege cannot raise a hard limit: it gives what it has.
+        struct rlimit own;
+        if (errno != EPERM ||
+            syscall(SYS_prlimit64, 0, plan->limits[i].resource, NULL, &own) < 0)
+            child_fail(spawn, STEP_LIMITS);
+        limit.rlim_max = own.rlim_max;
+        if (limit.rlim_cur > limit.rlim_max) limit.rlim_cur = limit.rlim_max;
+        if (syscall(SYS_prlimit64, 0, plan->limits[i].resource, &limit, NULL) < 0)
+            child_fail(spawn, STEP_LIMITS);
+    }
+}
+
+static void enter_directory(struct spawn *spawn) {
+    const struct bp_spawn_plan *plan = spawn->plan;
+    if (!plan->directory || chdir(plan->directory) == 0) return;
+    int absent = errno == ENOENT || errno == ENOTDIR || errno == EACCES;
+    if (absent && (plan->flags & BP_SPAWN_ROOT_IF_NO_DIRECTORY) && chdir("/") == 0) return;
+    child_fail(spawn, STEP_DIRECTORY);
+}
+
+// The child's whole life before the restorer. It shares the daemon's memory and runs on a piece of the
+// daemon's stack, with every signal blocked; the daemon's thread waits until it execs or ends.
+__attribute__((used)) static void child_main(void *argument) {
+    struct spawn *spawn = argument;
+    const struct bp_spawn_plan *plan = spawn->plan;
+    errno = 0;
+    if (setsid() < 0) child_fail(spawn, STEP_SESSION);
+    int image = plan->image;
+    if (plan->image_directory >= 0)
+        image = openat(plan->image_directory, plan->image_name, O_RDONLY);
+    if (image < 0) {
+        if (errno == 0) errno = EBADF;
+        child_fail(spawn, STEP_IMAGE_FILE);
+    }
+    int restorer = place_descriptors(spawn, image);
+    // Limits come after the descriptors: a small RLIMIT_NOFILE must not hinder the work above.
+    set_limits(spawn);
+    if ((plan->flags & BP_SPAWN_SET_NICE) && plan->nice < getpriority(PRIO_PROCESS, 0) &&
+        setpriority(PRIO_PROCESS, 0, plan->nice) < 0)
+        child_fail(spawn, STEP_PRIORITY);
+    errno = 0;
+    if (plan->flags & BP_SPAWN_SET_UMASK) umask((mode_t)plan->umask);
+    if (plan->flags & BP_SPAWN_SET_CREDENTIALS) set_credentials(spawn);
+    if (plan->death_signal && prctl(PR_SET_PDEATHSIG, plan->death_signal) < 0)
+        child_fail(spawn, STEP_SESSION);
+    enter_directory(spawn);
+    char *const no_environment[] = {NULL};
+    syscall(SYS_execveat, restorer, "", plan->arguments, no_environment, AT_EMPTY_PATH);
+    child_fail(spawn, STEP_EXECUTE);
+}
+
+// clone3 with a stack of the child's own. The child never returns into this frame.
+static long clone_child(struct clone_args *arguments, struct spawn *spawn) {
+    long result;
+    __asm__ volatile("syscall\n\t"
+                     "testq %%rax, %%rax\n\t"
+                     "jnz 1f\n\t"
+                     "xorl %%ebp, %%ebp\n\t"
+                     "movq %[spawn], %%rdi\n\t"
+                     "call *%[main]\n\t"
+                     "hlt\n"
+                     "1:"
+                     : "=a"(result)
+                     : "a"((long)SYS_clone3), "D"(arguments), "S"(sizeof *arguments),
+                       [spawn] "r"(spawn), [main] "r"(child_main)
+                     : "rcx", "r11", "memory", "cc");
+    return result;
+}
+
+long bp_spawn_restored(const struct bp_spawn_plan *plan, int *pidfd,
+                       struct bp_spawn_failure *failure) {
+    char stack[16384] __attribute__((aligned(64)));
+    struct spawn spawn = {.plan = plan};
+    int descriptor = -1;
+    struct clone_args arguments;
+    memset(&arguments, 0, sizeof arguments);
+    arguments.flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD;
+    arguments.pidfd = (uint64_t)&descriptor;
+    arguments.exit_signal = SIGCHLD;
+    arguments.stack = (uint64_t)stack;
+    arguments.stack_size = sizeof stack;
+    uint64_t all = ~(uint64_t)0, old;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
+    long pid = clone_child(&arguments, &spawn);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
+    failure->stage = 0;
+    failure->step = 0;
+    if (pid < 0) {
+        failure->stage = STAGE_SPAWN;
+        failure->step = STEP_CLONE;
+        return pid;
+    }
+    if (spawn.step) {
+        while (waitpid((pid_t)pid, NULL, __WALL) < 0 && errno == EINTR) {}
+        close(descriptor);
+        failure->stage = STAGE_SPAWN;
+        failure->step = spawn.step;
+        return -spawn.error;
+    }
+    *pidfd = descriptor;
+    return pid;
+}
+
+long bp_child_open(pid_t pid) {
+    long fd = syscall(SYS_pidfd_open, pid, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+long bp_child_signal(int pidfd, int signal) {
+    return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+long bp_child_wait(int pidfd, int *status) {
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0)
+        if (errno != EINTR) return -errno;
+    if (info.si_code == CLD_EXITED)
+        *status = info.si_status << 8;
+    else
+        *status = info.si_status | (info.si_code == CLD_DUMPED ? 0x80 : 0);
+    return info.si_pid;
+}
+
+long bp_child_effective_user(void) { return (long)geteuid(); }

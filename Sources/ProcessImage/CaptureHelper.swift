@@ -1,0 +1,118 @@
+import CLocalProtocol
+import CSystem
+import System
+
+/// The role `--helper=capture --socket=N` of the daemon's binary: takes one image for the library, in the
+/// caller's own context, and ends.
+///
+/// A process of its own, because the program is started as a child of whoever takes the image, with its
+/// directory, limits and terminal, and because a killed helper takes the stopped program with it.
+public enum CaptureHelper {
+    /// Reads one BPROC_LOCAL_CAPTURE message, answers BPROC_LOCAL_CAPTURED with the image's descriptor.
+    /// Answers the exit status: 0 if an answer was sent (a failure to capture is an answer too).
+    public static func run(socket: Int32) -> Int32 {
+        _ = bp_capture_close_on_exec(socket)
+        guard let request = Request(socket: socket) else { return 1 }
+        let answer: Answer
+        do {
+            let image = try ProgramCapture.image(
+                command: request.command, arguments: request.arguments,
+                environment: request.environment, at: request.point)
+            var body = bproc_local_captured()
+            body.image_bytes = UInt64(image.byteCount)
+            body.capture_nanoseconds = image.nanoseconds
+            answer = Answer(request: request.number, body: body)
+            return answer.send(to: socket, descriptor: image.descriptor.number) ? 0 : 1
+        } catch {
+            answer = Answer(request: request.number, error: error)
+            return answer.send(to: socket, descriptor: -1) ? 0 : 1
+        }
+    }
+
+    /// The library's question, read and checked.
+    private struct Request {
+        let number: UInt32
+        let command: String
+        let arguments: [[UInt8]]
+        let environment: [[UInt8]]
+        let point: CapturePoint
+
+        init?(socket: Int32) {
+            var header = bproc_local_header()
+            let headerSize = MemoryLayout<bproc_local_header>.size
+            guard unsafe bp_capture_receive(socket, &header, headerSize) == headerSize,
+                header.magic == BPROC_LOCAL_MAGIC, header.version == UInt16(BPROC_LOCAL_VERSION),
+                header.kind == UInt16(BPROC_LOCAL_CAPTURE.rawValue),
+                header.body_bytes <= BPROC_LOCAL_BODY_MAX,
+                header.body_bytes >= UInt32(MemoryLayout<bproc_local_capture>.size)
+            else { return nil }
+            var body = [UInt8](repeating: 0, count: Int(header.body_bytes))
+            guard unsafe bp_capture_receive(socket, &body, body.count) == body.count else {
+                return nil
+            }
+            number = header.request
+            let fixedSize = MemoryLayout<bproc_local_capture>.size
+            let fixed = unsafe body.span.bytes.unsafeLoadUnaligned(as: bproc_local_capture.self)
+            // Each is at most 32 bits wide: the sum does not overflow.
+            let lengths = [fixed.command_bytes, fixed.argument_bytes, fixed.environment_bytes]
+            guard lengths.reduce(0, { $0 + Int($1) }) == body.count - fixedSize else { return nil }
+            var rest = body[fixedSize...]
+            command = String(decoding: rest.prefix(Int(fixed.command_bytes)), as: UTF8.self)
+            rest = rest.dropFirst(Int(fixed.command_bytes))
+            let argumentBytes = rest.prefix(Int(fixed.argument_bytes))
+            let environmentBytes = rest.dropFirst(Int(fixed.argument_bytes))
+            guard
+                let arguments = Self.strings(argumentBytes, count: fixed.argument_count),
+                let environment = Self.strings(environmentBytes, count: fixed.environment_count)
+            else { return nil }
+            self.arguments = arguments
+            self.environment = environment
+            point = fixed.point == UInt32(BPROC_LOCAL_CAPTURE_AT_EXEC.rawValue) ? .exec : .entry
+        }
+
+        /// NUL-terminated strings, exactly as many as announced.
+        private static func strings(_ bytes: ArraySlice<UInt8>, count: UInt32) -> [[UInt8]]? {
+            guard bytes.isEmpty || bytes.last == 0 else { return nil }
+            let strings = bytes.dropLast().split(separator: 0, omittingEmptySubsequences: false)
+            let found = bytes.isEmpty ? [] : strings.map { Array($0) }
+            return found.count == Int(count) ? found : nil
+        }
+    }
+
+    private struct Answer {
+        var header = bproc_local_header()
+        var body: bproc_local_captured
+
+        init(request: UInt32, body: bproc_local_captured) {
+            header.magic = BPROC_LOCAL_MAGIC
+            header.version = UInt16(BPROC_LOCAL_VERSION)
+            header.kind = UInt16(BPROC_LOCAL_CAPTURED.rawValue)
+            header.body_bytes = UInt32(MemoryLayout<bproc_local_captured>.size)
+            header.request = request
+            self.body = body
+        }
+
+        init(request: UInt32, error: CaptureError) {
+            var body = bproc_local_captured()
+            body.error = error.errorNumber
+            body.stage = UInt32(BPROC_LOCAL_STAGE_NONE.rawValue)
+            unsafe withUnsafeMutableBytes(of: &body.reason) { reason in
+                for (index, byte) in error.description.utf8.prefix(reason.count - 1).enumerated() {
+                    unsafe reason[index] = byte
+                }
+            }
+            self.init(request: request, body: body)
+        }
+
+        func send(to socket: Int32, descriptor: Int32) -> Bool {
+            // One write for both: the descriptor travels with the first byte.
+            var message = (header, body)
+            let size =
+                MemoryLayout<bproc_local_header>.size + MemoryLayout<bproc_local_captured>.size
+            return unsafe withUnsafeMutableBytes(of: &message) { bytes in
+                guard let base = bytes.baseAddress, bytes.count >= size else { return false }
+                return unsafe bp_capture_send(socket, base, size, descriptor) == size
+            }
+        }
+    }
+}

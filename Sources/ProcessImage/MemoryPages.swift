@@ -1,0 +1,67 @@
+import CRestore
+import CSystem
+import System
+
+/// Which pages of a stopped program have content.
+struct MemoryPages: ~Copyable {
+    private let pagemap: OwnedDescriptor
+    private static let page = UInt64(BP_IMAGE_PAGE)
+
+    /// Runs closer together than this are one: a mapping costs more than a few zero pages.
+    static let mergedGap: UInt64 = 16 * page
+
+    init(pid: Int32) throws(CaptureError) {
+        let path = "/proc/\(pid)/pagemap"
+        pagemap = OwnedDescriptor(
+            adopting: Int32(try require("open \(path)", unsafe bp_image_open(path, 0))))
+    }
+
+    /// Ranges to read, ascending. Of a file mapping everything: pages that nobody has touched yet are not
+    /// present, but have content. Except where nothing can be read: linkers leave such gaps between segments.
+    borrowing func ranges(of line: MapLine) throws(CaptureError) -> [Range<UInt64>] {
+        if line.isFile && line.protection != 0 { return [line.start..<line.end] }
+        var found: [Range<UInt64>] = []
+        var cursor = line.start
+        var pieces = [bp_page_range](repeating: bp_page_range(), count: 256)
+        while cursor < line.end {
+            var walked: UInt64 = 0
+            let count = unsafe bp_pagemap_scan(
+                pagemap.number, cursor, line.end, &pieces, pieces.count, &walked)
+            if count == -25 || count == -22 { return try rangesByReading(line) }  // ENOTTY, EINVAL
+            let got = try require("scan page map", count)
+            for piece in pieces[..<got] { Self.add(piece.start..<piece.end, to: &found) }
+            if walked <= cursor { break }
+            cursor = walked
+        }
+        return found
+    }
+
+    /// The same before Linux 6.7, from /proc/<pid>/pagemap: 8 bytes a page, bit 63 present, 62 swapped.
+    private borrowing func rangesByReading(_ line: MapLine) throws(CaptureError) -> [Range<UInt64>]
+    {
+        var found: [Range<UInt64>] = []
+        var entries = [UInt64](repeating: 0, count: 8192)
+        var cursor = line.start
+        while cursor < line.end {
+            let pages = min(UInt64(entries.count), (line.end - cursor) / Self.page)
+            let count = unsafe bp_image_read_at(
+                pagemap.number, &entries, Int(pages) * 8, cursor / Self.page * 8)
+            let got = try require("read page map", count) / 8
+            if got == 0 { break }
+            for index in 0..<got where entries[index] >> 62 != 0 {
+                let start = cursor + UInt64(index) * Self.page
+                Self.add(start..<(start + Self.page), to: &found)
+            }
+            cursor += UInt64(got) * Self.page
+        }
+        return found
+    }
+
+    private static func add(_ range: Range<UInt64>, to ranges: inout [Range<UInt64>]) {
+        if let last = ranges.last, range.lowerBound - last.upperBound < mergedGap {
+            ranges[ranges.count - 1] = last.lowerBound..<range.upperBound
+        } else {
+            ranges.append(range)
+        }
+    }
+}

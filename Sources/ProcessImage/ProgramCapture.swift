@@ -1,0 +1,95 @@
+import CRestore
+import CSystem
+public import System
+
+/// Where a program is stopped.
+public enum CapturePoint: Sendable {
+    /// At its own entry point, after the dynamic linker has mapped and relocated all libraries: the node
+    /// needs no files at all.
+    case entry
+    /// Right after exec: a dynamic program's linker then runs on the node and wants its files there.
+    case exec
+}
+
+/// An image as it was taken: a sealed memory file.
+public struct CapturedImage: ~Copyable {
+    public let descriptor: OwnedDescriptor
+    /// The whole file.
+    public let byteCount: Int
+    /// Header, stub and tables.
+    public let prefixByteCount: Int
+    /// From the call to the sealed file, the program's own start included.
+    public let nanoseconds: UInt64
+
+    init(
+        descriptor: consuming OwnedDescriptor, byteCount: Int, prefixByteCount: Int,
+        nanoseconds: UInt64
+    ) {
+        self.descriptor = descriptor
+        self.byteCount = byteCount
+        self.prefixByteCount = prefixByteCount
+        self.nanoseconds = nanoseconds
+    }
+}
+
+/// Takes the image of a program that has not run yet, from outside.
+///
+/// The program is started in this process's own context (directory, limits, terminal) and never gets to run
+/// its own code here: it is killed when it has been read.
+public enum ProgramCapture {
+    /// `command` is a path; it is not searched for. `arguments` start with the program's own name. Strings
+    /// are bytes without their NUL.
+    public static func image(
+        command: String, arguments: [[UInt8]], environment: [[UInt8]],
+        at point: CapturePoint = .entry
+    ) throws(CaptureError) -> CapturedImage {
+        let start = bp_capture_clock()
+        let resolved = try Command(command: command, arguments: arguments)
+        let program = try TracedProgram.start(
+            path: resolved.path, command: command, arguments: resolved.arguments,
+            environment: SocketPlaceholder.added(to: environment))
+        let started = try advance(program, to: point)
+        let state = try ProcessState(of: program)
+        var writer = try ImageWriter(
+            program: program, state: state, command: resolved, hasStarted: started)
+        let sizes = try writer.writeAll(program)
+        let descriptor = try writer.finish()
+        return CapturedImage(
+            descriptor: descriptor, byteCount: sizes.total, prefixByteCount: sizes.prefix,
+            nanoseconds: bp_capture_clock() - start)
+    }
+
+    /// The same for text.
+    public static func image(
+        command: String, arguments: [String], environment: [String], at point: CapturePoint = .entry
+    ) throws(CaptureError) -> CapturedImage {
+        try image(
+            command: command, arguments: arguments.map { Array($0.utf8) },
+            environment: environment.map { Array($0.utf8) }, at: point)
+    }
+
+    /// Lets the dynamic linker do its work. Answers whether any of the program's code has run.
+    private static func advance(
+        _ program: borrowing TracedProgram, to point: CapturePoint
+    ) throws(CaptureError) -> Bool {
+        guard point == .entry else { return false }
+        let vector = try ProcFiles(pid: program.pid).bytes("auxv")
+        let base = ProcessState.auxiliary(7, in: vector)  // AT_BASE: of the linker, 0 without one
+        guard let base, base != 0, let entry = ProcessState.auxiliary(9, in: vector) else {
+            return false
+        }
+        try program.run(to: entry)
+        return true
+    }
+}
+
+/// The variable by which a restored program finds its node's daemon: reserved when the image is taken, filled
+/// in or blanked when it is restored.
+enum SocketPlaceholder {
+    static let name = Array("BPROC_SOCKET=".utf8)
+
+    static func added(to environment: [[UInt8]]) -> [[UInt8]] {
+        let room = [UInt8](repeating: UInt8(ascii: "?"), count: Int(BP_IMAGE_SOCKET_CAPACITY))
+        return environment.filter { !$0.starts(with: name) } + [name + room]
+    }
+}

@@ -1,0 +1,32 @@
+import Link
+import Relay
+import SlaveCore
+import System
+import Wire
+
+/// What a slave holds: its decisions, and the images they are about. Links ask it where chunks belong.
+struct ImageStore: ChunkStore, ~Copyable {
+    var state: SlaveState
+    var images: [UInt64: ReceivedImage] = [:]
+
+    mutating func destination(for header: FrameHeader, from link: LinkID)
+        -> UnsafeMutableRawBufferPointer?
+    {
+        guard state.wants(chunk: header.subject, launch: header.launch, from: link),
+            let image = images[header.launch]
+        else { return nil }
+        return unsafe image.place(ofChunk: header.subject, byteCount: header.bodyByteCount)
+    }
+
+    func byteCount(after header: FrameHeader) -> Int {
+        guard let order = images[header.launch]?.order, header.subject + 1 < order.chunkCount
+        else { return 0 }
+        return FrameHeader.byteCount + order.byteRange(ofChunk: header.subject + 1).count
+    }
+
+    func source(ofChunk chunk: UInt32, launch: UInt64) -> ChunkSource? {
+        guard let range = images[launch]?.source(ofChunk: chunk) else { return nil }
+        return ChunkSource(
+            descriptor: range.descriptor, offset: range.offset, byteCount: range.byteCount)
+    }
+}

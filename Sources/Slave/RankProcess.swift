@@ -1,0 +1,68 @@
+import System
+import Wire
+
+/// A process this slave started for one rank: its pid, and our ends of its standard streams.
+final class RankProcess {
+    let launch: UInt64
+    let rank: UInt32
+    /// Its number on the front end: unlike the rank, no two processes share it.
+    let number: UInt32
+    let child: ChildProcess
+    var slot = -1
+    /// The restorer has said that it is about to enter the program.
+    var isPlaced = false
+    /// The restorer has said why it could not.
+    var hasFailed = false
+    var input: InputStream?
+    /// stdout and stderr, while they are open.
+    var outputs: [OutputStream?]
+    var pid: Int32 { child.identifier }
+    var pidfd: Int32 { child.descriptor.number }
+
+    /// How it ended, once it has; told after its last output.
+    var exit: ChildExit?
+
+    init(
+        launch: UInt64, rank: RelaySubtree.Rank, child: consuming ChildProcess,
+        streams: RankStreams
+    ) {
+        self.launch = launch
+        self.rank = rank.rank
+        number = UInt32(bitPattern: rank.process)
+        self.child = child
+        input = streams.input
+        outputs = streams.outputs
+    }
+}
+
+/// Our ends of one rank's standard streams.
+struct RankStreams {
+    var input: InputStream?
+    var outputs: [OutputStream?] = [nil, nil]
+}
+
+/// One output stream of a rank on its way to the front end: read only as far as there is credit.
+final class OutputStream {
+    let descriptor: OwnedDescriptor
+    /// Bytes that may be sent before the front end has consumed some.
+    var creditByteCount = OutputStream.windowByteCount
+    var isPolling = false
+
+    static let windowByteCount = 64 << 10
+    static let frameByteCount = 32 << 10
+
+    init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+}
+
+/// The input stream of a rank: bytes from the front end that its pipe has not taken yet. The front end
+/// sends no more than its credit, so this stays small.
+final class InputStream {
+    let descriptor: OwnedDescriptor
+    var pending: [UInt8] = []
+    var isAtEnd = false
+    var isPolling = false
+
+    static let pendingLimit = 1 << 20
+
+    init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+}

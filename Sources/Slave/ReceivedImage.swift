@@ -1,0 +1,98 @@
+import ProcessImage
+import Relay
+import System
+import Wire
+
+/// The image of one launch as it arrives: a slot of the arena, filled chunk by chunk, each checked
+/// against the image's own checksums before it counts as held.
+final class ReceivedImage {
+    enum Verdict {
+        case stored
+        /// The chunk is right and completes a header that this node cannot run.
+        case refused(errorNumber: Int32, reason: String)
+        case damaged(reason: String)
+    }
+
+    let order: LaunchOrder
+    let slot: ImageArena.Slot
+    private(set) var header: ImageHeader?
+    private var headerIsRefused = false
+    /// Checksum blocks of the data part that are verified.
+    private var verifiedBlockCount = 0
+    private(set) var completeNanoseconds: UInt64 = 0
+
+    init(order: LaunchOrder, slot: ImageArena.Slot) {
+        self.order = order
+        self.slot = slot
+    }
+
+    /// Memory for one chunk's body, or nil if the frame does not fit the image.
+    func place(ofChunk chunk: UInt32, byteCount: UInt32) -> UnsafeMutableRawBufferPointer? {
+        guard chunk < order.chunkCount else { return nil }
+        let range = order.byteRange(ofChunk: chunk)
+        guard range.count == Int(byteCount) else { return nil }
+        return unsafe UnsafeMutableRawBufferPointer(rebasing: slot.bytes[range])
+    }
+
+    func source(ofChunk chunk: UInt32) -> ChunkRange {
+        let range = order.byteRange(ofChunk: chunk)
+        return ChunkRange(
+            descriptor: slot.descriptor, offset: range.lowerBound, byteCount: range.count)
+    }
+
+    struct ChunkRange {
+        let descriptor: Int32
+        let offset: Int
+        let byteCount: Int
+    }
+
+    /// Checks what became complete with `chunk`.
+    func check(chunk: UInt32) -> Verdict {
+        let heldByteCount = order.byteRange(ofChunk: chunk).upperBound
+        // The slot's memory outlives this call, and only this thread writes it.
+        let held = unsafe RawSpan(
+            _unsafeBytes: UnsafeRawBufferPointer(rebasing: slot.bytes[..<heldByteCount]))
+        var refusal: String?
+        do throws(ImageError) {
+            if header == nil {
+                guard let header = try readHeader(held) else { return .stored }
+                self.header = header
+                let missing = header.missingFeatures(on: .local)
+                if !missing.isEmpty {
+                    refusal = "the CPU lacks \(missing.joined(separator: ", "))"
+                }
+            }
+            if let header { try verifyBlocks(held, header: header) }
+        } catch {
+            return .damaged(reason: "chunk \(chunk): \(error)")
+        }
+        if heldByteCount == Int(order.imageByteCount) {
+            completeNanoseconds = Clock.monotonicNanoseconds
+        }
+        // ENOEXEC: the image is not for this machine.
+        if let refusal { return .refused(errorNumber: 8, reason: refusal) }
+        return .stored
+    }
+
+    private func readHeader(_ held: borrowing RawSpan) throws(ImageError) -> ImageHeader? {
+        guard held.byteCount >= ImageHeader.peekByteCount else { return nil }
+        let totalByteCount = try ImageHeader.totalByteCount(of: held)
+        guard totalByteCount == Int(order.imageByteCount) else {
+            throw .cutShort(
+                part: "image", byteCount: Int(order.imageByteCount), needed: totalByteCount)
+        }
+        guard try ImageHeader.prefixByteCount(of: held) <= held.byteCount else { return nil }
+        return try ImageHeader.parse(prefix: held)
+    }
+
+    private func verifyBlocks(
+        _ held: borrowing RawSpan, header: ImageHeader
+    ) throws(ImageError) {
+        while verifiedBlockCount < header.blockCount {
+            let range = header.fileRange(ofBlock: verifiedBlockCount)
+            guard range.upperBound <= held.byteCount else { return }
+            try header.verify(block: verifiedBlockCount, bytes: held.extracting(range))
+            verifiedBlockCount += 1
+        }
+    }
+}

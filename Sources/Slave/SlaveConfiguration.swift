@@ -1,0 +1,57 @@
+public import System
+
+/// How one slave runs.
+public struct SlaveConfiguration: Sendable {
+    /// The number it claims; nil lets the master choose.
+    public var node: Int32?
+    public var master: SocketAddress
+    /// Where its relay port listens.
+    public var listenAddress: SocketAddress
+    /// Warm image memory, in bytes: an image up to this size needs no page allocation when it comes.
+    public var arenaByteCount: Int
+    /// Socket buffers of relay links, in bytes; 0 leaves them to the kernel.
+    public var socketBufferByteCount: Int
+    /// The directory that becomes "/" for everything the slave starts.
+    public var rootDirectory: String?
+    /// Path of the slave's local socket, given to the processes it starts.
+    public var socketPath: String
+    /// Run without io_uring even where it works.
+    public var forbidsRing: Bool
+    /// Seconds between attempts to reach a master that is away; nil: give up when it is lost.
+    public var reconnectSeconds: Int?
+    /// Place where the daemon fails on purpose, for tests of the healing.
+    public var fault: FaultPoint?
+
+    public init(master: SocketAddress, listenAddress: SocketAddress) {
+        self.master = master
+        self.listenAddress = listenAddress
+        node = nil
+        arenaByteCount = 8 << 20
+        socketBufferByteCount = 0
+        rootDirectory = nil
+        socketPath = ""
+        forbidsRing = false
+        reconnectSeconds = nil
+        fault = nil
+    }
+}
+
+/// Places where a slave can be told to fail, numbered like a list of accidents: tests cut the tree at
+/// an exact chunk with them.
+public enum FaultPoint: Equatable, Sendable {
+    /// Die by SIGKILL after this chunk was stored and forwarded.
+    case dieAfterChunk(UInt32)
+    /// Stop (SIGSTOP to itself) after this chunk.
+    case stopAfterChunk(UInt32)
+
+    /// Reads "die-after-chunk:3" or "stop-after-chunk:3".
+    public init?(_ text: String) {
+        let parts = text.split(separator: ":")
+        guard parts.count == 2, let chunk = UInt32(parts[1]) else { return nil }
+        switch parts[0] {
+        case "die-after-chunk": self = .dieAfterChunk(chunk)
+        case "stop-after-chunk": self = .stopAfterChunk(chunk)
+        default: return nil
+        }
+    }
+}

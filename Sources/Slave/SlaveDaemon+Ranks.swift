@@ -1,0 +1,244 @@
+import CSystem
+import Logging
+import ProcessImage
+import Ring
+import SlaveCore
+import System
+import Wire
+
+// Processes: started from a complete image, heard of through the status pipe, reaped by pidfd.
+extension SlaveDaemon {
+    mutating func spawn(launch: UInt64, rank: RelaySubtree.Rank) {
+        guard let image = store.images[launch] else { return }
+        do throws(RankFailure) {
+            let process = try start(launch: launch, rank: rank, image: image)
+            ranks.insert(process)
+            ring.poll(
+                process.pidfd, for: .readable,
+                tag: ranks.tag(OperationKind.childExit, process))
+            for stream in 1...2 { pollOutput(process, stream: stream) }
+        } catch {
+            store.state.rankFailed(
+                launch: launch, rank: rank.rank, stage: error.stage,
+                errorNumber: error.errorNumber, reason: error.reason,
+                now: Clock.monotonicNanoseconds, effects: &effects)
+        }
+    }
+
+    private func start(
+        launch: UInt64, rank: RelaySubtree.Rank, image: ReceivedImage
+    ) throws(RankFailure) -> RankProcess {
+        let ends = ChildEnds()
+        var streams = RankStreams()
+        do throws(SystemCallError) {
+            if case .forwarded(let hasInput) = image.order.descriptors {
+                if hasInput {
+                    let input = try Pipe(nonblockingWrite: true).split()
+                    ends.input = input.reading
+                    streams.input = InputStream(OwnedDescriptor(adopting: input.writing))
+                }
+                let output = try Pipe(nonblockingRead: true).split()
+                ends.output = output.writing
+                streams.outputs[0] = OutputStream(OwnedDescriptor(adopting: output.reading))
+                let error = try Pipe(nonblockingRead: true).split()
+                ends.error = error.writing
+                streams.outputs[1] = OutputStream(OwnedDescriptor(adopting: error.reading))
+            }
+        } catch {
+            throw RankFailure(
+                stage: .io, errorNumber: error.errorNumber, reason: error.description)
+        }
+        let plan = plan(launch: launch, rank: rank, image: image, ends: ends)
+        do throws(RestoreFailure) {
+            let child = try plan.spawn(restorer: restorer)
+            return RankProcess(
+                launch: launch, rank: rank, child: child, streams: streams)
+        } catch {
+            throw RankFailure(error)
+        }
+    }
+
+    /// Everything about a rank's process that is not in its image.
+    private func plan(
+        launch: UInt64, rank: RelaySubtree.Rank, image: ReceivedImage, ends: ChildEnds
+    ) -> RestorePlan {
+        let order = image.order
+        let source: RestorePlan.ImageSource =
+            image.slot.name.map { .file(name: $0, directory: arena.directoryDescriptor) }
+            ?? .descriptor(image.slot.descriptor)
+        var plan = RestorePlan(rank: rank.rank, image: source)
+        plan.processNumber = UInt32(bitPattern: rank.process)
+        plan.status = status.writing.number
+        switch order.descriptors {
+        case .forwarded(let hasInput):
+            plan.standardInput = hasInput ? ends.input : nullNumber
+            plan.standardOutput = ends.output
+            plan.standardError = ends.error
+        case .listed(let items): plan.items = items.map(RestorePlan.Item.init)
+        }
+        // A slave without privilege runs only its own user's processes, and cannot change to others.
+        plan.credentials = RestorePlan.Credentials(
+            user: order.user, group: order.group, groups: order.supplementaryGroups)
+        plan.nice = order.nice
+        plan.umask = order.umask
+        plan.limits = order.limits.enumerated().map { number, limit in
+            RestorePlan.Limit(resource: Int32(number), soft: limit.soft, hard: limit.hard)
+        }
+        plan.directory = Array(order.directory.utf8)
+        plan.deathSignal = 9
+        plan.socketPath = configuration.socketPath
+        return plan
+    }
+
+    // MARK: Status
+
+    /// Reads what restorers have said since the last time.
+    mutating func readStatus() {
+        takeStatusRecords()
+        ring.poll(
+            status.reading.number, for: .readable,
+            tag: OperationTag(kind: OperationKind.status, slot: 0))
+    }
+
+    private mutating func takeStatusRecords() {
+        var space = [UInt8](repeating: 0, count: 64 * RestoreRecord.byteCount)
+        while true {
+            let count = unsafe space.withUnsafeMutableBytes { bytes in
+                unsafe (try? Stream.readAvailable(status.reading.number, into: bytes)) ?? nil
+            }
+            guard let count, count >= RestoreRecord.byteCount else { return }
+            for start in stride(
+                from: 0, through: count - RestoreRecord.byteCount, by: RestoreRecord.byteCount)
+            {
+                let bytes = unsafe space.span.bytes.extracting(
+                    start..<(start + RestoreRecord.byteCount))
+                if let record = RestoreRecord(bytes) { take(record) }
+            }
+        }
+    }
+
+    private mutating func take(_ record: RestoreRecord) {
+        guard let process = ranks.restoring(rank: record.rank) else { return }
+        let now = Clock.monotonicNanoseconds
+        if let failure = record.failure {
+            process.hasFailed = true
+            let rankFailure = RankFailure(failure)
+            store.state.rankFailed(
+                launch: process.launch, rank: process.rank, stage: rankFailure.stage,
+                errorNumber: rankFailure.errorNumber, reason: rankFailure.reason, now: now,
+                effects: &effects)
+            return
+        }
+        process.isPlaced = true
+        let placed = record.monotonicNanoseconds
+        let complete = store.images[process.launch]?.completeNanoseconds ?? placed
+        store.state.rankIsPlaced(
+            launch: process.launch, rank: process.rank,
+            undumpNanoseconds: placed - min(placed, complete), now: now, effects: &effects)
+    }
+
+    // MARK: Exits
+
+    mutating func childEnded(_ tag: OperationTag) {
+        guard let process = ranks.process(tag) else { return }
+        // Its own last word comes first: the restorer's record may still stand in the pipe.
+        takeStatusRecords()
+        do throws(SystemCallError) {
+            guard let exit = try ChildExit.reap(pidfd: process.pidfd) else {
+                ring.poll(process.pidfd, for: .readable, tag: tag)
+                return
+            }
+            process.exit = exit
+        } catch {
+            logger.error("rank \(process.rank) of launch \(process.launch): \(error)")
+            process.exit = ChildExit.unknown
+        }
+        if !process.isPlaced, !process.hasFailed {
+            process.hasFailed = true
+            store.state.rankFailed(
+                launch: process.launch, rank: process.rank, stage: .restore, errorNumber: 5,
+                reason: "the restorer ended without a word, wait status "
+                    + String(process.exit!.waitStatus), now: Clock.monotonicNanoseconds,
+                effects: &effects)
+        }
+        finishIfOver(process)
+    }
+
+    /// Reports an exit once everything the process has written is on its way.
+    mutating func finishIfOver(_ process: RankProcess) {
+        guard let exit = process.exit else { return }
+        drainOutputs(process)
+        guard process.outputs.allSatisfy({ $0 == nil }) else { return }
+        ranks.remove(process)
+        guard process.isPlaced else { return }
+        store.state.rankExited(
+            ExitRecord(
+                launch: process.launch, rank: process.rank, waitStatus: exit.waitStatus,
+                userMicroseconds: exit.userMicroseconds,
+                systemMicroseconds: exit.systemMicroseconds,
+                maximumResidentKilobytes: exit.maximumResidentKilobytes), effects: &effects)
+    }
+
+    mutating func signal(launch: UInt64, rank: UInt32, number: Int32) {
+        guard let process = ranks.process(launch: launch, rank: rank), process.exit == nil else {
+            return
+        }
+        // Each rank leads a session and a group of its own: what it started gets the signal as well.
+        if bp_kill(-process.pid, number) < 0 { _ = bp_kill(process.pid, number) }
+    }
+
+    /// Nothing outlives its slave.
+    mutating func endAllRanks() {
+        for process in ranks.all where process.exit == nil {
+            if bp_kill(-process.pid, 9) < 0 { _ = bp_kill(process.pid, 9) }
+        }
+    }
+}
+
+/// The child's ends of its streams, by number: closed here once the child has them.
+final class ChildEnds {
+    var input: Int32?
+    var output: Int32?
+    var error: Int32?
+
+    deinit {
+        for end in [input, output, error] {
+            if let end { _ = bp_close(end) }
+        }
+    }
+}
+
+/// Why one rank could not be started.
+struct RankFailure: Error {
+    let stage: LaunchStage
+    let errorNumber: Int32
+    let reason: String
+
+    init(stage: LaunchStage, errorNumber: Int32, reason: String) {
+        self.stage = stage
+        self.errorNumber = errorNumber
+        self.reason = reason
+    }
+
+    init(_ failure: RestoreFailure) {
+        self.init(
+            stage: LaunchStage(rawValue: UInt8(truncatingIfNeeded: failure.stage)) ?? .restore,
+            errorNumber: failure.errorNumber, reason: failure.description)
+    }
+}
+
+extension RestorePlan.Item {
+    init(_ item: Descriptors.Item) {
+        switch item.target {
+        case .file(let path, let openFlags, let mode, let offset):
+            self = .file(
+                descriptor: item.descriptor, flags: openFlags, mode: mode, offset: offset,
+                path: Array(path.utf8))
+        case .socket(let address):
+            let octets = (0..<(address.family == .ipv4 ? 4 : 16)).map { address.octets[$0] }
+            self = .socket(
+                descriptor: item.descriptor, address: octets, port: address.port,
+                sendsInfo: item.flags & 1 != 0)
+        }
+    }
+}

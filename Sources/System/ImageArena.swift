@@ -1,0 +1,126 @@
+import CSystem
+
+/// Files for received images, on a tmpfs that is mounted nowhere. One is kept warm: its pages are there
+/// before an image comes, which saves the largest cost of receiving it (2 µs for each fresh page).
+///
+/// A warm slot is used again only when a write lease on it is granted: then no restored process, nor any
+/// descendant of one, has it open or mapped.
+public struct ImageArena: ~Copyable {
+    /// One image file, mapped for writing. A restored process gets its own read-only open of it.
+    @safe
+    public final class Slot {
+        public let descriptor: Int32
+        /// Its name in the arena's directory, or nil for a file without one.
+        public let name: String?
+        private let file: OwnedDescriptor
+        private let mapping: OwnedMapping
+        let isWarm: Bool
+        fileprivate(set) var ownerUser: UInt32 = 0
+
+        fileprivate init(
+            file: consuming OwnedDescriptor, mapping: consuming OwnedMapping, name: String?,
+            isWarm: Bool
+        ) {
+            descriptor = file.number
+            self.file = file
+            self.mapping = mapping
+            self.name = name
+            self.isWarm = isWarm
+        }
+
+        public var byteCount: Int { mapping.byteCount }
+        /// The whole file; valid as long as the slot.
+        public var bytes: UnsafeMutableRawBufferPointer { unsafe mapping.bytes }
+    }
+
+    private let directory: OwnedDescriptor?
+    /// The directory a restoring child opens a named slot in; -1 where slots have no names.
+    public let directoryDescriptor: Int32
+    private var free: [Slot] = []
+    private var nextName: UInt64 = 0
+    private let warmByteCount: Int
+    /// Why there is no private tmpfs, if there is none: slots are then never used again.
+    public let fallbackReason: String?
+
+    /// - Parameter warmByteCount: bytes kept ready; images beyond that are received into fresh pages.
+    public init(warmByteCount: Int) throws(SystemCallError) {
+        self.warmByteCount = warmByteCount
+        let result = bp_private_tmpfs(1, 0)
+        if result >= 0 {
+            directory = OwnedDescriptor(adopting: Int32(result))
+            directoryDescriptor = Int32(result)
+            fallbackReason = nil
+        } else {
+            directory = nil
+            directoryDescriptor = -1
+            fallbackReason = SystemCallError("private tmpfs", result: result).description
+        }
+        if warmByteCount > 0, result >= 0 {
+            free.append(try makeSlot(byteCount: warmByteCount, isWarm: true))
+        }
+    }
+
+    /// A file with room for `byteCount` bytes, for an image that will run as `ownerUser`.
+    public mutating func take(byteCount: Int, ownerUser: UInt32) throws(SystemCallError) -> Slot {
+        for index in free.indices where free[index].byteCount >= byteCount {
+            guard bp_probe_sole_owner(free[index].descriptor) >= 0 else { continue }
+            let slot = free.remove(at: index)
+            if slot.ownerUser != ownerUser {
+                // What another user's image left behind this one's end is not this one's to read.
+                let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: slot.bytes[byteCount...])
+                _ = unsafe rest.initializeMemory(as: UInt8.self, repeating: 0)
+            }
+            slot.ownerUser = ownerUser
+            return slot
+        }
+        let slot = try makeSlot(byteCount: byteCount, isWarm: false)
+        slot.ownerUser = ownerUser
+        return slot
+    }
+
+    /// Gives a slot back. A quarantined one may still be referenced by sockets and is not used again.
+    public mutating func release(_ slot: Slot, isQuarantined: Bool) {
+        if slot.isWarm, !isQuarantined {
+            free.append(slot)
+            return
+        }
+        if let name = slot.name { unlink(name) }
+        guard slot.isWarm else { return }
+        // The arena keeps its size: a fresh slot takes the place of the lost one.
+        if let fresh = try? makeSlot(byteCount: warmByteCount, isWarm: true) { free.append(fresh) }
+    }
+
+    private func unlink(_ name: String) {
+        _ = unsafe name.withCString { unsafe bp_unlink_at(directoryDescriptor, $0) }
+    }
+
+    private mutating func makeSlot(byteCount: Int, isWarm: Bool) throws(SystemCallError) -> Slot {
+        var name: String?
+        let number: Int
+        if directoryDescriptor >= 0 {
+            let fresh = "image\(nextName)"
+            nextName += 1
+            name = fresh
+            number = unsafe fresh.withCString {
+                // Only root opens it by name; the process's own rights come after that.
+                unsafe bp_create_at(directoryDescriptor, $0, 0o400)
+            }
+        } else {
+            number = unsafe "bproc image".withCString { unsafe bp_memfd($0, 0) }
+        }
+        let file = OwnedDescriptor(adopting: Int32(try check("create an image file", number)))
+        do throws(SystemCallError) {
+            try check("size an image file", bp_set_size(file.number, UInt64(byteCount)))
+            try check(
+                "find \(byteCount) bytes for an image",
+                bp_allocate(file.number, UInt64(byteCount)))
+            let mapping = try OwnedMapping(
+                of: file.number, byteCount: byteCount, isWritable: true)
+            if isWarm { try mapping.populate() }
+            return Slot(file: file, mapping: mapping, name: name, isWarm: isWarm)
+        } catch {
+            if let name { unlink(name) }
+            throw error
+        }
+    }
+}
