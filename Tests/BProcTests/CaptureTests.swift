@@ -153,7 +153,7 @@ struct CaptureTests {
             var set = sigset_t()
             sigemptyset(&set)
             sigaddset(&set, SIGUSR2)
-            pthread_sigmask(SIG_BLOCK, &set, nil)
+            pthread_sigmask(SIG_SETMASK, &set, nil)
             signal(SIGCHLD, SIG_IGN)
             try Scenario.run(CaptureTests.lending(helper)) {
                 let image = try Cluster().capture("/fine", arguments: [[65]], environment: [])
@@ -169,7 +169,7 @@ struct CaptureTests {
                 do {
                     _ = try Cluster().capture("/fine", arguments: [[65]], environment: [])
                     return 0
-                } catch let error as BProcError {
+                } catch {
                     return error.errorNumber
                 }
             }
@@ -183,7 +183,11 @@ struct CaptureTests {
                 try connection.send(BPROC_LOCAL_HELPER)
             }) { try #require(try capture() == EPROTO) }
             let text = open("/etc/hostname", O_RDONLY | O_CLOEXEC)
-            try Scenario.run(CaptureTests.lending(text)) { try #require(try capture() == EACCES) }
+            try Scenario.run(CaptureTests.lending(text)) {
+                // Root may read anything as a program; then it is none.
+                let error = try capture()
+                try #require(error == EACCES || error == ENOEXEC)
+            }
         }
     }
 
@@ -245,11 +249,11 @@ struct CaptureTests {
             dup2(ends[1], 1)
             close(ends[1])
             try Scenario.run(CaptureTests.lending(helper, then: launch)) {
+                let before = openDescriptors()
                 var nodes: [Int32] = [0]
                 var pids: [Int32] = [0]
                 var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("x"), nil]
-                try #require(
-                    bproc_vexecmove(1, &nodes, &pids, "/fine", &arguments, nil) == 1)
+                try #require(bproc_vexecmove(1, &nodes, &pids, "/fine", &arguments, nil) == 1)
                 try #require(pids == [700])
                 var text = ""
                 while text != "to output\nto error\n" {
@@ -261,14 +265,8 @@ struct CaptureTests {
                 // No child is left for the caller's wait.
                 try #require(waitpid(-1, nil, 0) == -1 && errno == ECHILD)
                 // The forwarder ends with its job; the next call then forgets it.
-                for _ in 0..<1000 {
+                for _ in 0..<2000 where !openDescriptors().isSubset(of: before) {
                     _ = bproc_vexecmove(1, &nodes, &pids, "/missing", &arguments, nil)
-                    if openDescriptors().filter({ name in
-                        (try? FileManager.default.destinationOfSymbolicLink(
-                            atPath: "/proc/self/fd/\(name)"))?.hasPrefix("pipe:") ?? false
-                    }).count <= 3 {
-                        break
-                    }
                     usleep(10_000)
                 }
             }

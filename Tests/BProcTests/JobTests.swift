@@ -251,7 +251,7 @@ import Testing
                 io[0].type = 9
                 try #require(launch() == -1 && errno == EINVAL)
                 io[0].type = 0
-                withUnsafeMutableBytes(of: &io[0].d.file.name) {
+                _ = withUnsafeMutableBytes(of: &io[0].d.file.name) {
                     $0.initializeMemory(as: UInt8.self, repeating: 65)
                 }
                 try #require(launch() == -1 && errno == EINVAL)

@@ -13,7 +13,8 @@ final class ScriptedDaemon: @unchecked Sendable {
     init(_ script: @escaping Script) throws {
         directory = try temporaryDirectory()
         let path = "\(directory)/socket"
-        listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let listener = socket(
+            AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
@@ -24,7 +25,7 @@ final class ScriptedDaemon: @unchecked Sendable {
         }
         guard bound == 0, listen(listener, 16) == 0 else { throw POSIXError(.EIO) }
         setenv("BPROC_SOCKET", path, 1)
-        let listener = listener
+        self.listener = listener
         Thread.detachNewThread {
             while true {
                 let descriptor = accept(listener, nil, nil)
@@ -147,14 +148,17 @@ func fill<Field>(_ field: inout Field, _ text: String) {
     withUnsafeMutableBytes(of: &field) { $0.copyBytes(from: Array(text.utf8)) }
 }
 
-/// The descriptors that are open, without the one that reads the list.
+/// What the open descriptors lead to, as far as the library could have opened it: sockets, pipes, files
+/// in memory and in /tmp. The tests' own runtime opens and closes other things at any time.
 func openDescriptors() -> Set<String> {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
-    return Set(names.filter { access("/proc/self/fd/\($0)", F_OK) == 0 || readable($0) })
-}
-
-private func readable(_ name: String) -> Bool {
-    (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\(name)")) != nil
+    let targets = names.compactMap {
+        try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")
+    }
+    return Set(
+        targets.filter { target in
+            ["socket:", "pipe:", "/memfd:", "/tmp/"].contains { target.hasPrefix($0) }
+        })
 }
 
 enum Toolchain {

@@ -73,7 +73,8 @@ import Testing
     @Test func findsTheFirstThatCanBeExecuted() throws {
         try withDirectories { path in
             let search = "\(path)/nowhere:\(path)/first:\(path)/second:\(path)/third"
-            #expect(try PathSearch.find("tool", path: search) == "\(path)/third/tool")
+            let found = try PathSearch.find("tool", path: search)
+            #expect(found == "\(path)/third/tool")
         }
     }
 
