@@ -74,6 +74,7 @@ let package = Package(
         // C: only where Swift cannot go.
         .target(name: "CSystem", cSettings: strictC),
         .target(name: "CRestore", cSettings: strictC + [freestanding]),
+        .target(name: "CChecksum", cSettings: strictC),
         .target(name: "CLocalProtocol"),
         .target(name: "CBProc", dependencies: ["CLocalProtocol"], cSettings: strictC),
 
@@ -97,7 +98,7 @@ let package = Package(
         .target(name: "Ring", dependencies: ["System", "CLiburing", "CSystem"], swiftSettings: strict),
         .target(
             name: "ProcessImage",
-            dependencies: ["System", "CSystem", "CRestore", "CLocalProtocol", "CXXHash", "CLZ4"],
+            dependencies: ["System", "CSystem", "CRestore", "CLocalProtocol", "CChecksum", "CXXHash", "CLZ4"],
             exclude: ["FORMAT.md"],
             swiftSettings: strict),
 
@@ -118,6 +119,10 @@ let package = Package(
                 "ProcessImage", logging,
             ], swiftSettings: strict),
 
+        .target(
+            name: "DaemonSupport", dependencies: ["System", "CSystem", argumentParser, logging],
+            swiftSettings: strict),
+
         // Clients.
         .target(name: "BProc", dependencies: ["CBProc", "CLocalProtocol"], swiftSettings: strict),
         .target(
@@ -127,10 +132,10 @@ let package = Package(
 
         // Tools: one short main each.
         .executableTarget(
-            name: "bpmaster", dependencies: ["Master", "ProcessImage", "CommandSupport", argumentParser],
+            name: "bpmaster", dependencies: ["Master", "ProcessImage", "DaemonSupport", "System", "CSystem", argumentParser, logging],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
-            name: "bpslave", dependencies: ["Slave", "ProcessImage", "CommandSupport", argumentParser],
+            name: "bpslave", dependencies: ["Slave", "DaemonSupport", "System", "CSystem", argumentParser, logging],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpsh", dependencies: ["CommandSupport", "BProc", "System", argumentParser],

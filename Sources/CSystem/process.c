@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -93,6 +94,17 @@ long bp_get_nice(void) {
     return nice + 20;
 }
 
+long bp_set_session_nice(int nice) {
+    char text[16];
+    int length = snprintf(text, sizeof text, "%d", nice);
+    int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    ssize_t written = write(fd, text, (size_t)length);
+    int error = errno;
+    close(fd);
+    return written < 0 ? -error : 0;
+}
+
 uint32_t bp_effective_user(void) { return geteuid(); }
 
 int32_t bp_own_pid(void) { return getpid(); }
@@ -158,3 +170,14 @@ long bp_core_count(void) {
 }
 
 long bp_unlink_path(const char *path) { return result(unlink(path)); }
+
+long bp_write_file(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) return -errno;
+    ssize_t written = write(fd, text, strlen(text));
+    int error = errno;
+    close(fd);
+    return written < 0 ? -error : 0;
+}
+
+void bp_exit(int code) { exit(code); }

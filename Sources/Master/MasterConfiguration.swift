@@ -13,6 +13,8 @@ public struct MasterConfiguration: Sendable {
     public var stallMilliseconds: UInt32
     public var socketBufferByteCount: Int
     public var forbidsRing: Bool
+    /// Say once a minute that peers are not authenticated.
+    public var warnsOfInsecurity = false
 
     public static let defaultPort: UInt16 = 2223
 

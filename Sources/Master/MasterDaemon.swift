@@ -39,6 +39,7 @@ public struct MasterDaemon: ~Copyable {
     var effects: [MasterEffect] = []
     var events: [LinkEvent] = []
     var exitCode: Int32?
+    private var nextWarningNanoseconds: UInt64
 
     public init(_ configuration: MasterConfiguration, logger: Logger) throws(SystemCallError) {
         self.configuration = configuration
@@ -65,6 +66,7 @@ public struct MasterDaemon: ~Copyable {
         self.helper = helper
         localListener = local
         incarnation = now
+        nextWarningNanoseconds = configuration.warnsOfInsecurity ? now : .max
         address = NodeAddress(
             Socket.localAddress(of: listener.number) ?? configuration.listenAddress)
         links = LinkTable(socketBufferByteCount: configuration.socketBufferByteCount)
@@ -94,7 +96,7 @@ public struct MasterDaemon: ~Copyable {
             localListener.number, tag: OperationTag(kind: OperationKind.clientAccept, slot: 0))
         while exitCode == nil {
             do throws(SystemCallError) {
-                try ring.waitForCompletions(untilNanoseconds: store.state.deadlineNanoseconds)
+                try ring.waitForCompletions(untilNanoseconds: deadline)
             } catch {
                 logger.critical("\(error)")
                 return 70
@@ -104,6 +106,7 @@ public struct MasterDaemon: ~Copyable {
                 settle()
             }
             let now = Clock.monotonicNanoseconds
+            warnOfInsecurity(now: now)
             if now >= store.state.deadlineNanoseconds {
                 store.state.tick(now: now, effects: &effects)
                 settle()
@@ -111,6 +114,16 @@ public struct MasterDaemon: ~Copyable {
         }
         _ = unsafe configuration.socketPath.withCString { unsafe bp_unlink_path($0) }
         return exitCode ?? 0
+    }
+
+    private var deadline: UInt64 {
+        min(store.state.deadlineNanoseconds, nextWarningNanoseconds)
+    }
+
+    private mutating func warnOfInsecurity(now: UInt64) {
+        guard now >= nextWarningNanoseconds else { return }
+        nextWarningNanoseconds = now + 60_000_000_000
+        logger.warning("peers are not authenticated: whoever reaches the port is trusted")
     }
 
     private mutating func handle(_ completion: Completion) {

@@ -17,6 +17,8 @@ public struct SlaveConfiguration: Sendable {
     public var socketPath: String
     /// Run without io_uring even where it works.
     public var forbidsRing: Bool
+    /// Say once a minute that peers are not authenticated.
+    public var warnsOfInsecurity = false
     /// Seconds between attempts to reach a master that is away; nil: give up when it is lost.
     public var reconnectSeconds: Int?
     /// Place where the daemon fails on purpose, for tests of the healing.

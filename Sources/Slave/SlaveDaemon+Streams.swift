@@ -15,12 +15,12 @@ extension SlaveDaemon {
         output.isPolling = true
         ring.poll(
             output.descriptor.number, for: .readable,
-            tag: ranks.tag(OperationKind.output + UInt8(stream - 1) * 8, process))
+            tag: ranks.tag(
+                stream == 1 ? OperationKind.standardOutput : OperationKind.standardError, process))
     }
 
-    mutating func outputIsReady(_ tag: OperationTag) {
+    mutating func outputIsReady(_ tag: OperationTag, stream: Int) {
         guard let process = ranks.process(tag) else { return }
-        let stream = tag.kind == OperationKind.output ? 1 : 2
         process.outputs[stream - 1]?.isPolling = false
         readOutput(process, stream: stream)
         if process.exit != nil { finishIfOver(process) } else { pollOutput(process, stream: stream) }

@@ -14,9 +14,10 @@ public struct SlaveDaemon: ~Copyable {
     enum OperationKind {
         static let status: UInt8 = 16
         static let childExit: UInt8 = 17
-        static let output: UInt8 = 18
-        static let input: UInt8 = 19
-        static let signal: UInt8 = 20
+        static let standardOutput: UInt8 = 18
+        static let standardError: UInt8 = 19
+        static let input: UInt8 = 20
+        static let signal: UInt8 = 21
     }
 
     let configuration: SlaveConfiguration
@@ -43,6 +44,7 @@ public struct SlaveDaemon: ~Copyable {
     var effects: [SlaveEffect] = []
     var events: [LinkEvent] = []
     var exitCode: Int32?
+    private var nextWarningNanoseconds: UInt64
     /// Called once when the master has let this slave in.
     var onWelcome: (() -> Void)?
 
@@ -68,6 +70,8 @@ public struct SlaveDaemon: ~Copyable {
             try check("chroot to \(root)", unsafe root.withCString { unsafe bp_change_root($0) })
         }
         incarnation = Clock.monotonicNanoseconds ^ UInt64(UInt32(bitPattern: bp_own_pid())) << 32
+        nextWarningNanoseconds =
+            configuration.warnsOfInsecurity ? Clock.monotonicNanoseconds : .max
         self.signals = signals
         self.ring = ring
         self.arena = arena
@@ -119,6 +123,7 @@ public struct SlaveDaemon: ~Copyable {
         var earliest = store.state.deadlineNanoseconds ?? .max
         if isWelcome { earliest = min(earliest, masterHeardNanoseconds + silenceLimit) }
         if let reconnectNanoseconds { earliest = min(earliest, reconnectNanoseconds) }
+        earliest = min(earliest, nextWarningNanoseconds)
         return earliest == .max ? nil : earliest
     }
 
@@ -130,6 +135,10 @@ public struct SlaveDaemon: ~Copyable {
         store.state.tick(now: now, effects: &effects)
         if isWelcome, now >= masterHeardNanoseconds + silenceLimit {
             loseMaster("no word for \((now - masterHeardNanoseconds) / 1_000_000) ms")
+        }
+        if now >= nextWarningNanoseconds {
+            nextWarningNanoseconds = now + 60_000_000_000
+            logger.warning("peers are not authenticated: whoever reaches the port is trusted")
         }
         if let time = reconnectNanoseconds, now >= time {
             reconnectNanoseconds = nil
@@ -143,7 +152,8 @@ public struct SlaveDaemon: ~Copyable {
             links.handle(completion, store: &store, ring: &ring)
         case OperationKind.status: readStatus()
         case OperationKind.childExit: childEnded(completion.tag)
-        case OperationKind.output: outputIsReady(completion.tag)
+        case OperationKind.standardOutput: outputIsReady(completion.tag, stream: 1)
+        case OperationKind.standardError: outputIsReady(completion.tag, stream: 2)
         case OperationKind.input: inputIsReady(completion.tag)
         case OperationKind.signal:
             let number = bp_next_signal(signals.number)

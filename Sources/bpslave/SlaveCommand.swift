@@ -1,0 +1,117 @@
+import ArgumentParser
+import CSystem
+import DaemonSupport
+import Logging
+import Slave
+import System
+
+@main
+struct SlaveCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bpslave",
+        abstract: "A node of a bproc cluster: receives process images, relays them, runs them.",
+        discussion: """
+            The node needs this one file and nothing else. Several slaves may run on one machine, each \
+            with its own --listen address. SIGTERM ends the slave and everything it has started.
+            """,
+        version: "bpslave (bproc) 0.1.0")
+
+    @OptionGroup var daemon: DaemonOptions
+
+    @Option(help: ArgumentHelp("Node number to claim; without it the master chooses.", valueName: "n"))
+    var node: Int32?
+
+    @Option(
+        help: ArgumentHelp(
+            "Address for the relay links of other nodes; port 0 takes a free one.", valueName: "addr"))
+    var listen = "127.0.0.1:0"
+
+    @Option(
+        help: ArgumentHelp(
+            "Warm image memory: an image up to this size needs no page allocation when it comes.",
+            valueName: "bytes"))
+    var arena = 8 << 20
+
+    @Option(
+        help: ArgumentHelp(
+            "Path that processes of this node find in BPROC_SOCKET.", valueName: "path"))
+    var socket = ""
+
+    @Option(
+        help: ArgumentHelp(
+            "Directory that becomes / for everything the slave starts.", valueName: "dir"))
+    var root: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "When the master is lost, try again this often; without it the slave ends.",
+            valueName: "seconds"))
+    var reconnect: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Fail on purpose: die-after-chunk:N or stop-after-chunk:N.", visibility: .hidden))
+    var fault: String?
+
+    @Argument(help: ArgumentHelp("The master's address and port.", valueName: "master"))
+    var master: String
+
+    func validate() throws {
+        guard (0...(1 << 40)).contains(arena) else {
+            throw ValidationError("--arena must be 0 to 1099511627776 bytes")
+        }
+        if let node, !(0..<65536).contains(node) {
+            throw ValidationError("--node must be 0 to 65535")
+        }
+        if let reconnect, !(1...86400).contains(reconnect) {
+            throw ValidationError("--reconnect must be 1 to 86400 seconds")
+        }
+        guard socket.utf8.count <= 107 else {
+            throw ValidationError("--socket is longer than a socket path can be (107 bytes)")
+        }
+        if let fault, FaultPoint(fault) == nil {
+            throw ValidationError("--fault '\(fault)' is not a fault point")
+        }
+    }
+
+    func run() throws {
+        guard let masterAddress = SocketAddress(master, defaultPort: 2223) else {
+            throw ValidationError("'\(master)' is not an address")
+        }
+        guard let listenAddress = SocketAddress(listen, defaultPort: 0) else {
+            throw ValidationError("--listen '\(listen)' is not an address")
+        }
+        try daemon.requireReachOfLoopback(masterAddress, "the master")
+        try daemon.requireReachOfLoopback(listenAddress, "--listen")
+        var configuration = SlaveConfiguration(master: masterAddress, listenAddress: listenAddress)
+        configuration.node = node
+        configuration.arenaByteCount = arena
+        configuration.socketBufferByteCount = daemon.socketBuffer
+        configuration.rootDirectory = root
+        configuration.socketPath = socket
+        configuration.forbidsRing = daemon.forbidsRing
+        configuration.reconnectSeconds = reconnect
+        configuration.fault = fault.flatMap { FaultPoint($0) }
+        configuration.warnsOfInsecurity = !masterAddress.isLoopback || !listenAddress.isLoopback
+        let logger = daemon.logger("bpslave")
+        let launcher = try Launcher(daemon)
+        daemon.takePrecedence(logger)
+        do throws(SystemCallError) {
+            var slave = try SlaveDaemon(configuration, logger: logger) {
+                do throws(SystemCallError) {
+                    try launcher.isReady()
+                } catch {
+                    logger.error("\(error)")
+                }
+            }
+            let code = slave.run()
+            launcher.isEnding()
+            launcher.hasFailed(UInt8(truncatingIfNeeded: code))
+            bp_exit(code)
+        } catch {
+            logger.critical("\(error)")
+            launcher.hasFailed(71)
+            bp_exit(71)
+        }
+    }
+}
