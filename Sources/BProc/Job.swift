@@ -3,8 +3,8 @@ import Glibc
 
 /// One launch with its channel. Letting go of it ends the ranks that still run.
 ///
-/// The invariant behind `@safe`: the pointer came from bproc_job_launch, belongs to this value alone,
-/// and is given to bproc_job_close once, in `deinit`.
+/// The invariant behind `@safe`: the pointer came from bproc_job_launch, belongs to this value
+/// alone, and is given to bproc_job_close once, in `deinit`.
 @safe
 public struct Job: ~Copyable {
     private let pointer: OpaquePointer

@@ -146,7 +146,8 @@ struct CaptureTests {
         }
     }
 
-    /// The program's signal mask is the caller's; a caller without interest in its children does no harm.
+    /// The program's signal mask is the caller's; a caller without interest in its children does no
+    /// harm.
     @Test func signalsStayTheCallers() async {
         await #expect(processExitsWith: .success) {
             let helper = try CaptureTests.helper()

@@ -9,7 +9,8 @@ final class ScriptedDaemon: @unchecked Sendable {
     let directory: String
     private let listener: Int32
 
-    /// Listens where BPROC_SOCKET then points to; every connection runs the script in its own thread.
+    /// Listens where BPROC_SOCKET then points to; every connection runs the script in its own
+    /// thread.
     init(_ script: @escaping Script) throws {
         directory = try temporaryDirectory()
         let path = "\(directory)/socket"
@@ -148,8 +149,8 @@ func fill<Field>(_ field: inout Field, _ text: String) {
     withUnsafeMutableBytes(of: &field) { $0.copyBytes(from: Array(text.utf8)) }
 }
 
-/// What the open descriptors lead to, as far as the library could have opened it: sockets, pipes, files
-/// in memory and in /tmp. The tests' own runtime opens and closes other things at any time.
+/// What the open descriptors lead to, as far as the library could have opened it: sockets, pipes,
+/// files in memory and in /tmp. The tests' own runtime opens and closes other things at any time.
 func openDescriptors() -> Set<String> {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
     let targets = names.compactMap {
