@@ -69,9 +69,10 @@ struct MasterCommand: ParsableCommand {
         configuration.forbidsRing = daemon.forbidsRing
         configuration.warnsOfInsecurity = !address.isLoopback
         let logger = daemon.logger("bpmaster")
+        let launcher = try Launcher(daemon)
         // Launches first; where that is not permitted, as it comes.
         _ = bp_set_nice(-10)
-        let launcher = try Launcher(daemon)
+        _ = bp_set_session_nice(-10)
         do throws(SystemCallError) {
             var master = try MasterDaemon(configuration, logger: logger)
             try launcher.isReady()

@@ -103,10 +103,12 @@ struct SlaveCommand: ParsableCommand {
         configuration.fault = fault.flatMap { FaultPoint($0) }
         configuration.warnsOfInsecurity = !masterAddress.isLoopback || !listenAddress.isLoopback
         let logger = daemon.logger("bpslave")
+        let launcher = try Launcher(daemon)
+        // After the move to the background, which begins a new session.
         if nice != 0, bp_set_nice(nice) < 0 {
             logger.info("the daemon runs at its inherited nice value: \(nice) is not permitted")
         }
-        let launcher = try Launcher(daemon)
+        _ = bp_set_session_nice(nice)
         do throws(SystemCallError) {
             var slave = try SlaveDaemon(configuration, logger: logger) {
                 do throws(SystemCallError) {
