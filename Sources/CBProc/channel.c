@@ -36,7 +36,8 @@ void bplib_channel_close(struct bplib_channel *channel) {
     errno = error;
 }
 
-int bplib_channel_wait(const struct bplib_channel *channel, short events, int timeout_milliseconds) {
+int bplib_channel_wait(const struct bplib_channel *channel, short events,
+                       int timeout_milliseconds) {
     struct pollfd entry = {.fd = channel->descriptor, .events = events};
     for (;;) {
         int count = poll(&entry, 1, timeout_milliseconds);
@@ -198,7 +199,8 @@ int bplib_channel_peek(const struct bplib_channel *channel, size_t offset,
         return bplib_fail(EPROTO, "not a message of bproc: it starts with %08x", header->magic);
     }
     if (header->version != BPROC_LOCAL_VERSION) {
-        return bplib_fail(EPROTO, "the daemon speaks version %u of the local protocol, this library %u",
+        return bplib_fail(EPROTO,
+                          "the daemon speaks version %u of the local protocol, this library %u",
                           header->version, BPROC_LOCAL_VERSION);
     }
     if (header->body_bytes > BPROC_LOCAL_BODY_MAX) {
@@ -235,7 +237,8 @@ int bplib_channel_receive(struct bplib_channel *channel, struct bplib_message *m
     }
 }
 
-int bplib_channel_expect(struct bplib_channel *channel, struct bplib_message *message, uint16_t kind,
+int bplib_channel_expect(struct bplib_channel *channel, struct bplib_message *message,
+                         uint16_t kind,
                          size_t byte_count, const char *what) {
     if (bplib_channel_receive(channel, message, BPLIB_ANSWER_MILLISECONDS) < 0) {
         // Which step it was tells more than the connection's end alone.

@@ -1,5 +1,6 @@
-// The default I/O of a classic call: both outputs of every rank reach the caller's standard output. The
-// library has no thread to copy them, so a process does that, as long as it and the caller live.
+// The default I/O of a classic call: both outputs of every rank reach the caller's standard output.
+// The library has no thread to copy them, so a process does that, as long as it and the caller
+// live.
 #define _GNU_SOURCE
 #include "internal.h"
 #include "job.h"

@@ -32,8 +32,8 @@ public enum ChildProcess {
     }
 }
 
-/// A NULL-terminated list of C strings. The invariant: every entry but the last is a copy owned here
-/// and freed once, in `deinit`.
+/// A NULL-terminated list of C strings. The invariant: every entry but the last is a copy owned
+/// here and freed once, in `deinit`.
 @safe
 struct ArgumentList: ~Copyable {
     private let entries: UnsafeMutableBufferPointer<UnsafeMutablePointer<CChar>?>

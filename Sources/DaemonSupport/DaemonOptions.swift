@@ -8,7 +8,8 @@ public struct DaemonOptions: ParsableArguments {
     @Flag(help: "Stay in the foreground and log to standard error.")
     public var foreground = false
 
-    @Option(help: "Least level that is logged: trace, debug, info, notice, warning, error, critical.")
+    @Option(
+        help: "Least level that is logged: trace, debug, info, notice, warning, error, critical.")
     public var logLevel: String = "notice"
 
     @Option(help: ArgumentHelp("Write the daemon's pid to this file.", valueName: "file"))

@@ -44,7 +44,8 @@ struct ProcessState {
             if let line = lines.first(where: \.isVdso) {
                 try program.bytes(line.start, count: Int(line.byteCount))
             } else { [] }
-        // What only the program itself can ask. Answers go below its stack pointer, where nothing lives.
+        // What only the program itself can ask. Answers go below its stack pointer, where nothing
+        // lives.
         let gadget = try Self.systemCallInstruction(vdso, lines, program, registers)
         let answer = (registers.rsp - 512) & ~15
         let caller = Caller(gadget: gadget, registers: registers, answer: answer)
@@ -87,8 +88,9 @@ struct ProcessState {
         }
     }
 
-    /// Where the two bytes of a `syscall` instruction lie in the vDSO; in a kernel without a vDSO they are
-    /// written over the entry point, which is put back when the program has been read (it never runs on).
+    /// Where the two bytes of a `syscall` instruction lie in the vDSO; in a kernel without a vDSO
+    /// they are written over the entry point, which is put back when the program has been read (it
+    /// never runs on).
     private static func systemCallInstruction(
         _ vdso: [UInt8], _ lines: [MapLine], _ program: borrowing TracedProgram,
         _ registers: bp_registers

@@ -76,7 +76,8 @@ extension SlaveDaemon {
             plan.standardError = ends.error
         case .listed(let items): plan.items = items.map(RestorePlan.Item.init)
         }
-        // A slave without privilege runs only its own user's processes, and cannot change to others.
+        // A slave without privilege runs only its own user's processes, and cannot change to
+        // others.
         plan.credentials = RestorePlan.Credentials(
             user: order.user, group: order.group, groups: order.supplementaryGroups)
         plan.nice = order.nice
@@ -183,7 +184,8 @@ extension SlaveDaemon {
         guard let process = ranks.process(launch: launch, rank: rank), process.exit == nil else {
             return
         }
-        // Each rank leads a session and a group of its own: what it started gets the signal as well.
+        // Each rank leads a session and a group of its own: what it started gets the signal as
+        // well.
         if bp_kill(-process.pid, number) < 0 { _ = bp_kill(process.pid, number) }
     }
 

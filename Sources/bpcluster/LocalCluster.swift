@@ -11,8 +11,8 @@ struct LocalCluster {
     /// After TERM the daemons have this long before KILL.
     private static let graceNanoseconds: UInt64 = 5_000_000_000
 
-    /// Starts everything and waits until all nodes are up. Whatever goes wrong, or whoever interrupts
-    /// it: nothing that was started stays.
+    /// Starts everything and waits until all nodes are up. Whatever goes wrong, or whoever
+    /// interrupts it: nothing that was started stays.
     func start(
         _ plan: ClusterPlan, signals: borrowing SignalDescriptor
     ) throws(CommandError) {

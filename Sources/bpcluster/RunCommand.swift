@@ -43,8 +43,8 @@ struct RunCommand: ParsableCommand {
         }
     }
 
-    /// Runs the command to its end. What the terminal sends reaches it directly; what is sent to this
-    /// process alone is passed on.
+    /// Runs the command to its end. What the terminal sends reaches it directly; what is sent to
+    /// this process alone is passed on.
     private func attend(
         _ program: String, _ arguments: [String], _ socket: String,
         _ signals: borrowing SignalDescriptor

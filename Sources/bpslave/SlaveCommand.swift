@@ -11,19 +11,22 @@ struct SlaveCommand: ParsableCommand {
         commandName: "bpslave",
         abstract: "A node of a bproc cluster: receives process images, relays them, runs them.",
         discussion: """
-            The node needs this one file and nothing else. Several slaves may run on one machine, each \
-            with its own --listen address. SIGTERM ends the slave and everything it has started.
+            The node needs this one file and nothing else. Several slaves may run on one machine, \
+            each with its own --listen address. SIGTERM ends the slave and everything it has \
+            started.
             """,
         version: "bpslave (bproc) 0.1.0")
 
     @OptionGroup var daemon: DaemonOptions
 
-    @Option(help: ArgumentHelp("Node number to claim; without it the master chooses.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("Node number to claim; without it the master chooses.", valueName: "n"))
     var node: Int32?
 
     @Option(
         help: ArgumentHelp(
-            "Address for the relay links of other nodes; port 0 takes a free one.", valueName: "addr"))
+            "Address for the relay links of other nodes; port 0 takes a free one.",
+            valueName: "addr"))
     var listen = "127.0.0.1:0"
 
     @Option(
@@ -56,8 +59,8 @@ struct SlaveCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            Nice value of the daemon, so that images travel before the programs that have arrived take \
-            the processor; the programs run at their own. Needs privilege below 0.
+            Nice value of the daemon, so that images travel before the programs that have arrived \
+            take the processor; the programs run at their own. Needs privilege below 0.
             """, valueName: "n"))
     var nice: Int32 = -10
 
