@@ -43,7 +43,7 @@ struct MasterCommand: ParsableCommand {
     static func main() {
         // Another role of the same binary: no parser, no daemon.
         if let code = HelperRole.run(CommandLine.arguments) { bp_exit(code) }
-        Self.main(nil)
+        main(withConfigurationAt: "/etc/bproc/bpmaster.json5")
     }
 
     func validate() throws {
@@ -72,9 +72,7 @@ struct MasterCommand: ParsableCommand {
         configuration.warnsOfInsecurity = !address.isLoopback
         let logger = daemon.logger("bpmaster")
         let launcher = try Launcher(daemon)
-        // Launches first; where that is not permitted, as it comes.
-        _ = bp_set_nice(-10)
-        _ = bp_set_session_nice(-10)
+        daemon.takePrecedence(logger)
         do throws(SystemCallError) {
             var master = try MasterDaemon(configuration, logger: logger)
             try launcher.isReady()

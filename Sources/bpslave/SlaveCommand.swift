@@ -57,24 +57,27 @@ struct SlaveCommand: ParsableCommand {
     var fault: String?
 
     @Option(
+        name: .customLong("master"),
         help: ArgumentHelp(
-            """
-            Nice value of the daemon, so that images travel before the programs that have arrived \
-            take the processor; the programs run at their own. Needs privilege below 0.
-            """, valueName: "n"))
-    var nice: Int32 = -10
+            "The master's address, if the argument does not say it: for the configuration file.",
+            valueName: "addr"))
+    var configuredMaster: String?
 
     @Argument(help: ArgumentHelp("The master's address and port.", valueName: "master"))
-    var master: String
+    var master: String?
+
+    static func main() { main(withConfigurationAt: "/etc/bproc/bpslave.json5") }
 
     func validate() throws {
+        guard master != nil || configuredMaster != nil else {
+            throw ValidationError("the master's address is missing")
+        }
         guard (0...(1 << 40)).contains(arena) else {
             throw ValidationError("--arena must be 0 to 1099511627776 bytes")
         }
         if let node, !(0..<65536).contains(node) {
             throw ValidationError("--node must be 0 to 65535")
         }
-        guard (-20...19).contains(nice) else { throw ValidationError("--nice must be -20 to 19") }
         if let reconnect, !(1...86400).contains(reconnect) {
             throw ValidationError("--reconnect must be 1 to 86400 seconds")
         }
@@ -87,8 +90,9 @@ struct SlaveCommand: ParsableCommand {
     }
 
     func run() throws {
-        guard let masterAddress = SocketAddress(master, defaultPort: 2223) else {
-            throw ValidationError("'\(master)' is not an address")
+        let name = master ?? configuredMaster ?? ""
+        guard let masterAddress = SocketAddress(name, defaultPort: 2223) else {
+            throw ValidationError("'\(name)' is not an address")
         }
         guard let listenAddress = SocketAddress(listen, defaultPort: 0) else {
             throw ValidationError("--listen '\(listen)' is not an address")
@@ -107,11 +111,7 @@ struct SlaveCommand: ParsableCommand {
         configuration.warnsOfInsecurity = !masterAddress.isLoopback || !listenAddress.isLoopback
         let logger = daemon.logger("bpslave")
         let launcher = try Launcher(daemon)
-        // After the move to the background, which begins a new session.
-        if nice != 0, bp_set_nice(nice) < 0 {
-            logger.info("the daemon runs at its inherited nice value: \(nice) is not permitted")
-        }
-        _ = bp_set_session_nice(nice)
+        daemon.takePrecedence(logger)
         do throws(SystemCallError) {
             var slave = try SlaveDaemon(configuration, logger: logger) {
                 do throws(SystemCallError) {
