@@ -33,8 +33,9 @@ public struct DaemonOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
-            Nice value of the daemon and its session, so that images travel before the programs that \
-            have arrived take the processor; the programs run at their own. Below 0 it needs privilege.
+            Nice value of the daemon and its session, so that images travel before the programs \
+            that have arrived take the processor; the programs run at their own. Below 0 it needs \
+            privilege.
             """, valueName: "n"))
     public var nice: Int32 = -20
 
@@ -71,9 +72,8 @@ public struct DaemonOptions: ParsableArguments {
         guard nice != 0 else { return }
         let result = bp_set_nice(nice)
         if result < 0 {
-            logger.info(
-                "the daemon keeps its priority: \(SystemCallError("set nice value", result: result))"
-            )
+            let error = SystemCallError("set nice value", result: result)
+            logger.info("the daemon keeps its priority: \(error)")
         }
         _ = bp_set_session_nice(nice)
     }
