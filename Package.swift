@@ -158,6 +158,9 @@ let package = Package(
         .testTarget(name: "NodeSpecTests", dependencies: ["NodeSpec"], swiftSettings: testing),
         .testTarget(
             name: "RelayTreeTests", dependencies: ["NodeSpec", "RelayTree"], swiftSettings: testing),
+        .testTarget(
+            name: "DaemonSupportTests", dependencies: ["DaemonSupport", argumentParser],
+            swiftSettings: testing),
         .testTarget(name: "StyleTests", swiftSettings: testing),
         // Takes and restores images by hand; the image tests run it where they need a process of its own.
         .executableTarget(
