@@ -94,15 +94,26 @@ long bp_get_nice(void) {
     return nice + 20;
 }
 
-long bp_set_session_nice(int nice) {
+static long write_session_nice(int directory, const char *path, int nice) {
     char text[16];
     int length = snprintf(text, sizeof text, "%d", nice);
-    int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+    int fd = openat(directory, path, O_WRONLY | O_CLOEXEC);
     if (fd < 0) return -errno;
     ssize_t written = write(fd, text, (size_t)length);
     int error = errno;
     close(fd);
     return written < 0 ? -error : 0;
+}
+
+long bp_set_session_nice(int nice) {
+    return write_session_nice(AT_FDCWD, "/proc/self/autogroup", nice);
+}
+
+long bp_set_process_nice(int proc, int32_t pid, int session_nice, int nice) {
+    char path[32];
+    snprintf(path, sizeof path, "%d/autogroup", pid);
+    if (proc >= 0) write_session_nice(proc, path, session_nice);
+    return result(setpriority(PRIO_PGRP, (id_t)pid, nice));
 }
 
 uint32_t bp_effective_user(void) { return geteuid(); }
