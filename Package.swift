@@ -158,6 +158,9 @@ let package = Package(
         .testTarget(name: "NodeSpecTests", dependencies: ["NodeSpec"], swiftSettings: testing),
         .testTarget(
             name: "RelayTreeTests", dependencies: ["NodeSpec", "RelayTree"], swiftSettings: testing),
+        .testTarget(
+            name: "DaemonSupportTests", dependencies: ["DaemonSupport", argumentParser],
+            swiftSettings: testing),
         .testTarget(name: "StyleTests", swiftSettings: testing),
         .target(name: "ClientTestSupport", path: "Tests/ClientTestSupport", cSettings: strictC),
         .testTarget(

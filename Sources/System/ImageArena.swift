@@ -1,10 +1,11 @@
 import CSystem
 
-/// Files for received images, on a tmpfs that is mounted nowhere. One is kept warm: its pages are there
-/// before an image comes, which saves the largest cost of receiving it (2 µs for each fresh page).
+/// Files for received images, on a tmpfs that is mounted nowhere. One is kept warm: its pages are
+/// there before an image comes, which saves the largest cost of receiving it (2 µs for each fresh
+/// page).
 ///
-/// A warm slot is used again only when a write lease on it is granted: then no restored process, nor any
-/// descendant of one, has it open or mapped.
+/// A warm slot is used again only when a write lease on it is granted: then no restored process,
+/// nor any descendant of one, has it open or mapped.
 public struct ImageArena: ~Copyable {
     /// One image file, mapped for writing. A restored process gets its own read-only open of it.
     @safe
@@ -42,7 +43,8 @@ public struct ImageArena: ~Copyable {
     /// Why there is no private tmpfs, if there is none: slots are then never used again.
     public let fallbackReason: String?
 
-    /// - Parameter warmByteCount: bytes kept ready; images beyond that are received into fresh pages.
+    /// - Parameter warmByteCount: bytes kept ready; images beyond that are received into fresh
+    /// pages.
     public init(warmByteCount: Int) throws(SystemCallError) {
         self.warmByteCount = warmByteCount
         let result = bp_private_tmpfs(1, 0)
@@ -78,7 +80,8 @@ public struct ImageArena: ~Copyable {
         return slot
     }
 
-    /// Gives a slot back. A quarantined one may still be referenced by sockets and is not used again.
+    /// Gives a slot back. A quarantined one may still be referenced by sockets and is not used
+    /// again.
     public mutating func release(_ slot: Slot, isQuarantined: Bool) {
         if slot.isWarm, !isQuarantined {
             free.append(slot)
