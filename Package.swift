@@ -74,6 +74,7 @@ let package = Package(
         // C: only where Swift cannot go.
         .target(name: "CSystem", cSettings: strictC),
         .target(name: "CRestore", cSettings: strictC + [freestanding]),
+        .target(name: "CChecksum", cSettings: strictC),
         .target(name: "CLocalProtocol"),
         .target(name: "CBProc", dependencies: ["CLocalProtocol"], cSettings: strictC),
 
@@ -97,7 +98,7 @@ let package = Package(
         .target(name: "Ring", dependencies: ["System", "CLiburing", "CSystem"], swiftSettings: strict),
         .target(
             name: "ProcessImage",
-            dependencies: ["System", "CSystem", "CRestore", "CLocalProtocol", "CXXHash", "CLZ4"],
+            dependencies: ["System", "CSystem", "CRestore", "CLocalProtocol", "CChecksum", "CXXHash", "CLZ4"],
             exclude: ["FORMAT.md"],
             swiftSettings: strict),
 

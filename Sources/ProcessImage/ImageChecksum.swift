@@ -1,10 +1,11 @@
+import CChecksum
 import CXXHash
 
 /// XXH3-64: finds damage at memory speed; it is no protection against an attacker.
 enum ImageChecksum {
     static func of(_ bytes: borrowing RawSpan) -> UInt64 {
         unsafe bytes.withUnsafeBytes { buffer in
-            unsafe XXH3_64bits(buffer.baseAddress, buffer.count)
+            unsafe bp_xxh3(buffer.baseAddress, buffer.count)
         }
     }
 
