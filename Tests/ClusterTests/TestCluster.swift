@@ -86,7 +86,7 @@ final class TestCluster {
                 "--socket", socket, "--nodes", "\(shape.nodeCount)",
             ] + shape.master
         master = try daemon("bpmaster", arguments, wrapper: shape.wrapper, log: "master")
-        try await("the master's socket") { access(socket, F_OK) == 0 }
+        try await ("the master's socket") { access(socket, F_OK) == 0 }
     }
 
     /// Starts a slave, or starts it again with other options.
@@ -94,7 +94,7 @@ final class TestCluster {
         let arguments =
             [
                 "--foreground", "--log-level", "debug", "--node", "\(node)", "--listen",
-                "\(slaveAddress(node)):0",
+                "\(slaveAddress(node)):\(port)",
             ] + shape.slaves + (options ?? shape.slave[node] ?? []) + ["\(masterAddress):\(port)"]
         slaves[node] = try daemon(
             "bpslave", arguments, wrapper: shape.slaveWrapper[node] ?? shape.wrapper,
@@ -119,7 +119,7 @@ final class TestCluster {
 
     /// Waits until exactly these nodes are up.
     func waitUntilUp(_ nodes: Set<Int>) throws {
-        try await("nodes \(nodes.sorted()) up, others not") { upNodes() == nodes }
+        try await ("nodes \(nodes.sorted()) up, others not") { upNodes() == nodes }
     }
 
     func upNodes() -> Set<Int>? {
@@ -223,7 +223,8 @@ enum TestFolder {
         var template = Array("/tmp/bproc-\(name)-XXXXXX".utf8CString)
         let made = template.withUnsafeMutableBufferPointer { mkdtemp($0.baseAddress!) != nil }
         precondition(made, "no folder can be made in /tmp")
-        let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let path = String(
+            decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         // Slaves of other users reach their files in it.
         chmod(path, 0o755)
         return path
