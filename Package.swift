@@ -159,7 +159,7 @@ let package = Package(
         .testTarget(
             name: "RelayTreeTests", dependencies: ["NodeSpec", "RelayTree"], swiftSettings: testing),
         .testTarget(name: "StyleTests", swiftSettings: testing),
-        .testTarget(name: "ClusterTests", swiftSettings: testing),
+        .testTarget(name: "ClusterTests", dependencies: ["System"], swiftSettings: testing),
         // Takes and restores images by hand; the image tests run it where they need a process of its own.
         .executableTarget(
             name: "imagetool", dependencies: ["ProcessImage", "System"],

@@ -1,4 +1,5 @@
 import Glibc
+import System
 
 /// A child with a pipe on each of its standard streams, served by one poll loop.
 final class Conversation {
@@ -12,8 +13,8 @@ final class Conversation {
     /// - Parameter input: nil keeps the child's standard input open and silent until `finish`.
     init(
         _ program: String, _ arguments: [String], environment: [String: String], input: [UInt8]?
-    ) throws(Subprocess.StartError) {
-        let pipes = (0..<3).map { _ in Self.pipe() }
+    ) throws {
+        let pipes = try (0..<3).map { _ in try Pipe().split() }
         defer {
             close(pipes[0].reading)
             close(pipes[1].writing)
@@ -24,7 +25,7 @@ final class Conversation {
         unsent = (input ?? [])[...]
         closesInput = input != nil
         for descriptor in [inputEnd] + outputEnds { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
-        do throws(Subprocess.StartError) {
+        do {
             process = try Subprocess(
                 program, arguments, environment: environment,
                 descriptors: [pipes[0].reading, pipes[1].writing, pipes[2].writing])
@@ -36,12 +37,6 @@ final class Conversation {
 
     deinit {
         for descriptor in [inputEnd] + outputEnds where descriptor >= 0 { close(descriptor) }
-    }
-
-    private static func pipe() -> (reading: Int32, writing: Int32) {
-        var ends: [Int32] = [-1, -1]
-        precondition(pipe2(&ends, O_CLOEXEC) == 0, "no descriptor is left for a pipe")
-        return (ends[0], ends[1])
     }
 
     var text: String { String(decoding: collected[0], as: UTF8.self) }

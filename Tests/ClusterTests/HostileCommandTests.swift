@@ -12,9 +12,9 @@ extension ClusterTests {
                 let outcome = try cluster.run("0-3,\(list)", "echo", "here")
                 #expect(outcome.status == 255)
                 #expect(outcome.text == String(repeating: "here\n", count: 4))
-                let missing = outcome.errorText.split(separator: "\n")
+                let missing = outcome.errorText.split(separator: "\n").map(String.init)
                 #expect(
-                    missing == numbers.map { "bpsh: node \($0): Invalid node number" }[...],
+                    missing == numbers.map { "bpsh: node \($0): Invalid node number" },
                     "\(missing.count) lines")
 
                 let range = try cluster.run("0-3,50000-59999", "echo", "here")

@@ -29,7 +29,7 @@ extension ClusterTests {
         private static func expectEnd(
             of processes: [RunningProcess], _ cluster: TestCluster
         ) throws {
-            try cluster.await("the end of every process of the job") {
+            try cluster.expect("the end of every process of the job") {
                 !processes.contains(where: \.isRunning)
             }
         }
@@ -81,7 +81,7 @@ extension ClusterTests {
                 cluster.slaves[2]?.end()
                 try Self.expectEnd(of: lost, cluster)
                 try cluster.waitUntilUp([0, 1, 3])
-                #expect(others.allSatisfy(\.isRunning), "the other nodes are not concerned")
+                #expect(others.allSatisfy { $0.isRunning }, "the other nodes are not concerned")
                 #expect(job.process.poll() == nil)
                 job.process.signal(SIGTERM)
                 let outcome = job.finish(seconds: TestCluster.patience)

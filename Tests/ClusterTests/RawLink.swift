@@ -20,7 +20,7 @@ final class RawLink {
 
     @discardableResult
     func send(_ bytes: [UInt8]) -> Bool {
-        Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue)) == bytes.count
+        Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count
     }
 
     /// Everything that comes until the other side closes; nil: it keeps the connection open.

@@ -107,7 +107,7 @@ extension ClusterTests {
                 #expect(stopped.isStopped)
                 // When it wakes it finds the launch over, and starts nothing.
                 cluster.slaves[1]?.signal(SIGCONT)
-                try cluster.await("node 1 without processes") {
+                try cluster.expect("node 1 without processes") {
                     cluster.processes(on: 1).isEmpty
                 }
             }

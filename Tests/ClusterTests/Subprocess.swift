@@ -31,7 +31,8 @@ final class Subprocess {
 
     /// Starts a program in a session of its own, so that a signal to the test does not reach it and
     /// it can be told apart by its session.
-    /// - Parameter descriptors: what becomes 0, 1 and 2 of the child; every other one is closed.
+    /// - Parameter descriptors: what becomes 0, 1 and 2 of the child; all others here are
+    ///   close-on-exec.
     init(
         _ program: String, _ arguments: [String], environment: [String: String],
         descriptors: [Int32]
@@ -42,15 +43,14 @@ final class Subprocess {
         for (target, descriptor) in descriptors.enumerated() {
             posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(target))
         }
-        posix_spawn_file_actions_addclosefrom_np(&actions, Int32(descriptors.count))
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
         var none = sigset_t()
         sigemptyset(&none)
         posix_spawnattr_setsigmask(&attributes, &none)
-        let flags = POSIX_SPAWN_SETSIGMASK | Int32(POSIX_SPAWN_SETSID.rawValue)
-        posix_spawnattr_setflags(&attributes, Int16(flags))
+        let newSession: Int32 = 0x80  // POSIX_SPAWN_SETSID, which the Glibc module hides
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | newSession))
         let words = ([program] + arguments).map { strdup($0) }
         let variables = environment.map { strdup("\($0.key)=\($0.value)") }
         defer { (words + variables).forEach { free($0) } }

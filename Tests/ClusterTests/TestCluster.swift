@@ -86,7 +86,7 @@ final class TestCluster {
                 "--socket", socket, "--nodes", "\(shape.nodeCount)",
             ] + shape.master
         master = try daemon("bpmaster", arguments, wrapper: shape.wrapper, log: "master")
-        try await ("the master's socket") { access(socket, F_OK) == 0 }
+        try expect("the master's socket") { access(socket, F_OK) == 0 }
     }
 
     /// Starts a slave, or starts it again with other options.
@@ -119,7 +119,7 @@ final class TestCluster {
 
     /// Waits until exactly these nodes are up.
     func waitUntilUp(_ nodes: Set<Int>) throws {
-        try await ("nodes \(nodes.sorted()) up, others not") { upNodes() == nodes }
+        try expect("nodes \(nodes.sorted()) up, others not") { upNodes() == nodes }
     }
 
     func upNodes() -> Set<Int>? {
@@ -133,7 +133,7 @@ final class TestCluster {
     }
 
     /// Waits for something that must come; a wait in vain is the test's failure.
-    func await(_ what: String, _ condition: () -> Bool) throws {
+    func expect(_ what: String, _ condition: () -> Bool) throws {
         guard Waiting.until(seconds: Self.patience, condition) else {
             throw Failure(description: "waited in vain for \(what); master's log: \(logEnd)")
         }
