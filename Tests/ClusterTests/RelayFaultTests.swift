@@ -124,7 +124,7 @@ extension ClusterTests {
                     let running = try cluster.conversation(
                         "bpcluster", Self.arguments(cluster, 1 + round % 4, "0-15"))
                     running.serve(seconds: 1) {
-                        usleep(UInt32(random >> 20) % 12_000)
+                        usleep(UInt32(random >> 20 & 0xfff) * 3)
                         return true
                     }
                     cluster.slaves[victim]?.end()
