@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -91,6 +92,17 @@ long bp_get_nice(void) {
     errno = 0;
     int nice = getpriority(PRIO_PROCESS, 0);
     return nice + 20;
+}
+
+long bp_set_session_nice(int nice) {
+    char text[16];
+    int length = snprintf(text, sizeof text, "%d", nice);
+    int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    ssize_t written = write(fd, text, (size_t)length);
+    int error = errno;
+    close(fd);
+    return written < 0 ? -error : 0;
 }
 
 uint32_t bp_effective_user(void) { return geteuid(); }

@@ -104,7 +104,6 @@ __attribute__((used)) static void child_main(void *argument) {
     struct spawn *spawn = argument;
     const struct bp_spawn_plan *plan = spawn->plan;
     errno = 0;
-    if (setsid() < 0) child_fail(spawn, STEP_SESSION);
     int image = plan->image;
     if (plan->image_directory >= 0)
         image = openat(plan->image_directory, plan->image_name, O_RDONLY);

@@ -118,7 +118,7 @@ extension SlaveDaemon {
     }
 
     private mutating func take(_ record: RestoreRecord) {
-        guard let process = ranks.restoring(rank: record.rank) else { return }
+        guard let process = ranks.restoring(record) else { return }
         let now = Clock.monotonicNanoseconds
         if let failure = record.failure {
             process.hasFailed = true
