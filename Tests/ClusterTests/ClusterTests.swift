@@ -68,9 +68,13 @@ extension ClusterTests {
                 var next = [Int](repeating: 1, count: 4)
                 for line in outcome.text.split(separator: "\n") {
                     let parts = line.split(separator: ":")
-                    let node = try #require(Int(parts[0].filter(\.isNumber)))
-                    let number = try #require(Int(parts[1].filter(\.isNumber)))
-                    try #require(number == next[node], "node \(node) goes on with \(number)")
+                    // No macro here: it would cost more than all the rest, 640 000 times.
+                    guard let node = Int(parts[0].drop { $0 == " " }), next.indices.contains(node),
+                        Int(parts[1].drop { $0 == " " }) == next[node]
+                    else {
+                        Issue.record("a line that does not fit: \(line) \(next)")
+                        return
+                    }
                     next[node] += 1
                 }
                 #expect(next == [160001, 160001, 160001, 160001])
