@@ -59,7 +59,7 @@ public struct RestoreFailure: Error, Equatable, Sendable, CustomStringConvertibl
     private var sentence: String {
         switch bp_restore_step(rawValue: step) {
         case BP_STEP_ARGUMENTS: "the restorer does not understand its arguments"
-        case BP_STEP_CREDENTIALS: "user, group or groups could not be set (now \(detail))"
+        case BP_STEP_CREDENTIALS: "user, group or groups could not be set"
         case BP_STEP_READ_HEADER: "the image could not be read"
         case BP_STEP_CHECK_HEADER: "this is not the image that was announced"
         case BP_STEP_SIZE: "the image file is shorter than the image"

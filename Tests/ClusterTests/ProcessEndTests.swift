@@ -4,11 +4,14 @@ import Testing
 extension ClusterTests {
     /// Whoever dies, no process of the job stays behind, and whoever waits is told.
     @Suite(.serialized) struct ProcessEnds {
-        /// A rank with a child of its own, which ends only when it is ended.
-        private static let rank = ["sh", "-c", "sleep 3000 & echo up; wait"]
+        /// Runs until it is ended.
+        private static let rank = ["sh", "-c", "echo up; exec sleep 3000"]
+        /// With a child of its own, which nobody but the slave can find when the job is over.
+        private static let family = ["sh", "-c", "sleep 3000 & echo up; wait"]
 
-        private static func startJob(_ cluster: TestCluster, _ nodes: String) throws -> Conversation
-        {
+        private static func startJob(
+            _ cluster: TestCluster, _ nodes: String, _ rank: [String] = rank
+        ) throws -> Conversation {
             let job = try cluster.conversation("bpsh", ["-n", nodes] + rank, input: nil)
             guard
                 job.serve(
@@ -21,7 +24,7 @@ extension ClusterTests {
             return job
         }
 
-        /// All processes of the job, while it runs: a shell and a sleep for each rank.
+        /// All processes of the job, while it runs.
         private static func processes(_ cluster: TestCluster) -> [RunningProcess] {
             (0..<cluster.shape.nodeCount).flatMap { cluster.processes(on: $0) }
         }
@@ -29,14 +32,18 @@ extension ClusterTests {
         private static func expectEnd(
             of processes: [RunningProcess], _ cluster: TestCluster
         ) throws {
+            // What fails the test must not outlive it.
+            defer {
+                for process in processes where process.isRunning { kill(process.pid, SIGKILL) }
+            }
             try cluster.expect("the end of every process of the job") {
                 !processes.contains(where: \.isRunning)
             }
         }
 
-        @Test func deathOfTheCaller() throws {
+        @Test(arguments: [rank, family]) func deathOfTheCaller(rank: [String]) throws {
             try TestCluster.with(nodes: 4) { cluster in
-                let job = try Self.startJob(cluster, "0-3")
+                let job = try Self.startJob(cluster, "0-3", rank)
                 let processes = Self.processes(cluster)
                 #expect(processes.count >= 4)
                 job.process.end()
@@ -57,9 +64,9 @@ extension ClusterTests {
             }
         }
 
-        @Test func deathOfTheMaster() throws {
+        @Test(arguments: [rank, family]) func deathOfTheMaster(rank: [String]) throws {
             try TestCluster.with(nodes: 4) { cluster in
-                let job = try Self.startJob(cluster, "0-3")
+                let job = try Self.startJob(cluster, "0-3", rank)
                 let processes = Self.processes(cluster)
                 cluster.master?.end()
                 let outcome = job.finish(seconds: TestCluster.patience)
@@ -128,9 +135,9 @@ extension ClusterTests {
             }
         }
 
-        @Test func endOfASlaveByTerm() throws {
+        @Test(arguments: [rank, family]) func endOfASlaveByTerm(rank: [String]) throws {
             try TestCluster.with(nodes: 2) { cluster in
-                let job = try Self.startJob(cluster, "0-1")
+                let job = try Self.startJob(cluster, "0-1", rank)
                 let processes = cluster.processes(on: 0)
                 cluster.slaves[0]?.signal(SIGTERM)
                 #expect(cluster.slaves[0]?.wait(seconds: TestCluster.patience) == 0)
