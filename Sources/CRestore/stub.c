@@ -299,6 +299,9 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base, struct bp_stub_ar
             bp_stub_fail(arguments, STAGE_RESTORE, BP_STEP_PRIORITY, result,
                          (uint64_t)(int64_t)arguments->nice);
     }
+    // As late as can be: where the kernel shares the processor out by sessions, the restore counts as the
+    // daemon's work, and only the program is one among its equals.
+    if (arguments->leads_session) bp_call3(BP_SYS_SETSID, 0, 0, 0);
     if (arguments->status >= 0) {
         struct bp_restore_record record = {.magic = BP_RECORD_MAGIC, .rank = arguments->rank};
         record.monotonic_nanoseconds = bp_monotonic_nanoseconds();
@@ -306,9 +309,6 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base, struct bp_stub_ar
         bp_call3(BP_SYS_WRITE, arguments->status, (long)&record, sizeof record);
         bp_call3(BP_SYS_CLOSE, arguments->status, 0, 0);
     }
-    // Last of all: where the kernel shares the processor out by sessions, the restore still counted as the
-    // daemon's work, and only the program is one among its equals.
-    if (arguments->leads_session) bp_call3(BP_SYS_SETSID, 0, 0, 0);
     // All of the home goes but the one page that holds the last instructions.
     uint64_t page = (uint64_t)bp_leave & ~(uint64_t)(BP_IMAGE_PAGE - 1);
     uint64_t end = header->base_address + header->prefix_byte_count + header->scratch_byte_count;

@@ -103,3 +103,34 @@ extension ClusterTests {
         }
     }
 }
+
+extension ClusterTests {
+    /// The way a user gets a cluster.
+    @Suite(.serialized) struct LocalClusters {
+        /// Again and again: a slave that is faster than the master must not matter.
+        @Test func upAndDown() throws {
+            let folder = TestFolder.make("local")
+            defer { TestFile.removeFolder(folder) }
+            for _ in 0..<5 {
+                let up = try Self.bpcluster(["up", "--local", "4", "--dir", "\(folder)/c"])
+                #expect(up.status == 0, "\(up.errorText)")
+                let run = try Self.bpcluster(
+                    ["bench", "--dir", "\(folder)/c", Workload.program])
+                #expect(run.status == 0, "\(run.errorText)")
+                let down = try Self.bpcluster(["down", "--dir", "\(folder)/c"])
+                #expect(down.status == 0, "\(down.errorText)")
+                #expect(down.text.contains("5 daemons stopped"), "\(down.text)")
+            }
+        }
+
+        private static func bpcluster(_ arguments: [String]) throws -> Subprocess.Outcome {
+            let path = "\(TestCluster.build)/bpcluster"
+            let environment = ["PATH": "/usr/bin:/bin"]
+            let outcome = try Conversation(
+                path, arguments, environment: environment, input: []
+            ).finish(seconds: TestCluster.patience)
+            #expect(!outcome.isOverdue, "bpcluster \(arguments) hangs")
+            return outcome
+        }
+    }
+}

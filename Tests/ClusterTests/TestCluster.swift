@@ -198,9 +198,14 @@ final class TestCluster {
             daemon.signal(SIGTERM)
             daemon.signal(SIGCONT)
         }
-        for daemon in daemons where daemon.wait(seconds: Self.patience) == nil {
-            Issue.record("process \(daemon.pid) does not end by SIGTERM")
-            daemon.end()
+        for daemon in daemons {
+            guard let status = daemon.wait(seconds: Self.patience) else {
+                Issue.record("process \(daemon.pid) does not end by SIGTERM")
+                daemon.end()
+                continue
+            }
+            // SIGKILL is the tests' own; any other signal is a daemon that has crashed.
+            #expect(status < 128 || status == 128 + SIGKILL, "a daemon ended with \(status)")
         }
         let ended = Waiting.until(seconds: Self.patience) { !below.contains(where: \.isRunning) }
         if !ended {
