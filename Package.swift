@@ -162,6 +162,7 @@ let package = Package(
             name: "DaemonSupportTests", dependencies: ["DaemonSupport", argumentParser],
             swiftSettings: testing),
         .testTarget(name: "StyleTests", swiftSettings: testing),
+        .testTarget(name: "ClusterTests", dependencies: ["System"], swiftSettings: testing),
         .target(name: "ClientTestSupport", path: "Tests/ClientTestSupport", cSettings: strictC),
         .testTarget(
             name: "BProcTests", dependencies: ["BProc", "CBProc", "CLocalProtocol", "ClientTestSupport"],

@@ -26,6 +26,7 @@ struct LocalCluster {
             }
             setenv("BPROC_SOCKET", to: directory.socket)
             try startMaster(plan, port: port)
+            try waitForMaster(plan, signals: signals)
             try startSlaves(plan, port: port, signals: signals)
             try waitUntilUp(plan, signals: signals)
         } catch {
@@ -84,6 +85,24 @@ struct LocalCluster {
             throw CommandError(
                 "interrupted; nothing is left running",
                 exitStatus: ExitStatus.signalBase + signal)
+        }
+    }
+
+    /// A slave that finds no master ends, so the first one must not be faster than it.
+    private func waitForMaster(
+        _ plan: ClusterPlan, signals: borrowing SignalDescriptor
+    ) throws(CommandError) {
+        let begin = Clock.nanoseconds()
+        while (try? Cluster().nodes()) == nil {
+            try checkInterrupt(signals)
+            try checkAlive()
+            guard Clock.nanoseconds() - begin <= plan.timeoutNanoseconds else {
+                throw CommandError(
+                    "the master does not answer: "
+                        + (directory.lastLine(of: directory.masterLog) ?? "its log is empty"))
+            }
+            var entries = [Poll.Entry(signals.number, Poll.readable)]
+            try? Poll.wait(&entries, timeoutMilliseconds: 5)
         }
     }
 
