@@ -183,5 +183,10 @@ let package = Package(
         .executableTarget(
             name: "imagetool", dependencies: ["ProcessImage", "System"],
             path: "Tests/Programs/imagetool", swiftSettings: testing),
+        .testTarget(
+            name: "ProcessImageTests",
+            dependencies: [
+                "ProcessImage", "System", "CRestore", "CXXHash", "CLocalProtocol", "imagetool",
+            ], swiftSettings: testing),
     ]
 )

@@ -299,9 +299,13 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base, struct bp_stub_ar
             bp_stub_fail(arguments, STAGE_RESTORE, BP_STEP_PRIORITY, result,
                          (uint64_t)(int64_t)arguments->nice);
     }
+    // As late as can be: where the kernel shares the processor out by sessions, the restore counts as the
+    // daemon's work, and only the program is one among its equals.
+    if (arguments->leads_session) bp_call3(BP_SYS_SETSID, 0, 0, 0);
     if (arguments->status >= 0) {
         struct bp_restore_record record = {.magic = BP_RECORD_MAGIC, .rank = arguments->rank};
         record.monotonic_nanoseconds = bp_monotonic_nanoseconds();
+        record.detail = arguments->number;
         bp_call3(BP_SYS_WRITE, arguments->status, (long)&record, sizeof record);
         bp_call3(BP_SYS_CLOSE, arguments->status, 0, 0);
     }

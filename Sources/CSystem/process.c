@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -91,6 +92,28 @@ long bp_get_nice(void) {
     errno = 0;
     int nice = getpriority(PRIO_PROCESS, 0);
     return nice + 20;
+}
+
+static long write_session_nice(int directory, const char *path, int nice) {
+    char text[16];
+    int length = snprintf(text, sizeof text, "%d", nice);
+    int fd = openat(directory, path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    ssize_t written = write(fd, text, (size_t)length);
+    int error = errno;
+    close(fd);
+    return written < 0 ? -error : 0;
+}
+
+long bp_set_session_nice(int nice) {
+    return write_session_nice(AT_FDCWD, "/proc/self/autogroup", nice);
+}
+
+long bp_set_process_nice(int proc, int32_t pid, int session_nice, int nice) {
+    char path[32];
+    snprintf(path, sizeof path, "%d/autogroup", pid);
+    if (proc >= 0) write_session_nice(proc, path, session_nice);
+    return result(setpriority(PRIO_PGRP, (id_t)pid, nice));
 }
 
 uint32_t bp_effective_user(void) { return geteuid(); }

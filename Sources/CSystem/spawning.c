@@ -104,7 +104,6 @@ __attribute__((used)) static void child_main(void *argument) {
     struct spawn *spawn = argument;
     const struct bp_spawn_plan *plan = spawn->plan;
     errno = 0;
-    if (setsid() < 0) child_fail(spawn, STEP_SESSION);
     int image = plan->image;
     if (plan->image_directory >= 0)
         image = openat(plan->image_directory, plan->image_name, O_RDONLY);
@@ -161,7 +160,11 @@ long bp_spawn_restored(const struct bp_spawn_plan *plan, int *pidfd,
     arguments.stack_size = sizeof stack;
     uint64_t all = ~(uint64_t)0, old;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
+    // The child's change of user makes the memory that it shares with the daemon "not dumpable", which hides
+    // the daemon's own /proc files from it; until the exec that is as it should be.
+    int dumpable = prctl(PR_GET_DUMPABLE);
     long pid = clone_child(&arguments, &spawn);
+    if (dumpable == 1 && (plan->flags & BP_SPAWN_SET_CREDENTIALS)) prctl(PR_SET_DUMPABLE, 1);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
     failure->stage = 0;
     failure->step = 0;

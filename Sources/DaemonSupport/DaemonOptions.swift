@@ -29,6 +29,14 @@ public struct DaemonOptions: ParsableArguments {
             "Socket buffers of relay links in bytes, 0: the kernel decides.", valueName: "bytes"))
     public var socketBuffer = 4 << 20
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            Nice value of the daemon and its session, so that images travel before the programs that \
+            have arrived take the processor; the programs run at their own. Below 0 it needs privilege.
+            """, valueName: "n"))
+    public var nice: Int32 = -20
+
     public init() {}
 
     public func validate() throws {
@@ -37,6 +45,7 @@ public struct DaemonOptions: ParsableArguments {
                 "'\(logLevel)' is not a log level: trace, debug, info, notice, warning, error or "
                     + "critical")
         }
+        guard (-20...19).contains(nice) else { throw ValidationError("--nice must be -20 to 19") }
         guard (0...(1 << 30)).contains(socketBuffer) else {
             throw ValidationError("--socket-buffer must be 0 to 1073741824 bytes")
         }
@@ -47,6 +56,18 @@ public struct DaemonOptions: ParsableArguments {
         var logger = Logger(label: label) { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = Logger.Level(rawValue: logLevel) ?? .notice
         return logger
+    }
+
+    /// Puts the daemon before the programs it starts. Not as a real-time process: that starves the kernel's
+    /// own network threads, and a launch takes seconds (measured).
+    public func takePrecedence(_ logger: Logger) {
+        guard nice != 0 else { return }
+        let result = bp_set_nice(nice)
+        if result < 0 {
+            logger.info(
+                "the daemon keeps its priority: \(SystemCallError("set nice value", result: result))")
+        }
+        _ = bp_set_session_nice(nice)
     }
 
     /// Refuses an address that others can reach, unless that was asked for by name.

@@ -131,6 +131,11 @@ struct ImageTables {
                     dataByteCount: fileCursor - fileOffset, hash: region.hash,
                     fileOffset: fileOffset))
         }
+        guard fileCursor == raw.total_byte_count else {
+            throw .outOfBounds(
+                field: "total byte count", value: raw.total_byte_count, lowest: fileCursor,
+                highest: fileCursor)
+        }
         guard runCursor == runs.count else {
             throw .outOfBounds(
                 field: "runs that belong to a region", value: UInt64(runCursor),

@@ -60,6 +60,8 @@ public struct RestorePlan: Sendable {
     /// The program's nice value, set as the last act before it runs. nil: the daemon's.
     public var nice: Int32?
     public var umask: UInt32?
+    /// The program leads a session and a process group of its own, from the moment it runs.
+    public var leadsSession = true
     public var limits: [Limit] = []
     /// Entered as the user. nil: the daemon's.
     public var directory: [UInt8]?
@@ -167,6 +169,7 @@ public struct RestorePlan: Sendable {
             arguments.append("g\(credentials.group)")
         }
         if let nice { arguments.append("n\(nice)") }
+        if leadsSession { arguments.append("l1") }
         if processNumber != 0 { arguments.append("N\(processNumber)") }
         if !socketPath.isEmpty { arguments.append("p" + socketPath) }
         return arguments.map { Array($0.utf8) } + items.map(\.argument)

@@ -107,7 +107,14 @@ struct TracedProgram: ~Copyable {
             _ = try require("continue \(command)", bp_trace_continue(pid, signal))
             let event = try waitForStop()
             // The options ask for fork, vfork and clone events only: exec cannot happen before the entry.
-            if event.event != 0 { throw .notSingleThreaded(command: command) }
+            if event.event != 0 {
+                // The new one is under trace as well; with its leader killed it can only end.
+                if event.other > 0 {
+                    _ = bp_trace_send_kill(pid)
+                    bp_trace_kill(event.other)
+                }
+                throw .notSingleThreaded(command: command)
+            }
             if event.stopped == Self.trap, isThere(try registers()) { return }
             signal = event.stopped == Self.trap ? 0 : event.stopped
         }

@@ -129,6 +129,8 @@ extension SlaveDaemon {
         case .openStorage(let launch, let order): openStorage(launch, order: order)
         case .closeStorage(let launch, let childrenHaveAll):
             closeStorage(launch, childrenHaveAll: childrenHaveAll)
+        case .release(let launch):
+            for process in ranks.processes(ofLaunch: launch) { release(process) }
         case .spawn(let launch, let rank): spawn(launch: launch, rank: rank)
         case .signal(let launch, let rank, let number):
             signal(launch: launch, rank: rank, number: number)

@@ -176,6 +176,9 @@ public struct SlaveState: Sendable {
 
     public func order(of launch: UInt64) -> LaunchOrder? { launches[launch]?.order }
 
+    /// Whether ranks of this launch may still be on their way, here or elsewhere.
+    public func isUnderWay(_ launch: UInt64) -> Bool { launches[launch]?.isDone == false }
+
     public mutating func chunkBegins(launch: UInt64) {
         launches[launch]?.receivedChunkCount += 1
     }
@@ -399,6 +402,7 @@ public struct SlaveState: Sendable {
         withRelay(launch, effects: &effects) { relay, relayEffects in
             relay.finish(effects: &relayEffects)
         }
+        effects.append(.release(launch: launch))
         launches[launch]?.isDone = true
         closeIfOver(launch, effects: &effects)
     }

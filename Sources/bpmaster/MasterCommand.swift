@@ -69,9 +69,8 @@ struct MasterCommand: ParsableCommand {
         configuration.forbidsRing = daemon.forbidsRing
         configuration.warnsOfInsecurity = !address.isLoopback
         let logger = daemon.logger("bpmaster")
-        // Launches first; where that is not permitted, as it comes.
-        _ = bp_set_nice(-10)
         let launcher = try Launcher(daemon)
+        daemon.takePrecedence(logger)
         do throws(SystemCallError) {
             var master = try MasterDaemon(configuration, logger: logger)
             try launcher.isReady()

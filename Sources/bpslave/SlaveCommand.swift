@@ -53,14 +53,6 @@ struct SlaveCommand: ParsableCommand {
             "Fail on purpose: die-after-chunk:N or stop-after-chunk:N.", visibility: .hidden))
     var fault: String?
 
-    @Option(
-        help: ArgumentHelp(
-            """
-            Nice value of the daemon, so that images travel before the programs that have arrived take \
-            the processor; the programs run at their own. Needs privilege below 0.
-            """, valueName: "n"))
-    var nice: Int32 = -10
-
     @Argument(help: ArgumentHelp("The master's address and port.", valueName: "master"))
     var master: String
 
@@ -71,7 +63,6 @@ struct SlaveCommand: ParsableCommand {
         if let node, !(0..<65536).contains(node) {
             throw ValidationError("--node must be 0 to 65535")
         }
-        guard (-20...19).contains(nice) else { throw ValidationError("--nice must be -20 to 19") }
         if let reconnect, !(1...86400).contains(reconnect) {
             throw ValidationError("--reconnect must be 1 to 86400 seconds")
         }
@@ -103,10 +94,8 @@ struct SlaveCommand: ParsableCommand {
         configuration.fault = fault.flatMap { FaultPoint($0) }
         configuration.warnsOfInsecurity = !masterAddress.isLoopback || !listenAddress.isLoopback
         let logger = daemon.logger("bpslave")
-        if nice != 0, bp_set_nice(nice) < 0 {
-            logger.info("the daemon runs at its inherited nice value: \(nice) is not permitted")
-        }
         let launcher = try Launcher(daemon)
+        daemon.takePrecedence(logger)
         do throws(SystemCallError) {
             var slave = try SlaveDaemon(configuration, logger: logger) {
                 do throws(SystemCallError) {

@@ -199,7 +199,7 @@ public final class SimulatedCluster {
                     .exited(node: node, launch: launch, rank: rank, status: 9), at: now + 30_000)
             }
         case .refuse(let link, _): close(link, from: node)
-        case .closeStorage, .forget, .note: break
+        case .closeStorage, .forget, .note, .release: break
         }
     }
 

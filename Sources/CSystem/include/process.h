@@ -26,6 +26,12 @@ long bp_write(int fd, const void *_Nonnull bytes, size_t count);
 long bp_raise_open_files(void);
 long bp_set_nice(int nice);
 long bp_get_nice(void);
+/* Where the kernel shares the processor out by sessions, nice counts only inside one: this sets the value
+   of the caller's whole session. */
+long bp_set_session_nice(int nice);
+/* The same for another process, a session leader, found under a descriptor of /proc; the nice values of
+   its process group are set as well. */
+long bp_set_process_nice(int proc, int32_t pid, int session_nice, int nice);
 uint32_t bp_effective_user(void);
 int32_t bp_own_pid(void);
 long bp_open_read_only(const char *_Nonnull path);

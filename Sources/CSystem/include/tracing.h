@@ -28,6 +28,7 @@ struct bp_trace_event {
     int32_t exited;  /* 1: with this status */
     int32_t status;
     int32_t killed; /* by this signal */
+    int32_t other;  /* the process or thread that a fork, vfork or clone event is about */
 };
 
 // Starts a program under trace, in this process's own context; it stops at its first instruction, that of
@@ -39,8 +40,10 @@ long bp_trace_wait(pid_t pid, struct bp_trace_event *_Nonnull event);
 long bp_trace_set_options(pid_t pid);
 long bp_trace_continue(pid_t pid, int signal);
 long bp_trace_step(pid_t pid);
-// Kills and reaps.
+// Kills and reaps. A process or thread that came into being under trace has to be reaped first: the end
+// of its leader is not told before.
 void bp_trace_kill(pid_t pid);
+long bp_trace_send_kill(pid_t pid);
 long bp_trace_registers(pid_t pid, struct bp_registers *_Nonnull registers);
 long bp_trace_set_registers(pid_t pid, const struct bp_registers *_Nonnull registers);
 // The x87 and SSE registers as fxsave writes them: 512 bytes.
