@@ -55,7 +55,8 @@ public struct Ring: ~Copyable {
         }
     }
 
-    public mutating func connect(_ descriptor: Int32, to address: SocketAddress, tag: OperationTag) {
+    public mutating func connect(_ descriptor: Int32, to address: SocketAddress, tag: OperationTag)
+    {
         if uring != nil {
             uring!.connect(descriptor, to: address, userData: tag.userData)
         } else {
@@ -94,7 +95,8 @@ public struct Ring: ~Copyable {
         if uring != nil {
             uring!.poll(descriptor, for: readiness, userData: tag.userData)
         } else {
-            epoll!.queue(readiness == .readable ? .pollReadable : .pollWritable, descriptor, tag: tag)
+            epoll!.queue(
+                readiness == .readable ? .pollReadable : .pollWritable, descriptor, tag: tag)
         }
     }
 
