@@ -80,7 +80,9 @@ struct Uring: ~Copyable {
             case -11, -16, -4:
                 // EAGAIN, EBUSY: the kernel wants its completions taken first; EINTR: a signal.
                 _ = unsafe io_uring_get_events(ring)
-                take(into: &early)
+                var taken: [Completion] = []
+                take(into: &taken)
+                early += taken
             case ..<0:
                 fatalError("io_uring_enter: \(SystemCallError.message(for: -result))")
             default: break
