@@ -154,7 +154,14 @@ let package = Package(
             path: "Tests/SimulatedCluster", swiftSettings: testing),
         .testTarget(
             name: "SimulationTests", dependencies: ["SimulatedCluster"], swiftSettings: testing),
-        .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: testing),
+        // Children that hold files and mappings: fork in a test has to stay in C.
+        .target(name: "CTestSupport", path: "Tests/CTestSupport", cSettings: strictC),
+        .testTarget(
+            name: "SystemTests", dependencies: ["System", "CSystem", "CTestSupport"],
+            swiftSettings: testing),
+        .testTarget(
+            name: "RingTests", dependencies: ["Ring", "System", "CSystem", "CTestSupport"],
+            swiftSettings: testing),
         .testTarget(name: "NodeSpecTests", dependencies: ["NodeSpec"], swiftSettings: testing),
         .testTarget(
             name: "RelayTreeTests", dependencies: ["NodeSpec", "RelayTree"], swiftSettings: testing),

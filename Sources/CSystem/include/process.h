@@ -47,6 +47,8 @@ long bp_notify(const char *_Nonnull state);
 long bp_daemonize(void);
 long bp_stop_self(void);
 long bp_core_count(void);
+/* Major times 1000 plus minor, 0 if it cannot be read. */
+long bp_kernel_version(void);
 long bp_unlink_path(const char *_Nonnull path);
 
 long bp_epoll_create(void);
