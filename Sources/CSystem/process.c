@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -213,3 +214,10 @@ long bp_write_file(const char *path, const char *text) {
 }
 
 void bp_exit(int code) { exit(code); }
+
+long bp_kernel_version(void) {
+    struct utsname name;
+    int major = 0, minor = 0;
+    if (uname(&name) < 0 || sscanf(name.release, "%d.%d", &major, &minor) != 2) return 0;
+    return (long)major * 1000 + minor;
+}

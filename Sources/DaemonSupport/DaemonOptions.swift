@@ -8,7 +8,8 @@ public struct DaemonOptions: ParsableArguments {
     @Flag(help: "Stay in the foreground and log to standard error.")
     public var foreground = false
 
-    @Option(help: "Least level that is logged: trace, debug, info, notice, warning, error, critical.")
+    @Option(
+        help: "Least level that is logged: trace, debug, info, notice, warning, error, critical.")
     public var logLevel: String = "notice"
 
     @Option(help: ArgumentHelp("Write the daemon's pid to this file.", valueName: "file"))
@@ -32,10 +33,17 @@ public struct DaemonOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
-            Nice value of the daemon and its session, so that images travel before the programs that \
-            have arrived take the processor; the programs run at their own. Below 0 it needs privilege.
+            Nice value of the daemon and its session, so that images travel before the programs \
+            that have arrived take the processor; the programs run at their own. Below 0 it needs \
+            privilege.
             """, valueName: "n"))
     public var nice: Int32 = -20
+
+    @Option(
+        help: ArgumentHelp(
+            "Read this configuration file instead of the one in /etc/bproc, if that exists.",
+            valueName: "file"))
+    public var config: String?
 
     public init() {}
 
@@ -58,14 +66,14 @@ public struct DaemonOptions: ParsableArguments {
         return logger
     }
 
-    /// Puts the daemon before the programs it starts. Not as a real-time process: that starves the kernel's
-    /// own network threads, and a launch takes seconds (measured).
+    /// Puts the daemon before the programs it starts. Not as a real-time process: that starves the
+    /// kernel's own network threads, and a launch takes seconds (measured).
     public func takePrecedence(_ logger: Logger) {
         guard nice != 0 else { return }
         let result = bp_set_nice(nice)
         if result < 0 {
-            logger.info(
-                "the daemon keeps its priority: \(SystemCallError("set nice value", result: result))")
+            let error = SystemCallError("set nice value", result: result)
+            logger.info("the daemon keeps its priority: \(error)")
         }
         _ = bp_set_session_nice(nice)
     }
@@ -76,6 +84,20 @@ public struct DaemonOptions: ParsableArguments {
             throw ValidationError(
                 "\(what) \(address) is not a loopback address, and peers are not authenticated: "
                     + "--insecure-no-authentication allows it on a network you trust")
+        }
+    }
+}
+
+extension ParsableCommand {
+    /// Runs a daemon's command: the configuration file first, then the command line over it.
+    public static func main(withConfigurationAt defaultPath: String) {
+        let commandLine = Array(CommandLine.arguments.dropFirst())
+        do throws(ConfigurationFile.Problem) {
+            main(
+                try ConfigurationFile.arguments(
+                    commandLine, defaultPath: defaultPath, for: Self.self))
+        } catch {
+            exit(withError: ValidationError(error.description))
         }
     }
 }

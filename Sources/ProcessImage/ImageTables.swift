@@ -92,8 +92,8 @@ struct ImageTables {
         return elements
     }
 
-    /// Regions ascend and do not overlap each other, the home or the vDSO; their runs ascend inside them,
-    /// and lie one behind the other in the file.
+    /// Regions ascend and do not overlap each other, the home or the vDSO; their runs ascend inside
+    /// them, and lie one behind the other in the file.
     private mutating func readRegions(
         _ rawRegions: [bp_image_region], runs: [bp_image_run]
     ) throws(ImageError) {

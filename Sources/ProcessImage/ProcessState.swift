@@ -44,7 +44,8 @@ struct ProcessState {
             if let line = lines.first(where: \.isVdso) {
                 try program.bytes(line.start, count: Int(line.byteCount))
             } else { [] }
-        // What only the program itself can ask. Answers go below its stack pointer, where nothing lives.
+        // What only the program itself can ask. Answers go below its stack pointer, where nothing
+        // lives.
         let gadget = try Self.systemCallInstruction(vdso, lines)
         let answer = (registers.rsp - 512) & ~15
         let caller = Caller(gadget: gadget, registers: registers, answer: answer)
@@ -87,8 +88,8 @@ struct ProcessState {
         }
     }
 
-    /// Where the two bytes of a `syscall` instruction lie in the vDSO: its functions fall back to one. A
-    /// kernel that was told to have no vDSO is refused.
+    /// Where the two bytes of a `syscall` instruction lie in the vDSO: its functions fall back to
+    /// one. A kernel that was told to have no vDSO is refused.
     private static func systemCallInstruction(
         _ vdso: [UInt8], _ lines: [MapLine]
     ) throws(CaptureError) -> UInt64 {

@@ -3,8 +3,8 @@ import System
 
 /// What a process that is being restored says about itself, once, on its status descriptor.
 ///
-/// One write of `byteCount` bytes: several ranks may share one pipe, since a pipe keeps writes of this
-/// size whole.
+/// One write of `byteCount` bytes: several ranks may share one pipe, since a pipe keeps writes of
+/// this size whole.
 public struct RestoreRecord: Equatable, Sendable {
     public static let byteCount = MemoryLayout<bp_restore_record>.size
 

@@ -59,8 +59,8 @@ final class OutputStream {
     init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
 }
 
-/// The input stream of a rank: bytes from the front end that its pipe has not taken yet. The front end
-/// sends no more than its credit, so this stays small.
+/// The input stream of a rank: bytes from the front end that its pipe has not taken yet. The front
+/// end sends no more than its credit, so this stays small.
 final class InputStream {
     let descriptor: OwnedDescriptor
     var pending: [UInt8] = []

@@ -53,7 +53,8 @@ struct RankTable {
         slotOfRank[Key(launch: launch, rank: rank)].flatMap { slots[$0] }
     }
 
-    /// The process a restorer speaks of: by its number once it is placed, by its rank while it is not.
+    /// The process a restorer speaks of: by its number once it is placed, by its rank while it is
+    /// not.
     func restoring(_ record: RestoreRecord) -> RankProcess? {
         all.first { process in
             guard !process.isPlaced, !process.hasFailed else { return false }

@@ -112,7 +112,8 @@ extension SlaveDaemon {
     // MARK: Effects
 
     mutating func carryOutEffects() {
-        // New effects join behind; the list is swapped out so that it is never walked while it grows.
+        // New effects join behind; the list is swapped out so that it is never walked while it
+        // grows.
         var taken: [SlaveEffect] = []
         swap(&taken, &effects)
         for effect in taken { carryOut(effect) }
@@ -194,8 +195,8 @@ extension SlaveDaemon {
     private mutating func closeStorage(_ launch: UInt64, childrenHaveAll: Bool) {
         guard let image = store.images.removeValue(forKey: launch) else { return }
         links.dropChunks(of: launch)
-        // Sent by reference, its pages may still stand in a socket's queue unless every child has said
-        // that it holds the whole image.
+        // Sent by reference, its pages may still stand in a socket's queue unless every child has
+        // said that it holds the whole image.
         arena.release(image.slot, isQuarantined: !childrenHaveAll)
     }
 

@@ -76,7 +76,8 @@ extension SlaveDaemon {
             plan.standardError = ends.error
         case .listed(let items): plan.items = items.map(RestorePlan.Item.init)
         }
-        // A slave without privilege runs only its own user's processes, and cannot change to others.
+        // A slave without privilege runs only its own user's processes, and cannot change to
+        // others.
         plan.credentials = RestorePlan.Credentials(
             user: order.user, group: order.group, groups: order.supplementaryGroups)
         plan.nice = order.nice
@@ -140,11 +141,13 @@ extension SlaveDaemon {
 
     // MARK: Priority
 
-    /// Lets a program that has been placed step back while its launch is still under way: a thousand
-    /// programs at work would take the processor from the images that are still travelling. Only a
-    /// privileged daemon can give the priority back, so only that one takes it.
+    /// Lets a program that has been placed step back while its launch is still under way: a
+    /// thousand programs at work would take the processor from the images that are still
+    /// travelling. Only a privileged daemon can give the priority back, so only that one takes it.
     private func holdBack(_ process: RankProcess) {
-        guard isPrivileged, process.exit == nil, store.state.isUnderWay(process.launch) else { return }
+        guard isPrivileged, process.exit == nil, store.state.isUnderWay(process.launch) else {
+            return
+        }
         process.isHeldBack = true
         _ = bp_set_process_nice(procDirectory, process.pid, 19, 19)
     }
@@ -201,7 +204,8 @@ extension SlaveDaemon {
         guard let process = ranks.process(launch: launch, rank: rank), process.exit == nil else {
             return
         }
-        // Each rank leads a session and a group of its own: what it started gets the signal as well.
+        // Each rank leads a session and a group of its own: what it started gets the signal as
+        // well.
         if bp_kill(-process.pid, number) < 0 { _ = bp_kill(process.pid, number) }
     }
 

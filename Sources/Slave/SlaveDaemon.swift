@@ -100,7 +100,8 @@ public struct SlaveDaemon: ~Copyable {
         if let reason = arena.fallbackReason {
             logger.notice("images are received into fresh memory each time: \(reason)")
         }
-        ring.poll(signals.number, for: .readable, tag: OperationTag(kind: OperationKind.signal, slot: 0))
+        ring.poll(
+            signals.number, for: .readable, tag: OperationTag(kind: OperationKind.signal, slot: 0))
         ring.poll(
             status.reading.number, for: .readable,
             tag: OperationTag(kind: OperationKind.status, slot: 0))

@@ -9,8 +9,8 @@ public enum SlaveEffect: Equatable, Sendable {
     case control(frame: [UInt8])
     /// Have room for the image of this launch; answered by `storageIsReady` or `storageFailed`.
     case openStorage(launch: UInt64, order: LaunchOrder)
-    /// Nothing of this launch is received or forwarded any more. Unless every child holds the whole image,
-    /// bytes of it that were sent by reference may still be on their way.
+    /// Nothing of this launch is received or forwarded any more. Unless every child holds the whole
+    /// image, bytes of it that were sent by reference may still be on their way.
     case closeStorage(launch: UInt64, childrenHaveAll: Bool)
     /// Every rank of this launch has an answer: those that run here need not step back any longer.
     case release(launch: UInt64)

@@ -11,19 +11,22 @@ struct SlaveCommand: ParsableCommand {
         commandName: "bpslave",
         abstract: "A node of a bproc cluster: receives process images, relays them, runs them.",
         discussion: """
-            The node needs this one file and nothing else. Several slaves may run on one machine, each \
-            with its own --listen address. SIGTERM ends the slave and everything it has started.
+            The node needs this one file and nothing else. Several slaves may run on one machine, \
+            each with its own --listen address. SIGTERM ends the slave and everything it has \
+            started.
             """,
         version: "bpslave (bproc) 0.1.0")
 
     @OptionGroup var daemon: DaemonOptions
 
-    @Option(help: ArgumentHelp("Node number to claim; without it the master chooses.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("Node number to claim; without it the master chooses.", valueName: "n"))
     var node: Int32?
 
     @Option(
         help: ArgumentHelp(
-            "Address for the relay links of other nodes; port 0 takes a free one.", valueName: "addr"))
+            "Address for the relay links of other nodes; port 0 takes a free one.",
+            valueName: "addr"))
     var listen = "127.0.0.1:0"
 
     @Option(
@@ -53,10 +56,22 @@ struct SlaveCommand: ParsableCommand {
             "Fail on purpose: die-after-chunk:N or stop-after-chunk:N.", visibility: .hidden))
     var fault: String?
 
+    @Option(
+        name: .customLong("master"),
+        help: ArgumentHelp(
+            "The master's address, if the argument does not say it: for the configuration file.",
+            valueName: "addr"))
+    var configuredMaster: String?
+
     @Argument(help: ArgumentHelp("The master's address and port.", valueName: "master"))
-    var master: String
+    var master: String?
+
+    static func main() { main(withConfigurationAt: "/etc/bproc/bpslave.json5") }
 
     func validate() throws {
+        guard master != nil || configuredMaster != nil else {
+            throw ValidationError("the master's address is missing")
+        }
         guard (0...(1 << 40)).contains(arena) else {
             throw ValidationError("--arena must be 0 to 1099511627776 bytes")
         }
@@ -75,8 +90,9 @@ struct SlaveCommand: ParsableCommand {
     }
 
     func run() throws {
-        guard let masterAddress = SocketAddress(master, defaultPort: 2223) else {
-            throw ValidationError("'\(master)' is not an address")
+        let name = master ?? configuredMaster ?? ""
+        guard let masterAddress = SocketAddress(name, defaultPort: 2223) else {
+            throw ValidationError("'\(name)' is not an address")
         }
         guard let listenAddress = SocketAddress(listen, defaultPort: 0) else {
             throw ValidationError("--listen '\(listen)' is not an address")

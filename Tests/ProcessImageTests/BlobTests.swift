@@ -2,7 +2,8 @@ import Glibc
 import ProcessImage
 import Testing
 
-/// The restore code is copied out of the executable: nothing in it may refer to anything outside of it.
+/// The restore code is copied out of the executable: nothing in it may refer to anything outside of
+/// it.
 @Suite struct BlobTests {
     private static let objects: [String] = {
         let folder = Workshop.buildFolder + "/CRestore.build"

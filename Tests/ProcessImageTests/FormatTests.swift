@@ -172,8 +172,8 @@ import Testing
         #expect(image.changed { $0.regions[0].run_count = .max }.error != nil)
     }
 
-    /// Whatever bytes come: an error or a header, never a crash. The checksum is made to fit, so the
-    /// damage reaches the checks behind it.
+    /// Whatever bytes come: an error or a header, never a crash. The checksum is made to fit, so
+    /// the damage reaches the checks behind it.
     @Test func arbitraryDamageNeverCrashes() throws {
         let prefix = try image.parse().prefixByteCount
         let small = ImageBytes(bytes: Array(image.bytes[..<prefix]))

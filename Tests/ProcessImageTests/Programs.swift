@@ -23,7 +23,8 @@ enum Programs {
     static let forks = Workshop.compile(
         "libforks.so", ["cc", "-shared", "-fPIC", source("forks.c")])
 
-    /// A static program with 1 MiB of incompressible data, and the argument that its data must match.
+    /// A static program with 1 MiB of incompressible data, and the argument that its data must
+    /// match.
     static let data: (path: String, hash: String)? = {
         var generator = SystemRandomNumberGenerator()
         let bytes = (0..<(1 << 17)).flatMap { _ in

@@ -92,8 +92,8 @@ import Testing
         }
         let outcome = run(capture("swift-\(isStatic)-\(way)", [program, "argument"]), way)
         if isStatic && (way == .restoredInEmptyRoot || way == .directAsUserInEmptyRoot) {
-            // A static Swift program starts on the node, and its runtime reads /proc/self/exe as it does.
-            // Not moved at all it says the same there.
+            // A static Swift program starts on the node, and its runtime reads /proc/self/exe as it
+            // does. Not moved at all it says the same there.
             #expect(outcome.output == "Unable to obtain Swift runtime path\n")
             return
         }
@@ -173,8 +173,8 @@ import Testing
             return
         }
         let image = capture("data", [data.path, data.hash])
-        // Stops early at the first that does not end with 0: the program's verdict is 42, so this first
-        // makes sure that a wrong verdict would be seen.
+        // Stops early at the first that does not end with 0: the program's verdict is 42, so this
+        // first makes sure that a wrong verdict would be seen.
         #expect(run(image, .restored).status == 42)
         let good = capture("true-static", [Programs.insideStatic ?? "/bin/true", "x"])
         #expect(run(good, .restored).status == 1)

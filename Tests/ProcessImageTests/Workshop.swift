@@ -1,6 +1,7 @@
 import Glibc
 
-/// Where the tests keep what they make: a folder beside the test program, and the compilers to fill it.
+/// Where the tests keep what they make: a folder beside the test program, and the compilers to fill
+/// it.
 enum Workshop {
     /// The build folder, found by where this very program lies.
     static let buildFolder: String = {
@@ -28,7 +29,8 @@ enum Workshop {
 
     static var isRoot: Bool { geteuid() == 0 }
 
-    /// Compiles one of Tests/Programs. nil if the compiler is not here; a failing compilation is an error.
+    /// Compiles one of Tests/Programs. nil if the compiler is not here; a failing compilation is an
+    /// error.
     static func compile(_ name: String, _ command: [String]) -> String? {
         guard let compiler = find(command[0]) else { return nil }
         let output = folder + "/" + name

@@ -1,5 +1,5 @@
-// Captures, restores and measures images by hand, and for the tests that need a process of their own
-// (another root directory, another user).
+// Captures, restores and measures images by hand, and for the tests that need a process of their
+// own (another root directory, another user).
 //
 //   imagetool capture [--exec] IMAGE COMMAND [ARGUMENT...]
 //   imagetool restore [--chroot DIR] [--user UID] [--rank N] [--socket PATH] [--nice N]
