@@ -23,7 +23,11 @@ extension SlaveDaemon {
         guard let process = ranks.process(tag) else { return }
         process.outputs[stream - 1]?.isPolling = false
         readOutput(process, stream: stream)
-        if process.exit != nil { finishIfOver(process) } else { pollOutput(process, stream: stream) }
+        if process.exit != nil {
+            finishIfOver(process)
+        } else {
+            pollOutput(process, stream: stream)
+        }
     }
 
     /// Passes on what is there, as far as the credit goes.
@@ -75,10 +79,16 @@ extension SlaveDaemon {
             let process = ranks.process(launch: header.launch, rank: header.subject)
         else { return }
         if let output = process.outputs[stream - 1] {
-            output.creditByteCount = min(
-                OutputStream.windowByteCount, output.creditByteCount + Int(clamping: byteCount))
+            // The number is a client's: more than a window means a window, and must not overflow.
+            let window = OutputStream.windowByteCount
+            let increment = Int(clamping: min(byteCount, UInt64(window)))
+            output.creditByteCount = min(window, output.creditByteCount + increment)
         }
-        if process.exit != nil { finishIfOver(process) } else { pollOutput(process, stream: stream) }
+        if process.exit != nil {
+            finishIfOver(process)
+        } else {
+            pollOutput(process, stream: stream)
+        }
     }
 
     // MARK: Input

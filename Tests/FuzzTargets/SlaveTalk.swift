@@ -6,6 +6,7 @@ import Wire
 struct SlaveTalk {
     private var state = SlaveState(node: 0)
     private var effects: [SlaveEffect] = []
+    private var arriving: [FrameHeader] = []
     private var now: UInt64 = 1_000_000_000
     private(set) var fault: String?
 
@@ -24,8 +25,15 @@ struct SlaveTalk {
             else { return }
             if header.subject >= order.chunkCount { fault = "a chunk behind the last is wanted" }
             state.chunkBegins(launch: header.launch)
-            state.chunkIsStored(
-                launch: header.launch, chunk: header.subject, now: now, effects: &effects)
+            // Some chunks are still on their way while other frames come.
+            if header.unpackedByteCount == 4 {
+                arriving.append(header)
+            } else {
+                store(header)
+            }
+        case .ping:
+            for chunk in arriving { store(chunk) }
+            arriving = []
         case .signal, .abort, .verdict:
             try? state.receiveControl(header, body: body, now: now, effects: &effects)
         default:
@@ -40,6 +48,11 @@ struct SlaveTalk {
         }
         if header.unpackedByteCount == 2 { now += 60_000_000_000 }
         carryOut()
+    }
+
+    private mutating func store(_ chunk: FrameHeader) {
+        state.chunkIsStored(
+            launch: chunk.launch, chunk: chunk.subject, now: now, effects: &effects)
     }
 
     private mutating func carryOut() {
@@ -90,7 +103,7 @@ struct SlaveTalk {
                 ExitRecord(launch: launch, rank: rank, waitStatus: number), effects: &effects)
         case .refuse(let link, let reason):
             state.linkIsLost(link, reason: reason, now: now, effects: &effects)
-        case .control, .closeStorage, .forget, .note, .relay: break
+        case .control, .closeStorage, .release, .forget, .note, .relay: break
         }
     }
 }
