@@ -24,7 +24,9 @@ struct JobStreams {
     mutating func taken(by rank: UInt32, byteCount: UInt64) -> UInt64 {
         let alone = min(byteCount, aloneByteCount[rank] ?? 0)
         if alone > 0 { aloneByteCount[rank]! -= alone }
-        takenByteCount[rank, default: 0] += byteCount - alone
+        // No rank can have taken more than was sent, whatever its node says.
+        let taken = takenByteCount[rank] ?? 0
+        takenByteCount[rank] = taken + min(byteCount - alone, sentByteCount - taken)
         return alone + newlyCredited()
     }
 

@@ -50,10 +50,12 @@ extension NodeSpecification.Term: CustomStringConvertible {
         }
     }
 
-    /// Whether a state's name means the state when it stands alone.
+    /// Whether a state's name means the state when it stands alone: it begins with a letter, and no
+    /// other reading comes first.
     private static func readsAsState(_ name: String) -> Bool {
         let startsAsNumber =
             name.hasPrefix("n") && name.dropFirst().first?.isNumber ?? false
-        return !startsAsNumber && name != "master" && !name.hasPrefix("all")
+        return name.first?.isLetter == true && !startsAsNumber && name != "master"
+            && !name.hasPrefix("all")
     }
 }

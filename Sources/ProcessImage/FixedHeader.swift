@@ -27,7 +27,7 @@ struct FixedHeader {
         }
         let page = UInt64(BP_IMAGE_PAGE)
         try Self.check(
-            "prefix byte count", raw.prefix_byte_count, 2 * page...UInt64(BP_IMAGE_PREFIX_MAX),
+            "prefix byte count", raw.prefix_byte_count, 3 * page...UInt64(BP_IMAGE_PREFIX_MAX),
             aligned: true)
         try Self.check(
             "total byte count", raw.total_byte_count,

@@ -211,8 +211,8 @@ struct ImageTables {
             try FixedHeader.check(
                 "descriptor of an embedded file", UInt64(file.descriptor), 3...1023, aligned: false)
             try FixedHeader.check(
-                "byte count of an embedded file", file.byte_count, 0...raw.prefix_byte_count,
-                aligned: false)
+                "byte count of an embedded file", file.byte_count,
+                0...(raw.prefix_byte_count - raw.code_byte_count), aligned: false)
             try FixedHeader.check(
                 "offset of an embedded file", file.offset,
                 raw.code_byte_count...(raw.prefix_byte_count - file.byte_count), aligned: false)

@@ -192,7 +192,9 @@ public struct LaunchRelay: Sendable {
         case .attach:
             guard children[index].state == .adopted else { return }
             children[index].nextChunk = min(header.subject, chunkCount)
-            children[index].creditLimit = children[index].nextChunk + creditWindow
+            // A limit beyond the last chunk means nothing, and the sum must not overflow.
+            children[index].creditLimit = UInt32(
+                clamping: UInt64(children[index].nextChunk) + UInt64(creditWindow))
             children[index].state = .streaming
             pump(index, effects: &effects)
         case .answer:

@@ -79,8 +79,10 @@ extension SlaveDaemon {
             let process = ranks.process(launch: header.launch, rank: header.subject)
         else { return }
         if let output = process.outputs[stream - 1] {
-            output.creditByteCount = min(
-                OutputStream.windowByteCount, output.creditByteCount + Int(clamping: byteCount))
+            // The number is a client's: more than a window means a window, and must not overflow.
+            let window = OutputStream.windowByteCount
+            let increment = Int(clamping: min(byteCount, UInt64(window)))
+            output.creditByteCount = min(window, output.creditByteCount + increment)
         }
         if process.exit != nil {
             finishIfOver(process)

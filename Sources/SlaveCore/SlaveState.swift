@@ -172,6 +172,7 @@ public struct SlaveState: Sendable {
     public func wants(chunk: UInt32, launch: UInt64, from link: LinkID) -> Bool {
         guard let known = launches[launch], known.isStorageOpen else { return false }
         return known.relay.parent == link && known.relay.chunksHeld == chunk
+            && chunk < known.relay.chunkCount
     }
 
     public func order(of launch: UInt64) -> LaunchOrder? { launches[launch]?.order }
@@ -205,7 +206,9 @@ public struct SlaveState: Sendable {
     public mutating func chunkIsStored(
         launch: UInt64, chunk: UInt32, now: UInt64, effects: inout [SlaveEffect]
     ) {
-        guard launches[launch] != nil else { return }
+        // A parent that was replaced in the middle of a chunk may bring the rest of it after the new
+        // parent has brought the whole.
+        guard launches[launch]?.relay.chunksHeld == chunk else { return }
         withRelay(launch, effects: &effects) { relay, relayEffects in
             relay.holds(chunk: chunk, now: now, effects: &relayEffects)
         }

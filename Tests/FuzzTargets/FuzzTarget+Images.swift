@@ -4,7 +4,8 @@ import CRestore
 extension FuzzTarget {
     static let imageTargets: [FuzzTarget] = [
         FuzzTarget(
-            "image", runCount: 3000, seeds: { [] }, repair: repairImage,
+            "image", runCount: 6000, focus: [256..<1024, 12288..<15000, 28000..<29200],
+            seeds: { [] }, repair: repairImage,
             run: { bytes in image(bytes) }),
         FuzzTarget(
             "restore-record",

@@ -9,7 +9,7 @@ import WireSamples
 extension FuzzTarget {
     static let stateTargets: [FuzzTarget] = [
         FuzzTarget(
-            "slave", runCount: 6000, seeds: { (0..<6).map { slaveTalk(seed: $0) } },
+            "slave", runCount: 6000, seeds: { (0..<6).map { slaveTalk(seed: $0) } + [lateChunk()] },
             run: { bytes in
                 var talk = SlaveTalk()
                 for (header, body) in frames(bytes) { talk.receive(header, body) }
@@ -74,6 +74,28 @@ extension FuzzTarget {
         add(.verdict, body: [UInt8(seed % 3)])
         add(.abort)
         return bytes
+    }
+
+    /// A chunk is half received when a new parent takes the node over and brings the whole.
+    private static func lateChunk() -> [UInt8] {
+        var samples = MessageSamples(seed: 600)
+        var order = samples.order()
+        order.chunkByteCount = 16384
+        order.imageByteCount = 3 * 16384
+        let launch = LaunchFrame(order: order, subtree: samples.subtree(nodes: 2...4))
+        func frame(
+            _ kind: FrameKind, subject: UInt32 = 0, link: UInt16 = 0, unpacked: UInt32 = 0
+        ) -> [UInt8] {
+            FrameHeader.frame(
+                FrameHeader(
+                    kind, launch: 5, subject: subject, stream: link, unpackedByteCount: unpacked))
+        }
+        var adoption = launch.frame(launch: 5, isAdoption: true)
+        adoption[20] = 7
+        return launch.frame(launch: 5, isAdoption: false) + frame(.chunk)
+            + frame(.chunk, subject: 1, unpacked: 4) + adoption
+            + frame(.chunk, subject: 1, link: 7) + frame(.ping)
+            + frame(.chunk, subject: 2, link: 7) + frame(.done, link: 7)
     }
 
     private static func masterTalk(seed: UInt64) -> [UInt8] {

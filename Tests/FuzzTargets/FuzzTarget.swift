@@ -13,15 +13,18 @@ public struct FuzzTarget: Sendable {
     public let repair: @Sendable (inout [UInt8]) -> Void
     /// Runs of the short test; long inputs cost more each.
     public let runCount: Int
+    /// Where most of the damage goes in inputs that are mostly payload.
+    public let focus: [Range<Int>]
 
     public init(
-        _ name: String, runCount: Int = 20_000,
+        _ name: String, runCount: Int = 20_000, focus: [Range<Int>] = [],
         seeds: @escaping @Sendable () -> [[UInt8]],
         repair: @escaping @Sendable (inout [UInt8]) -> Void = { _ in },
         run: @escaping @Sendable ([UInt8]) -> String?
     ) {
         self.name = name
         self.runCount = runCount
+        self.focus = focus
         self.seeds = seeds
         self.repair = repair
         self.run = run
@@ -29,7 +32,7 @@ public struct FuzzTarget: Sendable {
 
     /// The input of one numbered run: the same for ever, as long as the corpus is.
     public func input(seed: UInt64, corpus: [[UInt8]]) -> [UInt8] {
-        var mutator = Mutator(seed: seed)
+        var mutator = Mutator(seed: seed, focus: focus)
         var bytes = mutator.mutated(corpus)
         // A damaged checksum must be met as well.
         if seed % 16 != 0 { repair(&bytes) }

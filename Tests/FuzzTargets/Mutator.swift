@@ -6,7 +6,10 @@ struct Mutator {
     private var generator: SeededGenerator
     static let byteLimit = 1 << 18
 
-    init(seed: UInt64) {
+    private let focus: [Range<Int>]
+
+    init(seed: UInt64, focus: [Range<Int>] = []) {
+        self.focus = focus
         // Neighbouring seeds of a linear counter must not share their stream.
         var mixer = SeededGenerator(seed: seed)
         generator = SeededGenerator(seed: mixer.next())
@@ -29,8 +32,10 @@ struct Mutator {
     }
 
     private mutating func mutate(_ bytes: inout [UInt8], corpus: [[UInt8]]) {
-        let place = number(below: bytes.count)
-        switch number(below: 12) {
+        let place = anyPlace(below: bytes.count)
+        // With a focus the layout stays, mostly: what lies there says where the rest is.
+        let keepsLayout = !focus.isEmpty && number(below: 8) != 0
+        switch keepsLayout ? [0, 1, 7, 8][number(below: 4)] : number(below: 12) {
         case 0 where !bytes.isEmpty: bytes[place] ^= 1 << UInt8(number(below: 8))
         case 1 where !bytes.isEmpty: bytes[place] = UInt8(truncatingIfNeeded: generator.next())
         case 2: bytes.removeLast(bytes.count - min(bytes.count, place))
@@ -50,10 +55,16 @@ struct Mutator {
         }
     }
 
+    private mutating func anyPlace(below count: Int) -> Int {
+        guard !focus.isEmpty, number(below: 8) != 0 else { return number(below: count) }
+        let range = focus[number(below: focus.count)]
+        return min(range.lowerBound + number(below: range.count), max(0, count - 1))
+    }
+
     /// A place where a field of `width` bytes may lie: mostly an aligned one.
     private mutating func place(width: Int, in bytes: [UInt8]) -> Int? {
         guard bytes.count >= width else { return nil }
-        let place = number(below: bytes.count - width + 1)
+        let place = anyPlace(below: bytes.count - width + 1)
         return number(below: 4) == 0 ? place : place / width * width
     }
 
