@@ -154,14 +154,49 @@ let package = Package(
             path: "Tests/SimulatedCluster", swiftSettings: testing),
         .testTarget(
             name: "SimulationTests", dependencies: ["SimulatedCluster"], swiftSettings: testing),
-        .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: testing),
+        // Children that hold files and mappings: fork in a test has to stay in C.
+        .target(name: "CTestSupport", path: "Tests/CTestSupport", cSettings: strictC),
+        .testTarget(
+            name: "SystemTests", dependencies: ["System", "CSystem", "CTestSupport"],
+            swiftSettings: testing),
+        .testTarget(
+            name: "RingTests", dependencies: ["Ring", "System", "CSystem", "CTestSupport"],
+            swiftSettings: testing),
         .testTarget(name: "NodeSpecTests", dependencies: ["NodeSpec"], swiftSettings: testing),
         .testTarget(
             name: "RelayTreeTests", dependencies: ["NodeSpec", "RelayTree"], swiftSettings: testing),
         .testTarget(
             name: "DaemonSupportTests", dependencies: ["DaemonSupport", argumentParser],
             swiftSettings: testing),
+        // Random valid messages, for the tests of the protocol and as seeds of the fuzzer.
+        .target(
+            name: "WireSamples", dependencies: ["Wire", "SimulatedCluster"],
+            path: "Tests/WireSamples", swiftSettings: testing),
+        .testTarget(
+            name: "WireTests", dependencies: ["Wire", "WireSamples"], swiftSettings: testing),
+        .testTarget(
+            name: "RelayTests", dependencies: ["Relay", "Wire", "WireSamples", "SimulatedCluster"],
+            swiftSettings: testing),
+        // Every reader of foreign bytes as a fuzz target: a short run as a test, long ones by hand.
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "Wire", "WireSamples", "SimulatedCluster", "NodeSpec", "Relay", "MasterCore",
+                "SlaveCore", "Master", "ProcessImage", "CRestore", "CLocalProtocol",
+            ], path: "Tests/FuzzTargets", swiftSettings: testing),
+        .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: testing),
+        .executableTarget(
+            name: "fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz", exclude: ["corpus"],
+            swiftSettings: testing),
         .testTarget(name: "StyleTests", swiftSettings: testing),
+        .testTarget(name: "ClusterTests", dependencies: ["System"], swiftSettings: testing),
+        .target(name: "ClientTestSupport", path: "Tests/ClientTestSupport", cSettings: strictC),
+        .testTarget(
+            name: "BProcTests", dependencies: ["BProc", "CBProc", "CLocalProtocol", "ClientTestSupport"],
+            swiftSettings: testing),
+        .testTarget(
+            name: "CommandTests", dependencies: ["CommandSupport", "BProc", "System", "NodeSpec"],
+            swiftSettings: testing),
         // Takes and restores images by hand; the image tests run it where they need a process of its own.
         .executableTarget(
             name: "imagetool", dependencies: ["ProcessImage", "System"],

@@ -70,8 +70,7 @@ int bplib_channel_receive(struct bplib_channel *channel, struct bplib_message *m
                           int timeout_milliseconds);
 // Receives, and fails if it is a refusal or of another kind or shorter than byte_count.
 int bplib_channel_expect(struct bplib_channel *channel, struct bplib_message *message,
-                         uint16_t kind,
-                         size_t byte_count, const char *what);
+                         uint16_t kind, size_t byte_count, const char *what);
 
 // A local daemon answers such requests at once; one that is stopped must not hang its callers.
 enum { BPLIB_ANSWER_MILLISECONDS = 30000 };

@@ -22,10 +22,8 @@ struct bproc_job *bplib_job_create(const struct bproc_job_request *request) {
         job->channel.descriptor = job->channel.received = -1;
         job->rank_count = request->rank_count;
         job->forwarding = request->io_count == BPROC_JOB_FORWARD;
-        job->input_room =
-            job->forwarding && !(request->flags & BPROC_JOB_NULL_INPUT)
-                ? BPROC_LOCAL_INPUT_WINDOW
-                : 0;
+        bool has_input = job->forwarding && !(request->flags & BPROC_JOB_NULL_INPUT);
+        job->input_room = has_input ? BPROC_LOCAL_INPUT_WINDOW : 0;
         job->nodes = malloc(count * sizeof *job->nodes);
         job->pids = calloc(count, sizeof *job->pids);
         job->states = calloc(count, sizeof *job->states);
@@ -72,8 +70,7 @@ static bool rank_exists(const bproc_job_t *job, uint32_t rank) {
 }
 
 static int lie(const char *what, uint32_t number) {
-    return bplib_fail(EPROTO, "the daemon spoke of %s %u, which this job does not have", what,
-                      number);
+    return bplib_fail(EPROTO, "the daemon spoke of %s %u; this job has none such", what, number);
 }
 
 // Marks what has ended of a rank, and counts the rank once nothing of it is left.
@@ -82,10 +79,9 @@ static void end_part(bproc_job_t *job, uint32_t rank, uint8_t parts) {
     uint8_t after = before | parts;
     if (!job->forwarding && (after & BPLIB_RANK_EXITED)) after |= BPLIB_RANK_OVER;
     job->states[rank] = after;
-    if ((after & BPLIB_RANK_OVER) == BPLIB_RANK_OVER &&
-        (before & BPLIB_RANK_OVER) != BPLIB_RANK_OVER) {
-        job->over_count++;
-    }
+    bool was_over = (before & BPLIB_RANK_OVER) == BPLIB_RANK_OVER;
+    bool is_over = (after & BPLIB_RANK_OVER) == BPLIB_RANK_OVER;
+    if (is_over && !was_over) job->over_count++;
 }
 
 static int note_failure(bproc_job_t *job, uint32_t rank, int node, uint32_t stage, int error,

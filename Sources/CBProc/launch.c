@@ -35,8 +35,8 @@ static int check_io(const struct bproc_io_t *io, int io_count) {
         if (io[i].flags & ~(BPROC_IO_SEND_INFO | BPROC_IO_DELAY)) {
             return bplib_fail(EINVAL, "I/O entry %d: unknown flags %#x", i, io[i].flags);
         }
-        if (io[i].type == BPROC_IO_FILE &&
-            !memchr(io[i].d.file.name, 0, sizeof io[i].d.file.name)) {
+        const char *name = io[i].d.file.name;
+        if (io[i].type == BPROC_IO_FILE && !memchr(name, 0, sizeof io[i].d.file.name)) {
             return bplib_fail(EINVAL, "I/O entry %d: a name without an end", i);
         }
     }

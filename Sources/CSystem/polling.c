@@ -26,10 +26,15 @@ long bp_epoll_wait(int epoll, struct bp_ready *ready, int capacity, int64_t nano
 #ifdef SYS_epoll_pwait2
     count = (int)syscall(SYS_epoll_pwait2, epoll, events, capacity,
                          nanoseconds < 0 ? NULL : &timeout, NULL, 0);
-    if (count < 0 && errno == ENOSYS)
+    /* Some sandboxes answer EPERM to calls they do not know. */
+    if (count < 0 && (errno == ENOSYS || errno == EPERM))
 #endif
-        count = epoll_wait(epoll, events, capacity,
-                           nanoseconds < 0 ? -1 : (int)((nanoseconds + 999999) / 1000000));
+    {
+        int64_t milliseconds = timeout.tv_sec >= INT32_MAX / 1000
+                                   ? INT32_MAX
+                                   : (nanoseconds + 999999) / 1000000;
+        count = epoll_wait(epoll, events, capacity, nanoseconds < 0 ? -1 : (int)milliseconds);
+    }
     if (count < 0) return -errno;
     for (int index = 0; index < count; index++) {
         ready[index].fd = events[index].data.fd;

@@ -166,7 +166,10 @@ long bp_unix_listen(const char *path, unsigned mode) {
         close((int)other);
         return -EADDRINUSE;
     }
-    if (other == -ECONNREFUSED) unlink(path);
+    /* A plain file refuses connections too, and is not ours to remove. */
+    struct stat status;
+    if (other == -ECONNREFUSED && lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
+        unlink(path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
     if (bind(fd, (void *)&address, (socklen_t)length) < 0 || chmod(path, mode) < 0 ||

@@ -14,6 +14,9 @@ struct Epoll: ~Copyable {
         case pollReadable
         case pollWritable
 
+        /// Polls do not wait for one another, nor for the operations queued before them.
+        var isPoll: Bool { self == .pollReadable || self == .pollWritable }
+
         var isInput: Bool {
             switch self {
             case .accept, .receive, .receiveAll, .pollReadable: true
@@ -100,8 +103,12 @@ struct Epoll: ~Copyable {
             guard
                 let index = interests[descriptor]!.operations.firstIndex(where: { $0.tag == tag })
             else { continue }
-            interests[descriptor]!.operations.remove(at: index)
-            immediate.append(Completion(tag: tag, result: Self.canceled, hasMore: false))
+            let operation = interests[descriptor]!.operations.remove(at: index)
+            // What was sent or received before the cancel is not forgotten.
+            let result =
+                operation.doneByteCount > 0
+                ? Int32(clamping: operation.doneByteCount) : Self.canceled
+            immediate.append(Completion(tag: tag, result: result, hasMore: false))
             changed.append(descriptor)
             return
         }
@@ -157,8 +164,13 @@ struct Epoll: ~Copyable {
         if result == -17 { result = bp_epoll_set(self.descriptor.number, descriptor, events, 1) }
         if result < 0 {
             for operation in interest.operations {
+                // EPERM: a regular file, which is always ready.
+                let isReady = result == -1 && operation.kind.isPoll
+                let ready = Int32(operation.kind.isInput ? Self.input : Self.output)
                 immediate.append(
-                    Completion(tag: operation.tag, result: Int32(result), hasMore: false))
+                    Completion(
+                        tag: operation.tag, result: isReady ? ready : Int32(result),
+                        hasMore: false))
             }
             interests[descriptor] = nil
             return
@@ -176,12 +188,13 @@ struct Epoll: ~Copyable {
         for operation in interest.operations {
             let isInput = operation.kind.isInput
             let isReady = isBroken || ready.events & (isInput ? Self.input : Self.output) != 0
-            guard isReady, !(isInput ? isInputBlocked : isOutputBlocked) else {
+            let isBlocked = !operation.kind.isPoll && (isInput ? isInputBlocked : isOutputBlocked)
+            guard isReady, !isBlocked else {
                 kept.append(operation)
                 continue
             }
             var operation = operation
-            if carryOut(&operation, ready.fd, into: &completions) {
+            if carryOut(&operation, ready, into: &completions) {
                 kept.append(operation)
                 if isInput { isInputBlocked = true } else { isOutputBlocked = true }
             }
@@ -192,15 +205,16 @@ struct Epoll: ~Copyable {
 
     /// - Returns: whether the operation goes on.
     private func carryOut(
-        _ operation: inout Operation, _ descriptor: Int32, into completions: inout [Completion]
+        _ operation: inout Operation, _ ready: bp_ready, into completions: inout [Completion]
     ) -> Bool {
+        let descriptor = ready.fd
         func complete(_ result: Int, hasMore: Bool = false) {
             completions.append(
                 Completion(tag: operation.tag, result: Int32(clamping: result), hasMore: hasMore))
         }
         switch operation.kind {
-        case .pollReadable: complete(1)
-        case .pollWritable: complete(4)
+        case .pollReadable: complete(Int(ready.events & ~Self.output))
+        case .pollWritable: complete(Int(ready.events & ~Self.input))
         case .connect: complete(bp_socket_error(descriptor))
         case .accept:
             for _ in 0..<64 {

@@ -43,11 +43,13 @@ public struct ImageArena: ~Copyable {
     /// Why there is no private tmpfs, if there is none: slots are then never used again.
     public let fallbackReason: String?
 
-    /// - Parameter warmByteCount: bytes kept ready; images beyond that are received into fresh
-    /// pages.
-    public init(warmByteCount: Int) throws(SystemCallError) {
+    /// - Parameters:
+    ///   - warmByteCount: bytes kept ready; images beyond that are received into fresh pages.
+    ///   - limitByteCount: bytes all images may take together; 0 leaves it to the kernel, which
+    ///     gives half of the memory.
+    public init(warmByteCount: Int, limitByteCount: Int = 0) throws(SystemCallError) {
         self.warmByteCount = warmByteCount
-        let result = bp_private_tmpfs(1, 0)
+        let result = bp_private_tmpfs(1, UInt64(limitByteCount))
         if result >= 0 {
             directory = OwnedDescriptor(adopting: Int32(result))
             directoryDescriptor = Int32(result)
@@ -64,6 +66,9 @@ public struct ImageArena: ~Copyable {
 
     /// A file with room for `byteCount` bytes, for an image that will run as `ownerUser`.
     public mutating func take(byteCount: Int, ownerUser: UInt32) throws(SystemCallError) -> Slot {
+        guard byteCount > 0 else {
+            throw SystemCallError("find \(byteCount) bytes for an image", errorNumber: 22)
+        }
         for index in free.indices where free[index].byteCount >= byteCount {
             guard bp_probe_sole_owner(free[index].descriptor) >= 0 else { continue }
             let slot = free.remove(at: index)

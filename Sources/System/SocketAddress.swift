@@ -29,7 +29,9 @@ public struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
             host = text[text.index(after: text.startIndex)..<close]
             let rest = text[text.index(after: close)...]
             if !rest.isEmpty {
-                guard rest.first == ":", let number = UInt16(rest.dropFirst()) else { return nil }
+                guard rest.first == ":", let number = Self.port(rest.dropFirst()) else {
+                    return nil
+                }
                 port = number
             }
             guard let octets = Self.ipv6Octets(host) else { return nil }
@@ -40,7 +42,7 @@ public struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
         if colons == 1 {
             let colon = text.firstIndex(of: ":")!
             host = text[..<colon]
-            guard let number = UInt16(text[text.index(after: colon)...]) else { return nil }
+            guard let number = Self.port(text[text.index(after: colon)...]) else { return nil }
             port = number
         } else if colons > 1 {
             guard let octets = Self.ipv6Octets(host) else { return nil }
@@ -51,12 +53,22 @@ public struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
         guard parts.count == 4 else { return nil }
         var octets: [UInt8] = []
         for part in parts {
-            guard part.count <= 3, part.allSatisfy(\.isASCII), let octet = UInt8(part) else {
-                return nil
-            }
+            // A leading zero means octal to some readers and nothing to others.
+            guard part.count == 1 || part.first != "0", Self.isDigits(part),
+                let octet = UInt8(part)
+            else { return nil }
             octets.append(octet)
         }
         self.init(family: .ipv4, octets: octets, port: port)
+    }
+
+    /// Numbers as they are written in addresses: the standard library's also take a sign.
+    private static func isDigits(_ text: Substring) -> Bool {
+        !text.isEmpty && text.utf8.allSatisfy { (0x30...0x39).contains($0) }
+    }
+
+    private static func port(_ text: Substring) -> UInt16? {
+        isDigits(text) ? UInt16(text) : nil
     }
 
     private static func ipv6Octets(_ text: Substring) -> [UInt8]? {
@@ -66,9 +78,9 @@ public struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
             if half.isEmpty { return [] }
             var groups: [UInt16] = []
             for part in half.split(separator: ":", omittingEmptySubsequences: false) {
-                guard (1...4).contains(part.count), let group = UInt16(part, radix: 16) else {
-                    return nil
-                }
+                guard (1...4).contains(part.count), part.allSatisfy(\.isHexDigit),
+                    let group = UInt16(part, radix: 16)
+                else { return nil }
                 groups.append(group)
             }
             return groups
@@ -87,7 +99,11 @@ public struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
     public var isLoopback: Bool {
         switch family {
         case .ipv4: octets[0] == 127
-        case .ipv6: octets.dropLast().allSatisfy { $0 == 0 } && octets[15] == 1
+        case .ipv6:
+            // Also an IPv4 peer of a socket that takes both families: ::ffff:127.0.0.1.
+            octets.dropLast().allSatisfy { $0 == 0 } && octets[15] == 1
+                || octets[..<10].allSatisfy { $0 == 0 } && octets[10] == 0xff
+                    && octets[11] == 0xff && octets[12] == 127
         }
     }
 

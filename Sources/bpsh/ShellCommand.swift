@@ -111,7 +111,7 @@ struct ShellCommand: ParsableCommand {
         let environment = ProcessEnvironment.setting(
             [("BPROC_RANK", "XXXXXXX"), ("BPROC_PROGNAME", program)],
             in: ProcessEnvironment.entries())
-        let begin = Clock.nanoseconds()
+        let begin = Stopwatch.nanoseconds()
         // Before the signals are taken: the program inherits this process's signal mask.
         let image = try Cluster().capture(program, arguments: command, environment: environment)
         var options = LaunchOptions()
@@ -134,7 +134,7 @@ struct ShellCommand: ParsableCommand {
             settings: settings)
         let status = try session.run()
         if time {
-            StandardOutput.write("\(Clock.seconds(Clock.nanoseconds() - begin))\n")
+            StandardOutput.write("\(Stopwatch.seconds(Stopwatch.nanoseconds() - begin))\n")
         }
         return status
     }

@@ -45,21 +45,21 @@ enum bproc_local_kind {
     BPROC_LOCAL_OUTPUT_CREDIT = 7,  /* bproc_local_credit: output bytes the client has consumed */
     /* daemon to library */
     BPROC_LOCAL_WELCOME = 64,       /* bproc_local_welcome */
-    BPROC_LOCAL_HELPER = 65,        /* no body; a descriptor of the helper executable attached:
-                                       run it with execveat(AT_EMPTY_PATH), argv = the argv[0] you
-                                       like, "--helper=capture", "--socket=N" (N: inherited socket
-                                       number) */
+    /* No body; a read-only descriptor of the helper executable attached: run it with
+       execveat(AT_EMPTY_PATH), argv = the argv[0] you like, "--helper=capture", "--socket=N"
+       (N: inherited socket number). */
+    BPROC_LOCAL_HELPER = 65,
     BPROC_LOCAL_NODES = 66,         /* array of bproc_local_node */
     BPROC_LOCAL_PROGRESS = 67,      /* bproc_local_progress, only if asked for */
     BPROC_LOCAL_FAILURE = 68,       /* bproc_local_failure: one rank that will not start */
     BPROC_LOCAL_LAUNCHED = 69,      /* bproc_local_launched, then int32_t pids[rank_count] */
     BPROC_LOCAL_EXIT = 70,          /* array of bproc_local_exit */
-    BPROC_LOCAL_OUTPUT = 71,        /* bproc_local_stream, then bytes; none: end of that stream */
+    BPROC_LOCAL_OUTPUT = 71,        /* bproc_local_stream, then bytes; no bytes: the stream ended */
     BPROC_LOCAL_INPUT_CREDIT = 72,  /* bproc_local_credit: input bytes that every rank has taken */
     BPROC_LOCAL_REFUSED = 73,       /* bproc_local_refused: not understood, or not allowed */
     /* library to capture helper, and back */
     BPROC_LOCAL_CAPTURE = 128,  /* bproc_local_capture and tail */
-    BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; the sealed image attached if error is 0 */
+    BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; error 0: the sealed image attached */
 };
 
 struct bproc_local_hello {
@@ -113,7 +113,7 @@ struct bproc_local_launched {
     uint64_t job;
     uint32_t rank_count;
     uint32_t placed_count;
-    uint64_t placed_nanoseconds; /* the daemon's, from the launch request to the last answer */
+    uint64_t placed_nanoseconds; /* from request to last answer, as the daemon saw it */
     uint32_t fan_out;
     uint32_t chunk_byte_count;
     /* From "image complete on the node" to the restorer's own word, over all placed ranks. */
@@ -129,7 +129,7 @@ struct bproc_local_progress {
     uint32_t placed_count;
     uint32_t failed_count;
     uint32_t done_count;
-    uint32_t reached_count; /* nodes that have the launch, if not yet the image */
+    uint32_t reached_count; /* nodes that have the launch, if not all of the image */
     uint32_t reserved;
     uint64_t image_bytes;
 };

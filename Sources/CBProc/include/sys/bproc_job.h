@@ -127,8 +127,7 @@ struct bproc_job_event {
 /* Never waits. 1: an event; 0: none now; -1: ENOMEM. After the end it answers the end again. */
 int bproc_job_next(bproc_job_t *job, struct bproc_job_event *event);
 
-/* What is known of a rank that failed; 0, or -1 with ENOENT if it has not. text lives with the
-   job. */
+/* What is known of a rank that failed: 0; or -1, ENOENT: it has not. text lives with the job. */
 int bproc_job_failure(const bproc_job_t *job, int rank, struct bproc_job_event *failure);
 
 /* Bytes of input that may be written now. */

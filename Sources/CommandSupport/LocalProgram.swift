@@ -2,7 +2,7 @@ import CSystem
 public import System
 
 /// Programs that a command starts.
-public enum ChildProcess {
+public enum LocalProgram {
     /// Starts a program in a session of its own; both outputs go to the descriptor.
     /// - Returns: its pid.
     public static func startDaemon(
