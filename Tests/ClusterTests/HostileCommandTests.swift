@@ -69,8 +69,8 @@ extension ClusterTests {
             }
         }
 
-        /// A file that may be executed but not read: the front end must not open it with more rights
-        /// than the caller has, and whatever it answers comes without a hang.
+        /// A file that may be executed but not read: the front end must not open it with more
+        /// rights than the caller has, and whatever it answers comes without a hang.
         @Test func aCommandThatCannotBeRead() throws {
             try #require(geteuid() == 0, "needs root to start bpsh as another user")
             try TestCluster.with(nodes: 1) { cluster in

@@ -61,8 +61,8 @@ extension ClusterTests {
             }
         }
 
-        /// The first node of the tree relays to many: its death early, in the middle and late in the
-        /// stream must cost nobody else the launch, nor the chunks they have already.
+        /// The first node of the tree relays to many: its death early, in the middle and late in
+        /// the stream must cost nobody else the launch, nor the chunks they have already.
         @Test(arguments: [0, 1, 3], [1, 2]) func deathOfAnInnerRelay(
             chunk: Int, fanOut: Int
         ) throws {

@@ -1,5 +1,5 @@
-// Starts a program for which io_uring does not exist: io_uring_setup answers EPERM, as it does under
-// the default filter of containers.
+// Starts a program for which io_uring does not exist: io_uring_setup answers EPERM, as it does
+// under the default filter of containers.
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
