@@ -92,11 +92,11 @@ struct LocalCluster {
     private func waitForMaster(
         _ plan: ClusterPlan, signals: borrowing SignalDescriptor
     ) throws(CommandError) {
-        let begin = Clock.nanoseconds()
+        let begin = Stopwatch.nanoseconds()
         while (try? Cluster().nodes()) == nil {
             try checkInterrupt(signals)
             try checkAlive()
-            guard Clock.nanoseconds() - begin <= plan.timeoutNanoseconds else {
+            guard Stopwatch.nanoseconds() - begin <= plan.timeoutNanoseconds else {
                 throw CommandError(
                     "the master does not answer: "
                         + (directory.lastLine(of: directory.masterLog) ?? "its log is empty"))
