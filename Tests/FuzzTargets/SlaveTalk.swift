@@ -91,7 +91,7 @@ struct SlaveTalk {
                 ExitRecord(launch: launch, rank: rank, waitStatus: number), effects: &effects)
         case .refuse(let link, let reason):
             state.linkIsLost(link, reason: reason, now: now, effects: &effects)
-        case .control, .closeStorage, .forget, .note, .relay: break
+        case .control, .closeStorage, .release, .forget, .note, .relay: break
         }
     }
 }
