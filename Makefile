@@ -8,7 +8,10 @@ SBINDIR ?= $(PREFIX)/sbin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
-UNITDIR ?= /lib/systemd/system
+DOCDIR ?= $(PREFIX)/share/doc/bproc
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+# systemd looks here whatever the prefix; a prefix of one's own keeps everything inside.
+UNITDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/lib/systemd/system,$(PREFIX)/lib/systemd/system)
 
 SWIFT ?= swift
 INSTALL ?= install
@@ -31,7 +34,7 @@ LIBRARY_OBJECTS = $(LIBRARY_SOURCES:Sources/CBProc/%.c=$(LIBRARY)/%.o)
 LIBRARY_CFLAGS = -O2 -fPIC -std=gnu11 -Wall -Werror -ISources/CBProc/include \
 	-ISources/CLocalProtocol/include
 
-all: build
+all: build library
 
 prepare:
 	@scripts/prepare
@@ -39,7 +42,9 @@ prepare:
 build: prepare
 	$(SWIFT) build -c $(CONFIGURATION)
 
+# Programs that some tests launch come from the benchmarks.
 test: prepare
+	$(MAKE) --silent -C Benchmarks workloads
 	$(SWIFT) build -c $(CONFIGURATION)
 	$(SWIFT) build -c $(CONFIGURATION) --build-tests
 	$(SWIFT) test -c $(CONFIGURATION) --skip-build
@@ -65,11 +70,10 @@ $(LIBRARY)/libbproc.a: $(LIBRARY_OBJECTS)
 $(LIBRARY)/libbproc.so.$(LIBRARY_ABI): $(LIBRARY_OBJECTS)
 	$(CC) -shared -Wl,-soname,libbproc.so.$(LIBRARY_ABI) -Wl,--no-undefined $(LDFLAGS) -o $@ $^
 
-# Installs what `make build` (and, if wanted, `make library`) has made; builds nothing, so that it
-# can run as root over another user's build.
+# Installs what `make` has made; builds nothing, so that it can run as root over another user's build.
 install:
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(INCLUDEDIR)/sys \
-		$(DESTDIR)$(UNITDIR)
+		$(DESTDIR)$(UNITDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PKGCONFIGDIR) $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -s $(COMMANDS:%=$(PRODUCTS)/%) $(DESTDIR)$(BINDIR)
 	$(INSTALL) -s $(DAEMONS:%=$(PRODUCTS)/%) $(DESTDIR)$(SBINDIR)
 	$(INSTALL) -m 0644 Sources/CBProc/include/sys/*.h $(DESTDIR)$(INCLUDEDIR)/sys
@@ -77,12 +81,12 @@ install:
 		sed 's|@SBINDIR@|$(SBINDIR)|' $$unit >$(DESTDIR)$(UNITDIR)/$${unit##*/} && \
 		chmod 0644 $(DESTDIR)$(UNITDIR)/$${unit##*/} || exit 1; \
 	done
-	if [ -e $(LIBRARY)/libbproc.a ]; then \
-		$(INSTALL) -d $(DESTDIR)$(LIBDIR) && \
-		$(INSTALL) -m 0644 $(LIBRARY)/libbproc.a $(LIBRARY)/libbproc.so.$(LIBRARY_ABI) \
-			$(DESTDIR)$(LIBDIR) && \
-		ln -sf libbproc.so.$(LIBRARY_ABI) $(DESTDIR)$(LIBDIR)/libbproc.so; \
-	fi
+	$(INSTALL) -m 0644 $(LIBRARY)/libbproc.a $(LIBRARY)/libbproc.so.$(LIBRARY_ABI) $(DESTDIR)$(LIBDIR)
+	ln -sf libbproc.so.$(LIBRARY_ABI) $(DESTDIR)$(LIBDIR)/libbproc.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+		scripts/bproc.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/bproc.pc
+	chmod 0644 $(DESTDIR)$(PKGCONFIGDIR)/bproc.pc
+	$(INSTALL) -m 0644 etc/*.json5 README.md LICENSE $(DESTDIR)$(DOCDIR)
 	for page in $(wildcard man/*.[1-8]); do \
 		folder=$(DESTDIR)$(MANDIR)/man$${page##*.} && \
 		$(INSTALL) -d $$folder && $(INSTALL) -m 0644 $$page $$folder || exit 1; \

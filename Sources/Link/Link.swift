@@ -58,8 +58,8 @@ final class Link {
     }
 
     deinit {
-        // A daemon that ends lets go of links that are still receiving: the kernel may write into the
-        // window until the ring is gone, so the memory is left to the end of the process.
+        // A daemon that ends lets go of links that are still receiving: the kernel may write into
+        // the window until the ring is gone, so the memory is left to the end of the process.
         if !isReceiving { unsafe window.deallocate() }
         unsafe headerBytes.deallocate()
     }

@@ -280,8 +280,8 @@ public struct LinkTable: ~Copyable {
     private mutating func freeIfIdle(_ link: Link) {
         guard link.state == .closed, !link.hasPendingOperations else { return }
         let slot = Int(UInt32(truncatingIfNeeded: link.id.rawValue))
-        // A link that was shut while its completion was handled is here for the second time, and its
-        // slot may be another's by now.
+        // A link that was shut while its completion was handled is here for the second time, and
+        // its slot may be another's by now.
         guard links[slot] === link else { return }
         links[slot] = nil
         generations[slot] = (generations[slot] + 1) & 0xff_ffff

@@ -151,7 +151,8 @@ import Testing
             command: "/bin/sh",
             arguments: [
                 "sh", "-c",
-                "test \"$(id -u) $(id -g) $(id -G) $(umask)\" = '1234 2345 2345 77 88 0027' && exit 3",
+                "test \"$(id -u) $(id -g) $(id -G) $(umask)\" = '1234 2345 2345 77 88 0027' "
+                    + "&& exit 3",
             ], environment: ["PATH=/usr/bin:/bin"] as [String])
         let result = try run(
             plan {

@@ -92,9 +92,14 @@ import Testing
         #expect(described.subtracting(known) == [], "only in man/\(page)")
     }
 
-    @Test(
-        .enabled(if: manual != nil, "there is no man here"),
-        arguments: ["bpmaster.8", "bpslave.8", "bpsh.1", "bpstat.1", "bpcluster.1"])
+    /// Every page, those of the library's calls included.
+    static let pages: [String] =
+        (try? FileManager.default.contentsOfDirectory(atPath: SourceTree.root + "/man").sorted())
+        ?? []
+
+    @Test func thereArePages() { #expect(Self.pages.count >= 5) }
+
+    @Test(.enabled(if: manual != nil, "there is no man here"), arguments: pages)
     func manualPagesFormatWithoutWarnings(page: String) throws {
         let manual = try #require(Self.manual)
         // Only the complaints are of interest, and they go where the text does not.

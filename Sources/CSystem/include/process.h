@@ -25,8 +25,8 @@ long bp_pipe(int *_Nonnull fds, int nonblocking_read, int nonblocking_write);
 long bp_read(int fd, void *_Nonnull bytes, size_t count);
 long bp_write(int fd, const void *_Nonnull bytes, size_t count);
 long bp_raise_open_files(void);
-/* Sets the caller's nice value, and asks for short turns: a woken daemon then need not wait for the end of
-   another process's turn (Linux 6.12; older kernels set the nice value alone). */
+/* Sets the caller's nice value, and asks for short turns: a woken daemon then need not wait for the
+   end of another process's turn (Linux 6.12; older kernels set the nice value alone). */
 long bp_set_nice(int nice);
 long bp_get_nice(void);
 /* Where the kernel shares the processor out by sessions, nice counts only inside one: this sets the
