@@ -165,10 +165,26 @@ let package = Package(
         .testTarget(name: "NodeSpecTests", dependencies: ["NodeSpec"], swiftSettings: testing),
         .testTarget(
             name: "RelayTreeTests", dependencies: ["NodeSpec", "RelayTree"], swiftSettings: testing),
+        .testTarget(
+            name: "DaemonSupportTests", dependencies: ["DaemonSupport", argumentParser],
+            swiftSettings: testing),
         .testTarget(name: "StyleTests", swiftSettings: testing),
+        .testTarget(name: "ClusterTests", dependencies: ["System"], swiftSettings: testing),
+        .target(name: "ClientTestSupport", path: "Tests/ClientTestSupport", cSettings: strictC),
+        .testTarget(
+            name: "BProcTests", dependencies: ["BProc", "CBProc", "CLocalProtocol", "ClientTestSupport"],
+            swiftSettings: testing),
+        .testTarget(
+            name: "CommandTests", dependencies: ["CommandSupport", "BProc", "System", "NodeSpec"],
+            swiftSettings: testing),
         // Takes and restores images by hand; the image tests run it where they need a process of its own.
         .executableTarget(
             name: "imagetool", dependencies: ["ProcessImage", "System"],
             path: "Tests/Programs/imagetool", swiftSettings: testing),
+        .testTarget(
+            name: "ProcessImageTests",
+            dependencies: [
+                "ProcessImage", "System", "CRestore", "CXXHash", "CLocalProtocol", "imagetool",
+            ], swiftSettings: testing),
     ]
 )

@@ -2,8 +2,8 @@ import Glibc
 
 /// A NULL-terminated list of C strings, as execve wants it.
 ///
-/// The invariant: every entry but the last points to a copy made by strndup, all owned here and freed
-/// once, in `deinit`; the list does not change after `init`.
+/// The invariant: every entry but the last points to a copy made by strndup, all owned here and
+/// freed once, in `deinit`; the list does not change after `init`.
 @safe
 struct CStringList: ~Copyable {
     private let entries: UnsafeMutableBufferPointer<UnsafeMutablePointer<CChar>?>

@@ -3,8 +3,8 @@ import Glibc
 
 /// One launch with its channel. Letting go of it ends the ranks that still run.
 ///
-/// The invariant behind `@safe`: the pointer came from bproc_job_launch, belongs to this value alone,
-/// and is given to bproc_job_close once, in `deinit`.
+/// The invariant behind `@safe`: the pointer came from bproc_job_launch, belongs to this value
+/// alone, and is given to bproc_job_close once, in `deinit`.
 @safe
 public struct Job: ~Copyable {
     private let pointer: OpaquePointer
@@ -113,7 +113,8 @@ extension JobEvent {
             self = unsafe .progress(
                 Progress(
                     rankCount: Int(event.rank_count), reachedCount: Int(event.reached_count),
-                    placedCount: Int(event.placed_count), failedCount: Int(event.failed_count), doneCount: Int(event.done_count),
+                    placedCount: Int(event.placed_count), failedCount: Int(event.failed_count),
+                    doneCount: Int(event.done_count),
                     imageByteCount: event.byte_count))
         case BPROC_EVENT_FAILURE:
             self = unsafe .failure(rank: Int(event.rank), BProcError(failure: event))

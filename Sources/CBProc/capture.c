@@ -1,5 +1,5 @@
-// The image of a program. A helper does the work; it runs as the caller's child, so that the program
-// finds the caller's directory, limits, terminal and signal mask.
+// The image of a program. A helper does the work; it runs as the caller's child, so that the
+// program finds the caller's directory, limits, terminal and signal mask.
 #define _GNU_SOURCE
 #include "internal.h"
 
@@ -35,8 +35,8 @@ static int request_helper(void) {
     return helper;
 }
 
-// In the child of vfork, which shares the caller's memory until it executes the helper: a handler of
-// the caller must not run there, and what is ignored or blocked must reach the helper unchanged.
+// In the child of vfork, which shares the caller's memory until it executes the helper: a handler
+// of the caller must not run there, and what is ignored or blocked must reach the helper unchanged.
 static void restore_signals(const sigset_t *mask) {
     for (int number = 1; number < NSIG; number++) {
         struct sigaction action;
@@ -130,8 +130,8 @@ static int queue_request(struct bplib_channel *channel, const char *command, cha
     return result;
 }
 
-// Sends the request and receives the image. A program may take its time in its constructors, so there
-// is no limit here: the end of the helper is the end of the wait.
+// Sends the request and receives the image. A program may take its time in its constructors, so
+// there is no limit here: the end of the helper is the end of the wait.
 static int converse(struct bplib_channel *channel, const char *command,
                     struct bproc_capture_info *info) {
     struct bplib_message answer;

@@ -36,7 +36,8 @@ void bplib_channel_close(struct bplib_channel *channel) {
     errno = error;
 }
 
-int bplib_channel_wait(const struct bplib_channel *channel, short events, int timeout_milliseconds) {
+int bplib_channel_wait(const struct bplib_channel *channel, short events,
+                       int timeout_milliseconds) {
     struct pollfd entry = {.fd = channel->descriptor, .events = events};
     for (;;) {
         int count = poll(&entry, 1, timeout_milliseconds);
@@ -198,8 +199,8 @@ int bplib_channel_peek(const struct bplib_channel *channel, size_t offset,
         return bplib_fail(EPROTO, "not a message of bproc: it starts with %08x", header->magic);
     }
     if (header->version != BPROC_LOCAL_VERSION) {
-        return bplib_fail(EPROTO, "the daemon speaks version %u of the local protocol, this library %u",
-                          header->version, BPROC_LOCAL_VERSION);
+        return bplib_fail(EPROTO, "local protocol: version %u there, %u here", header->version,
+                          BPROC_LOCAL_VERSION);
     }
     if (header->body_bytes > BPROC_LOCAL_BODY_MAX) {
         return bplib_fail(EPROTO, "a message of %u bytes; %u are the most", header->body_bytes,
@@ -235,8 +236,8 @@ int bplib_channel_receive(struct bplib_channel *channel, struct bplib_message *m
     }
 }
 
-int bplib_channel_expect(struct bplib_channel *channel, struct bplib_message *message, uint16_t kind,
-                         size_t byte_count, const char *what) {
+int bplib_channel_expect(struct bplib_channel *channel, struct bplib_message *message,
+                         uint16_t kind, size_t byte_count, const char *what) {
     if (bplib_channel_receive(channel, message, BPLIB_ANSWER_MILLISECONDS) < 0) {
         // Which step it was tells more than the connection's end alone.
         char cause[256];
@@ -315,7 +316,7 @@ int bplib_channel_open(struct bplib_channel *channel) {
     }
     memcpy(&channel->welcome, answer.body, sizeof channel->welcome);
     if (channel->welcome.protocol_version != BPROC_LOCAL_VERSION) {
-        bplib_fail(EPROTO, "the daemon speaks version %u of the local protocol, this library %u",
+        bplib_fail(EPROTO, "local protocol: the daemon speaks version %u, this library %u",
                    channel->welcome.protocol_version, BPROC_LOCAL_VERSION);
         bplib_channel_close(channel);
         return -1;

@@ -1,8 +1,8 @@
-// The default I/O of a classic call: both outputs of every rank reach the caller's standard output. The
-// library has no thread to copy them, so a process does that, as long as it and the caller live.
+// The default I/O of a classic call: both outputs of every rank reach the caller's standard output.
+// The library has no thread to copy them, so a process does that, as long as it and the caller
+// live.
 #define _GNU_SOURCE
 #include "internal.h"
-#include "job.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,10 +99,10 @@ int bplib_start_forwarder(bproc_job_t *job) {
         close(ends[1]);
         return bplib_fail(error, "fork: %s", bproc_strerror(error));
     }
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
-    // Without a forwarder nobody holds the other end.
-    struct pollfd entry = {.fd = ends[1]};
-    if (poll(&entry, 1, 0) == 1 && (entry.revents & POLLERR) && !bplib_job_over(job)) {
+    // Where another thread has taken the status already, nothing is known against the forwarder.
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    if (status != 0) {
         close(ends[1]);
         return bplib_fail(EAGAIN, "the process that forwards output did not start");
     }

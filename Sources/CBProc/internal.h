@@ -25,8 +25,8 @@ struct bplib_buffer {
     size_t capacity, start, end;
 };
 void bplib_buffer_free(struct bplib_buffer *buffer);
-// Room for byte_count more bytes behind end, moving what is in use to the front first. 0, or -1 with
-// ENOMEM.
+// Room for byte_count more bytes behind end, moving what is in use to the front first. 0, or -1
+// with ENOMEM.
 int bplib_buffer_reserve(struct bplib_buffer *buffer, size_t byte_count);
 void bplib_buffer_append(struct bplib_buffer *buffer, const void *bytes, size_t byte_count);
 
@@ -69,8 +69,8 @@ int bplib_channel_wait(const struct bplib_channel *channel, short events, int ti
 int bplib_channel_receive(struct bplib_channel *channel, struct bplib_message *message,
                           int timeout_milliseconds);
 // Receives, and fails if it is a refusal or of another kind or shorter than byte_count.
-int bplib_channel_expect(struct bplib_channel *channel, struct bplib_message *message, uint16_t kind,
-                         size_t byte_count, const char *what);
+int bplib_channel_expect(struct bplib_channel *channel, struct bplib_message *message,
+                         uint16_t kind, size_t byte_count, const char *what);
 
 // A local daemon answers such requests at once; one that is stopped must not hang its callers.
 enum { BPLIB_ANSWER_MILLISECONDS = 30000 };

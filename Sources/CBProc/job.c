@@ -22,8 +22,8 @@ struct bproc_job *bplib_job_create(const struct bproc_job_request *request) {
         job->channel.descriptor = job->channel.received = -1;
         job->rank_count = request->rank_count;
         job->forwarding = request->io_count == BPROC_JOB_FORWARD;
-        job->input_room =
-            job->forwarding && !(request->flags & BPROC_JOB_NULL_INPUT) ? BPROC_LOCAL_INPUT_WINDOW : 0;
+        bool has_input = job->forwarding && !(request->flags & BPROC_JOB_NULL_INPUT);
+        job->input_room = has_input ? BPROC_LOCAL_INPUT_WINDOW : 0;
         job->nodes = malloc(count * sizeof *job->nodes);
         job->pids = calloc(count, sizeof *job->pids);
         job->states = calloc(count, sizeof *job->states);
@@ -70,7 +70,7 @@ static bool rank_exists(const bproc_job_t *job, uint32_t rank) {
 }
 
 static int lie(const char *what, uint32_t number) {
-    return bplib_fail(EPROTO, "the daemon spoke of %s %u, which this job does not have", what, number);
+    return bplib_fail(EPROTO, "the daemon spoke of %s %u; this job has none such", what, number);
 }
 
 // Marks what has ended of a rank, and counts the rank once nothing of it is left.
@@ -79,9 +79,9 @@ static void end_part(bproc_job_t *job, uint32_t rank, uint8_t parts) {
     uint8_t after = before | parts;
     if (!job->forwarding && (after & BPLIB_RANK_EXITED)) after |= BPLIB_RANK_OVER;
     job->states[rank] = after;
-    if ((after & BPLIB_RANK_OVER) == BPLIB_RANK_OVER && (before & BPLIB_RANK_OVER) != BPLIB_RANK_OVER) {
-        job->over_count++;
-    }
+    bool was_over = (before & BPLIB_RANK_OVER) == BPLIB_RANK_OVER;
+    bool is_over = (after & BPLIB_RANK_OVER) == BPLIB_RANK_OVER;
+    if (is_over && !was_over) job->over_count++;
 }
 
 static int note_failure(bproc_job_t *job, uint32_t rank, int node, uint32_t stage, int error,
@@ -129,7 +129,8 @@ static int note_launched(bproc_job_t *job, const struct bplib_message *message) 
 static int note_exits(bproc_job_t *job, const struct bplib_message *message) {
     size_t count = message->header.body_bytes / sizeof(struct bproc_local_exit);
     if (count * sizeof(struct bproc_local_exit) != message->header.body_bytes) {
-        return bplib_fail(EPROTO, "%u bytes are no whole number of exits", message->header.body_bytes);
+        return bplib_fail(EPROTO, "%u bytes are no whole number of exits",
+                          message->header.body_bytes);
     }
     for (size_t i = 0; i < count; i++) {
         struct bproc_local_exit record;
@@ -155,7 +156,8 @@ static int note_output(bproc_job_t *job, const struct bplib_message *message) {
 static int note_refusal(bproc_job_t *job, const struct bplib_message *message) {
     struct bproc_local_refused refused;
     memcpy(&refused, message->body, sizeof refused);
-    // Of a launch it is the end. Of a signal or an input it is the reason if the daemon then hangs up.
+    // Of a launch it is the end. Of a signal or an input it is the reason if the daemon then hangs
+    // up.
     if (!job->started) job->end_error = refused.error > 0 ? refused.error : EIO;
     bplib_copy_text(job->end_text, sizeof job->end_text, refused.reason, sizeof refused.reason);
     return 0;
@@ -237,7 +239,8 @@ static int read_and_scan(bproc_job_t *job) {
     if (job->channel.descriptor < 0 || job->end_error) return 0;
     if (bplib_channel_flush(&job->channel) < 0 && errno != ECONNRESET) end_with_error(job);
     if (job->channel.in.end - job->channel.in.start > BUFFER_BYTES_MAX) {
-        bplib_fail(EPROTO, "the daemon sent more than %d bytes that nobody asked for", BUFFER_BYTES_MAX);
+        bplib_fail(EPROTO, "the daemon sent more than %d bytes that nobody asked for",
+                   BUFFER_BYTES_MAX);
         end_with_error(job);
         return 0;
     }
@@ -294,7 +297,8 @@ static struct bproc_job_event exit_event(const bproc_job_t *job, const unsigned 
 }
 
 // The event of a message that scan has found good.
-static struct bproc_job_event event_of(const bproc_job_t *job, const struct bplib_message *message) {
+static struct bproc_job_event event_of(const bproc_job_t *job,
+                                       const struct bplib_message *message) {
     struct bproc_job_event event = {0};
     switch (message->header.kind) {
     case BPROC_LOCAL_LAUNCHED: {

@@ -27,8 +27,8 @@ struct bproc_job {
     int *pids;
     uint8_t *states; // BPLIB_RANK_ bits
     struct bplib_failure **failures;
-    // Messages are noted once, as they come, and become events later, when the caller asks: this many
-    // bytes from in.start on are noted.
+    // Messages are noted once, as they come, and become events later, when the caller asks: this
+    // many bytes from in.start on are noted.
     size_t scanned_bytes;
     size_t exit_index; // within the EXIT message that is being handed out
     size_t input_room;

@@ -35,7 +35,8 @@ static int check_io(const struct bproc_io_t *io, int io_count) {
         if (io[i].flags & ~(BPROC_IO_SEND_INFO | BPROC_IO_DELAY)) {
             return bplib_fail(EINVAL, "I/O entry %d: unknown flags %#x", i, io[i].flags);
         }
-        if (io[i].type == BPROC_IO_FILE && !memchr(io[i].d.file.name, 0, sizeof io[i].d.file.name)) {
+        const char *name = io[i].d.file.name;
+        if (io[i].type == BPROC_IO_FILE && !memchr(name, 0, sizeof io[i].d.file.name)) {
             return bplib_fail(EINVAL, "I/O entry %d: a name without an end", i);
         }
     }
@@ -47,7 +48,8 @@ static int check_request(const struct bproc_job_request *request) {
         return bplib_fail(EINVAL, "a job request of another version of this library");
     }
     if (request->rank_count <= 0 || request->rank_count > RANKS_MAX) {
-        return bplib_fail(EINVAL, "%d ranks; 1 to %d can be started", request->rank_count, RANKS_MAX);
+        return bplib_fail(EINVAL, "%d ranks; 1 to %d can be started", request->rank_count,
+                          RANKS_MAX);
     }
     if (!request->nodes || !request->command) return bplib_fail(EFAULT, "no nodes, or no command");
     if (request->flags & ~(BPROC_JOB_PROGRESS | BPROC_JOB_HOLD | BPROC_JOB_NULL_INPUT)) {
@@ -57,8 +59,8 @@ static int check_request(const struct bproc_job_request *request) {
     return check_io(request->io, request->io_count);
 }
 
-// The process's umask. The kernel tells it without changing it only here; where /proc is missing it is
-// set and set back, which another thread could notice.
+// The process's umask. The kernel tells it without changing it only here; where /proc is missing it
+// is set and set back, which another thread could notice.
 static uint32_t current_umask(void) {
     char text[4096];
     int descriptor = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
@@ -105,7 +107,8 @@ static int queue_launch(bproc_job_t *job, const struct bproc_job_request *reques
     }
     describe_caller(&launch);
     char *directory = getcwd(NULL, 0);
-    // A directory that was removed, or lies outside the caller's root, has no name that a node knows.
+    // A directory that was removed, or lies outside the caller's root, has no name that a node
+    // knows.
     const char *name = directory && *directory == '/' ? directory : "/";
     size_t io_bytes =
         request->io_count > 0 ? (size_t)request->io_count * sizeof *request->io : 0;

@@ -1,5 +1,5 @@
-// XXH3 compiled for avx2: the header chooses its vector code at compile time, bp_xxh3 the function at run
-// time.
+// XXH3 compiled for avx2: the header chooses its vector code at compile time, bp_xxh3 the function
+// at run time.
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>

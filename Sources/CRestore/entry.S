@@ -1,10 +1,12 @@
-// Where the restore code is entered and left. Offsets inside the section stay the same wherever it is
-// copied; it is always copied to the start of a page, so an aligned block of 64 bytes never crosses one.
+// Where the restore code is entered and left. Offsets inside the section stay the same wherever it
+// is copied; it is always copied to the start of a page, so an aligned block of 64 bytes never
+// crosses one.
     .section bp_restore, "axR", @progbits
 
     .balign 64
-// The last instructions: rdi frame, rsi low address, rdx low count, rcx high address, r8 high count.
-// The stack is the program's own from the first line on; the scratch stack goes with the second call.
+// The last instructions: rdi frame, rsi low address, rdx low count, rcx high address, r8 high
+// count. The stack is the program's own from the first line on; the scratch stack goes with the
+// second call.
     .globl bp_leave
     .hidden bp_leave
     .type bp_leave, @function
@@ -25,8 +27,8 @@ bp_leave:
     .size bp_leave, . - bp_leave
 
     .balign 64
-// The image run as a program. The base address and the end of the scratch memory stand in the header,
-// one page below the section's first byte.
+// The image run as a program. The base address and the end of the scratch memory stand in the
+// header, one page below the section's first byte.
     .globl bp_entry_direct
     .hidden bp_entry_direct
     .type bp_entry_direct, @function
@@ -40,7 +42,8 @@ bp_entry_direct:
     hlt
 
     .balign 64
-// The image entered by the restorer, which has filled the arguments at the start of the scratch memory.
+// The image entered by the restorer, which has filled the arguments at the start of the scratch
+// memory.
     .globl bp_entry_stub
     .hidden bp_entry_stub
     .type bp_entry_stub, @function

@@ -1,12 +1,13 @@
-// The restorer: what the daemon executes for every rank, with the rank's credentials already set. It
-// checks them, opens the rank's descriptors as the user, maps the image's first pages to where they
-// belong and jumps into the image's own stub. Its arguments are short strings:
+// The restorer: what the daemon executes for every rank, with the rank's credentials already set.
+// It checks them, opens the rank's descriptors as the user, maps the image's first pages to where
+// they belong and jumps into the image's own stub. Its arguments are short strings:
 //
 //   i<fd>  image            s<fd>  status         r<number>  rank        u<uid> g<gid>  expected
 //   n<nice>                 p<path>  the daemon's socket, for BPROC_SOCKET
-//   N<number>  process number, told to sockets that ask for it
+//   N<number>  process number, told to sockets that ask for it and repeated in the record
+//   l<0|1>  the program leads a session of its own
 //   F<fd>:<flags>:<mode>:<offset>:<path>            open a file as descriptor fd
-//   S<fd>:<info>:<family>:<port>:<address in hex>   connect a socket; info 1: say number and fd first
+//   S<fd>:<info>:<family>:<port>:<address in hex>   connect a socket; info 1: number and fd first
 #include "freestanding.h"
 #include "include/bp_image.h"
 #include "stub.h"
@@ -159,11 +160,13 @@ BP_BLOB static void bp_take_argument(struct restorer *restorer, const char *text
     else if (kind == 'n') restorer->stub.nice = (int32_t)value, restorer->stub.set_nice = 1;
     else if (kind == 'u') restorer->user = (uint32_t)value, restorer->has_user = 1;
     else if (kind == 'g') restorer->group = (uint32_t)value, restorer->has_group = 1;
-    else if (kind == 'N') restorer->number = (uint32_t)value;
+    else if (kind == 'N') restorer->number = restorer->stub.number = (uint32_t)value;
+    else if (kind == 'l') restorer->stub.leads_session = value != 0;
     else bp_restorer_fail(restorer, STAGE_SPAWN, BP_STEP_ARGUMENTS, -BP_EINVAL, (uint64_t)kind);
 }
 
-// Real, effective and saved must all be what the launch says: a set-uid that went half way is an error.
+// Real, effective and saved must all be what the launch says: a set-uid that went half way is an
+// error.
 BP_BLOB static void bp_check_credentials(const struct restorer *restorer) {
     uint32_t ids[3];
     long result = bp_call3(BP_SYS_GETRESUID, (long)&ids[0], (long)&ids[1], (long)&ids[2]);

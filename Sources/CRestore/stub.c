@@ -1,9 +1,9 @@
-// The stub: the part of the restore code that travels inside every image. It runs in memory of its own
-// (the image's home: file prefix and scratch), clears the rest of the address space, builds the
+// The stub: the part of the restore code that travels inside every image. It runs in memory of its
+// own (the image's home: file prefix and scratch), clears the rest of the address space, builds the
 // program's memory from the image file and enters the program with one rt_sigreturn.
 //
-// It trusts its tables: the daemon has checked them (ImageHeader.swift) before any process is made, and
-// whoever runs an image by hand runs it with his own rights.
+// It trusts its tables: the daemon has checked them (ImageHeader.swift) before any process is made,
+// and whoever runs an image by hand runs it with his own rights.
 #include "freestanding.h"
 #include "include/bp_image.h"
 #include "stub.h"
@@ -85,7 +85,8 @@ BP_BLOB static void bp_check_cpu(const struct stub *stub) {
 }
 
 // Gives a script's interpreter the script: an anonymous file under the descriptor number that is in
-// its argument list as /proc/self/fd/N. Without /proc that name leads nowhere, so this says it first.
+// its argument list as /proc/self/fd/N. Without /proc that name leads nowhere, so this says it
+// first.
 BP_BLOB static void bp_open_embedded_files(const struct stub *stub) {
     const struct bp_image_file *files = bp_table(stub, &stub->header->files);
     for (uint32_t i = 0; i < stub->header->files.count; i++) {
@@ -132,8 +133,8 @@ BP_BLOB static void bp_open_embedded_files(const struct stub *stub) {
     }
 }
 
-// Only the home stays: the stack that exec made, the restorer and the vDSO go. "Everything else" and
-// not "what is in the way", because ARCH_MAP_VDSO_64 refuses while any part of a vDSO is left.
+// Only the home stays: the stack that exec made, the restorer and the vDSO go. "Everything else"
+// and not "what is in the way", because ARCH_MAP_VDSO_64 refuses while any part of a vDSO is left.
 BP_BLOB static void bp_unmap_all_else(const struct stub *stub) {
     const struct bp_image_header *header = stub->header;
     uint64_t end = header->base_address + header->prefix_byte_count + header->scratch_byte_count;
@@ -272,7 +273,8 @@ BP_BLOB static void bp_set_signals(const struct stub *stub) {
     }
 }
 
-_Noreturn BP_BLOB void bp_stub_main(const unsigned char *base, struct bp_stub_arguments *arguments) {
+_Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
+                                    struct bp_stub_arguments *arguments) {
     const struct bp_image_header *header = (const void *)(base + BP_IMAGE_HEADER_OFFSET);
     struct stub stub = {base, header, arguments};
     if (arguments->byte_count < sizeof *arguments)
@@ -299,9 +301,13 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base, struct bp_stub_ar
             bp_stub_fail(arguments, STAGE_RESTORE, BP_STEP_PRIORITY, result,
                          (uint64_t)(int64_t)arguments->nice);
     }
+    // As late as can be: where the kernel shares the processor out by sessions, the restore counts
+    // as the daemon's work, and only the program is one among its equals.
+    if (arguments->leads_session) bp_call3(BP_SYS_SETSID, 0, 0, 0);
     if (arguments->status >= 0) {
         struct bp_restore_record record = {.magic = BP_RECORD_MAGIC, .rank = arguments->rank};
         record.monotonic_nanoseconds = bp_monotonic_nanoseconds();
+        record.detail = arguments->number;
         bp_call3(BP_SYS_WRITE, arguments->status, (long)&record, sizeof record);
         bp_call3(BP_SYS_CLOSE, arguments->status, 0, 0);
     }

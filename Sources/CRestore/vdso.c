@@ -20,8 +20,8 @@ BP_BLOB static int bp_same_vdso(const struct bp_image_header *header, const unsi
     return 1;
 }
 
-// The whole address space is empty but for the stub's home, as ARCH_MAP_VDSO_64 wants it: it takes the
-// address as a hint only, and allows one vDSO per process.
+// The whole address space is empty but for the stub's home, as ARCH_MAP_VDSO_64 wants it: it takes
+// the address as a hint only, and allows one vDSO per process.
 BP_BLOB long bp_place_vdso(const struct bp_image_header *header, const unsigned char *old,
                            uint64_t *detail) {
     if (header->vdso_byte_count == 0) return 0;

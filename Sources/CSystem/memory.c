@@ -63,7 +63,8 @@ long bp_allocate(int fd, uint64_t byte_count) {
 }
 
 void *bp_map_shared(int fd, size_t byte_count, int writable, int *error) {
-    void *address = mmap(NULL, byte_count, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+    int protection = PROT_READ | (writable ? PROT_WRITE : 0);
+    void *address = mmap(NULL, byte_count, protection, MAP_SHARED, fd, 0);
     *error = address == MAP_FAILED ? -errno : 0;
     return address == MAP_FAILED ? NULL : address;
 }

@@ -19,7 +19,8 @@ long bp_epoll_set(int epoll, int fd, uint32_t events, int is_known) {
 
 long bp_epoll_wait(int epoll, struct bp_ready *ready, int capacity, int64_t nanoseconds) {
     struct epoll_event events[128];
-    struct timespec timeout = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
+    struct timespec timeout = {
+        .tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
     if (capacity > 128) capacity = 128;
     int count;
 #ifdef SYS_epoll_pwait2

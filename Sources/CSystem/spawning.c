@@ -29,11 +29,32 @@ static _Noreturn void child_fail(struct spawn *spawn, int step) {
     for (;;) syscall(SYS_exit, 127);
 }
 
-// Credentials in the order groups, gid, uid: after the uid nothing else would be allowed. Raw calls,
-// because the C library's would change every thread of the memory it finds, which is the daemon's.
+// Whether the process is in exactly these groups. The kernel keeps them sorted, and so they come
+// from the caller's socket; another order would only refuse.
+static int has_groups(const struct bp_spawn_plan *plan) {
+    gid_t own[256];
+    if (plan->group_count > sizeof own / sizeof own[0]) return 0;
+    int count = getgroups(sizeof own / sizeof own[0], own);
+    return count >= 0 && (uint32_t)count == plan->group_count &&
+           (count == 0 || memcmp(own, plan->groups, (size_t)count * sizeof own[0]) == 0);
+}
+
+// setgroups needs a privilege even where nothing changes, and a slave without one may still run its
+// own user's processes.
+static int set_groups(const struct bp_spawn_plan *plan) {
+    if (syscall(SYS_setgroups, (size_t)plan->group_count, plan->groups) == 0) return 0;
+    int error = errno;
+    if (error == EPERM && has_groups(plan)) return 0;
+    errno = error;
+    return -1;
+}
+
+// Credentials in the order groups, gid, uid: after the uid nothing else would be allowed. Raw
+// calls, because the C library's would change every thread of the memory it finds, which is the
+// daemon's.
 static void set_credentials(struct spawn *spawn) {
     const struct bp_spawn_plan *plan = spawn->plan;
-    if (syscall(SYS_setgroups, (size_t)plan->group_count, plan->groups) < 0 ||
+    if (set_groups(plan) < 0 ||
         syscall(SYS_setresgid, plan->group, plan->group, plan->group) < 0 ||
         syscall(SYS_setresuid, plan->user, plan->user, plan->user) < 0)
         child_fail(spawn, STEP_CREDENTIALS);
@@ -50,8 +71,8 @@ static void set_credentials(struct spawn *spawn) {
     }
 }
 
-// Descriptors: first everything that is wanted is copied out of the low numbers, then put in its place,
-// so no order of the originals can overwrite one that is still needed.
+// Descriptors: first everything that is wanted is copied out of the low numbers, then put in its
+// place, so no order of the originals can overwrite one that is still needed.
 static int place_descriptors(struct spawn *spawn, int image) {
     const struct bp_spawn_plan *plan = spawn->plan;
     const int wanted[6] = {plan->standard_input, plan->standard_output, plan->standard_error,
@@ -98,13 +119,12 @@ static void enter_directory(struct spawn *spawn) {
     child_fail(spawn, STEP_DIRECTORY);
 }
 
-// The child's whole life before the restorer. It shares the daemon's memory and runs on a piece of the
-// daemon's stack, with every signal blocked; the daemon's thread waits until it execs or ends.
+// The child's whole life before the restorer. It shares the daemon's memory and runs on a piece of
+// the daemon's stack, with every signal blocked; the daemon's thread waits until it execs or ends.
 __attribute__((used)) static void child_main(void *argument) {
     struct spawn *spawn = argument;
     const struct bp_spawn_plan *plan = spawn->plan;
     errno = 0;
-    if (setsid() < 0) child_fail(spawn, STEP_SESSION);
     int image = plan->image;
     if (plan->image_directory >= 0)
         image = openat(plan->image_directory, plan->image_name, O_RDONLY);
@@ -161,7 +181,11 @@ long bp_spawn_restored(const struct bp_spawn_plan *plan, int *pidfd,
     arguments.stack_size = sizeof stack;
     uint64_t all = ~(uint64_t)0, old;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
+    // The child's change of user makes the memory that it shares with the daemon "not dumpable",
+    // which hides the daemon's own /proc files from it; until the exec that is as it should be.
+    int dumpable = prctl(PR_GET_DUMPABLE);
     long pid = clone_child(&arguments, &spawn);
+    if (dumpable == 1 && (plan->flags & BP_SPAWN_SET_CREDENTIALS)) prctl(PR_SET_DUMPABLE, 1);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
     failure->stage = 0;
     failure->step = 0;

@@ -56,6 +56,10 @@ long bp_trace_wait(pid_t pid, struct bp_trace_event *event) {
     if (WIFSTOPPED(status)) {
         event->stopped = WSTOPSIG(status);
         event->event = status >> 16;
+        unsigned long message = 0;
+        if (event->event >= PTRACE_EVENT_FORK && event->event <= PTRACE_EVENT_CLONE &&
+            ptrace(PTRACE_GETEVENTMSG, pid, 0, &message) == 0)
+            event->other = (int32_t)message;
     } else if (WIFEXITED(status)) {
         event->exited = 1;
         event->status = WEXITSTATUS(status);
@@ -76,6 +80,8 @@ long bp_trace_continue(pid_t pid, int signal) {
 }
 
 long bp_trace_step(pid_t pid) { return ptrace(PTRACE_SINGLESTEP, pid, 0, 0) < 0 ? -errno : 0; }
+
+long bp_trace_send_kill(pid_t pid) { return kill(pid, SIGKILL) < 0 ? -errno : 0; }
 
 void bp_trace_kill(pid_t pid) {
     kill(pid, SIGKILL);

@@ -1,4 +1,5 @@
-/// A command line of bpsh in its three parts: options, nodes, and the command that is not looked into.
+/// A command line of bpsh in its three parts: options, nodes, and the command that is not looked
+/// into.
 ///
 /// Options may stand before and after the nodes, and never behind the command's name.
 public struct CommandSplit: Equatable, Sendable {

@@ -22,8 +22,8 @@ public struct Histogram: Sendable {
         let highest = counts.max()!
         var text = ""
         for (row, count) in counts.enumerated() {
-            let from = Clock.seconds(least + UInt64(row) * span, digits: 3)
-            let to = Clock.seconds(least + UInt64(row + 1) * span, digits: 3)
+            let from = Stopwatch.seconds(least + UInt64(row) * span, digits: 3)
+            let to = Stopwatch.seconds(least + UInt64(row + 1) * span, digits: 3)
             let bar = String(repeating: "#", count: (count * barWidth + highest - 1) / highest)
             let number = "\(count)"
             let blanks = String(repeating: " ", count: max(0, 6 - number.utf8.count))

@@ -10,8 +10,8 @@ public struct LineAssembler: Sendable {
         }
     }
 
-    /// A line is kept until its end comes; one that grows beyond this is handed out in pieces, so that
-    /// a stream without newlines cannot take all memory.
+    /// A line is kept until its end comes; one that grows beyond this is handed out in pieces, so
+    /// that a stream without newlines cannot take all memory.
     public static let lineByteLimit = 16 << 20
 
     private var partial: [Stream: [UInt8]] = [:]

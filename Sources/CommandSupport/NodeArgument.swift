@@ -3,7 +3,8 @@ import NodeSpec
 
 /// The nodes that a command line means.
 public struct NodeArgument: Equatable, Sendable {
-    /// In the order they were asked for; a node asked for twice stands here twice. -1: the front end.
+    /// In the order they were asked for; a node asked for twice stands here twice. -1: the front
+    /// end.
     public let nodes: [Int32]
     /// Numbers that were written and do not exist, as ranges: "7", "64-10063".
     public let missing: [String]

@@ -4,8 +4,9 @@ public import System
 
 /// A queue before a descriptor that is written when poll says so, and never waits.
 ///
-/// The descriptor belongs to others too (it is inherited), so it is not made non-blocking: a pipe that
-/// poll calls writable takes at least 4096 bytes at once (pipe(7), PIPE_BUF), and no more are written.
+/// The descriptor belongs to others too (it is inherited), so it is not made non-blocking: a pipe
+/// that poll calls writable takes at least 4096 bytes at once (pipe(7), PIPE_BUF), and no more are
+/// written.
 public struct OutputSink: ~Copyable {
     public let descriptor: Int32
     private let pieceByteCount: Int

@@ -1,6 +1,7 @@
 import Glibc
 
-/// A line on standard error that is written over again and again; nothing where that is no terminal.
+/// A line on standard error that is written over again and again; nothing where that is no
+/// terminal.
 public struct StatusLine: ~Copyable {
     private let isShown = StandardOutput.isTerminal(STDERR_FILENO)
     private var width = 0

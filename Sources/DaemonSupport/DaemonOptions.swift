@@ -8,7 +8,8 @@ public struct DaemonOptions: ParsableArguments {
     @Flag(help: "Stay in the foreground and log to standard error.")
     public var foreground = false
 
-    @Option(help: "Least level that is logged: trace, debug, info, notice, warning, error, critical.")
+    @Option(
+        help: "Least level that is logged: trace, debug, info, notice, warning, error, critical.")
     public var logLevel: String = "notice"
 
     @Option(help: ArgumentHelp("Write the daemon's pid to this file.", valueName: "file"))
@@ -29,6 +30,21 @@ public struct DaemonOptions: ParsableArguments {
             "Socket buffers of relay links in bytes, 0: the kernel decides.", valueName: "bytes"))
     public var socketBuffer = 4 << 20
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            Nice value of the daemon and its session, so that images travel before the programs \
+            that have arrived take the processor; the programs run at their own. Below 0 it needs \
+            privilege.
+            """, valueName: "n"))
+    public var nice: Int32 = -20
+
+    @Option(
+        help: ArgumentHelp(
+            "Read this configuration file instead of the one in /etc/bproc, if that exists.",
+            valueName: "file"))
+    public var config: String?
+
     public init() {}
 
     public func validate() throws {
@@ -37,6 +53,7 @@ public struct DaemonOptions: ParsableArguments {
                 "'\(logLevel)' is not a log level: trace, debug, info, notice, warning, error or "
                     + "critical")
         }
+        guard (-20...19).contains(nice) else { throw ValidationError("--nice must be -20 to 19") }
         guard (0...(1 << 30)).contains(socketBuffer) else {
             throw ValidationError("--socket-buffer must be 0 to 1073741824 bytes")
         }
@@ -49,12 +66,38 @@ public struct DaemonOptions: ParsableArguments {
         return logger
     }
 
+    /// Puts the daemon before the programs it starts. Not as a real-time process: that starves the
+    /// kernel's own network threads, and a launch takes seconds (measured).
+    public func takePrecedence(_ logger: Logger) {
+        guard nice != 0 else { return }
+        let result = bp_set_nice(nice)
+        if result < 0 {
+            let error = SystemCallError("set nice value", result: result)
+            logger.info("the daemon keeps its priority: \(error)")
+        }
+        _ = bp_set_session_nice(nice)
+    }
+
     /// Refuses an address that others can reach, unless that was asked for by name.
     public func requireReachOfLoopback(_ address: SocketAddress, _ what: String) throws {
         guard address.isLoopback || insecureNoAuthentication else {
             throw ValidationError(
                 "\(what) \(address) is not a loopback address, and peers are not authenticated: "
                     + "--insecure-no-authentication allows it on a network you trust")
+        }
+    }
+}
+
+extension ParsableCommand {
+    /// Runs a daemon's command: the configuration file first, then the command line over it.
+    public static func main(withConfigurationAt defaultPath: String) {
+        let commandLine = Array(CommandLine.arguments.dropFirst())
+        do throws(ConfigurationFile.Problem) {
+            main(
+                try ConfigurationFile.arguments(
+                    commandLine, defaultPath: defaultPath, for: Self.self))
+        } catch {
+            exit(withError: ValidationError(error.description))
         }
     }
 }

@@ -2,8 +2,8 @@ import Relay
 import System
 import Wire
 
-/// One connection to another daemon. A class, because the ring holds addresses inside its buffer while an
-/// operation is under way.
+/// One connection to another daemon. A class, because the ring holds addresses inside its buffer
+/// while an operation is under way.
 @safe
 final class Link {
     enum State {
@@ -58,15 +58,16 @@ final class Link {
     }
 
     deinit {
-        precondition(!isReceiving, "a link's window is released while the ring writes into it")
-        unsafe window.deallocate()
+        // A daemon that ends lets go of links that are still receiving: the kernel may write into the
+        // window until the ring is gone, so the memory is left to the end of the process.
+        if !isReceiving { unsafe window.deallocate() }
         unsafe headerBytes.deallocate()
     }
 
     var isListening: Bool { state == .open || state == .awaitingHello }
 
-    /// Bytes that are known to be on their way for the present chunk or the next: 0 where the next frame
-    /// may be of any kind.
+    /// Bytes that are known to be on their way for the present chunk or the next: 0 where the next
+    /// frame may be of any kind.
     var awaitedByteCount: Int {
         if unsafe chunkPlace != nil { return unsafe chunkPlace!.count - chunkReceivedByteCount }
         if isDropping || current != nil || windowEnd > windowStart { return 0 }

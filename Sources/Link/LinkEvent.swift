@@ -20,13 +20,13 @@ public enum LinkEvent: Sendable {
 
 /// Where chunks come from and go to: the images that a daemon holds.
 public protocol ChunkStore: ~Copyable {
-    /// Where the body of this chunk frame belongs, exactly `bodyByteCount` bytes, or nil to read and
-    /// drop it. The memory stays valid until the chunk event, or until the link is lost.
+    /// Where the body of this chunk frame belongs, exactly `bodyByteCount` bytes, or nil to read
+    /// and drop it. The memory stays valid until the chunk event, or until the link is lost.
     mutating func destination(for header: FrameHeader, from link: LinkID)
         -> UnsafeMutableRawBufferPointer?
 
-    /// Bytes of the frame that will follow this chunk on its link, header included, 0 if that is not
-    /// known: a hint for how long the link may sleep.
+    /// Bytes of the frame that will follow this chunk on its link, header included, 0 if that is
+    /// not known: a hint for how long the link may sleep.
     func byteCount(after header: FrameHeader) -> Int
 
     /// The file and the place in it that hold a chunk, or nil if the launch is gone.

@@ -48,13 +48,14 @@ public struct LinkTable: ~Copyable {
     public mutating func listen(
         on listener: consuming OwnedDescriptor, ring: inout Ring
     ) {
-        ring.accept(listener.number, tag: OperationTag(kind: OperationKind.accept, slot: 0, generation: 0))
+        ring.accept(
+            listener.number, tag: OperationTag(kind: OperationKind.accept, slot: 0, generation: 0))
         listenerNumber = listener.number
         self.listener = consume listener
     }
 
-    /// Begins a connection to a daemon, with `hello` as its first frame; answered by a ready or failed
-    /// event.
+    /// Begins a connection to a daemon, with `hello` as its first frame; answered by a ready or
+    /// failed event.
     public mutating func connect(
         to address: NodeAddress, hello: Hello, ring: inout Ring
     ) -> LinkID {
@@ -146,7 +147,8 @@ public struct LinkTable: ~Copyable {
         flush(link, store: store, ring: &ring)
     }
 
-    /// Queues a chunk by reference: its bytes are read from the store's file when the socket has room.
+    /// Queues a chunk by reference: its bytes are read from the store's file when the socket has
+    /// room.
     public mutating func forward<Store: ChunkStore & ~Copyable>(
         chunk: UInt32, launch: UInt64, on id: LinkID, store: borrowing Store, ring: inout Ring
     ) {
@@ -201,7 +203,8 @@ public struct LinkTable: ~Copyable {
     ) throws(SystemCallError) -> Bool {
         guard let source = store.source(ofChunk: chunk, launch: launch) else {
             guard link.outgoing.sentByteCount == 0 else {
-                throw SystemCallError("forward a chunk of a launch that has ended", errorNumber: 125)
+                throw SystemCallError(
+                    "forward a chunk of a launch that has ended", errorNumber: 125)
             }
             return true
         }
@@ -277,6 +280,9 @@ public struct LinkTable: ~Copyable {
     private mutating func freeIfIdle(_ link: Link) {
         guard link.state == .closed, !link.hasPendingOperations else { return }
         let slot = Int(UInt32(truncatingIfNeeded: link.id.rawValue))
+        // A link that was shut while its completion was handled is here for the second time, and its
+        // slot may be another's by now.
+        guard links[slot] === link else { return }
         links[slot] = nil
         generations[slot] = (generations[slot] + 1) & 0xff_ffff
         freeSlots.append(slot)
@@ -349,8 +355,8 @@ public struct LinkTable: ~Copyable {
         flush(link, store: store, ring: &ring)
     }
 
-    /// Waits for what comes next: control frames by a receive into the window, chunks by readiness with
-    /// a low-water mark, so that one wake-up brings a megabyte instead of a packet.
+    /// Waits for what comes next: control frames by a receive into the window, chunks by readiness
+    /// with a low-water mark, so that one wake-up brings a megabyte instead of a packet.
     private func receive(_ link: Link, ring: inout Ring) {
         link.isReceiving = true
         if link.awaitedByteCount > 0 {
@@ -429,9 +435,9 @@ public struct LinkTable: ~Copyable {
         }
     }
 
-    /// Takes frames out of the window until there is an event to act on or bytes are missing. One event
-    /// at a time: what the next frame means can depend on what becomes of this one (a chunk needs the
-    /// launch before it to be known).
+    /// Takes frames out of the window until there is an event to act on or bytes are missing. One
+    /// event at a time: what the next frame means can depend on what becomes of this one (a chunk
+    /// needs the launch before it to be known).
     /// - Returns: whether more bytes are wanted now.
     private mutating func understand<Store: ChunkStore & ~Copyable>(
         _ link: Link, store: inout Store, ring: inout Ring
@@ -466,7 +472,8 @@ public struct LinkTable: ~Copyable {
 
     public var hasPausedLinks: Bool { !paused.isEmpty }
 
-    /// Stops writing into the memory of a launch's image: what still comes of it is read and dropped.
+    /// Stops writing into the memory of a launch's image: what still comes of it is read and
+    /// dropped.
     public mutating func dropChunks(of launch: UInt64) {
         for case let link? in links {
             guard let header = link.current, unsafe link.chunkPlace != nil,
@@ -478,8 +485,8 @@ public struct LinkTable: ~Copyable {
         relaxLowWater()
     }
 
-    /// Lets small frames through on links that wait for much: called now and then, and when what was
-    /// awaited may never come.
+    /// Lets small frames through on links that wait for much: called now and then, and when what
+    /// was awaited may never come.
     public mutating func relaxLowWater() {
         for case let link? in links where link.isListening && link.awaitedByteCount > 0 {
             link.followingByteCount = 0

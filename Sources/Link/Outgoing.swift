@@ -1,8 +1,8 @@
 import System
 import Wire
 
-/// What waits to be sent on a link: whole frames, and chunks that are read from their file only when the
-/// socket has room.
+/// What waits to be sent on a link: whole frames, and chunks that are read from their file only
+/// when the socket has room.
 struct OutgoingQueue {
     enum Item {
         case frame([UInt8])

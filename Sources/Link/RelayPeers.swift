@@ -1,8 +1,8 @@
 public import Relay
 public import Wire
 
-/// The relay links this daemon opened to other nodes, kept warm from launch to launch, and who waits for
-/// one that is still being opened.
+/// The relay links this daemon opened to other nodes, kept warm from launch to launch, and who
+/// waits for one that is still being opened.
 public struct RelayPeers: Sendable {
     /// A launch that wants a link to a node.
     public struct Waiter: Equatable, Sendable {

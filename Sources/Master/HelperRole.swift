@@ -1,7 +1,7 @@
 import ProcessImage
 
-/// The roles a daemon's binary has besides being a daemon: libbproc runs it by descriptor, so that no path
-/// has to exist.
+/// The roles a daemon's binary has besides being a daemon: libbproc runs it by descriptor, so that
+/// no path has to exist.
 public enum HelperRole {
     /// Runs the role that the arguments ask for and answers its exit code; nil: none is asked for.
     public static func run(_ arguments: [String]) -> Int32? {

@@ -2,8 +2,8 @@ import CSystem
 import ProcessImage
 import System
 
-/// The image of one launch as its caller handed it over: sealed, so that it cannot change while it is
-/// sent by reference, and checked before the first node is asked to take it.
+/// The image of one launch as its caller handed it over: sealed, so that it cannot change while it
+/// is sent by reference, and checked before the first node is asked to take it.
 final class LaunchImage {
     let file: OwnedDescriptor
     let byteCount: Int

@@ -85,7 +85,8 @@ struct LaunchParser {
             return .forwarded(standardInput: raw.stdin_mode == 0)
         }
         guard (0...Int32(Descriptors.itemLimit)).contains(raw.io_count) else {
-            throw .invalid("\(raw.io_count) I/O items, at most \(Descriptors.itemLimit) are allowed")
+            throw .invalid(
+                "\(raw.io_count) I/O items, at most \(Descriptors.itemLimit) are allowed")
         }
         var items: [Descriptors.Item] = []
         for _ in 0..<raw.io_count {

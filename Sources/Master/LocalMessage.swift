@@ -5,7 +5,8 @@ enum LocalMessage {
     static let headerByteCount = MemoryLayout<bproc_local_header>.size
 
     /// A whole message: header, then `body`.
-    static func bytes(_ kind: bproc_local_kind, request: UInt32 = 0, body: [UInt8] = []) -> [UInt8] {
+    static func bytes(_ kind: bproc_local_kind, request: UInt32 = 0, body: [UInt8] = []) -> [UInt8]
+    {
         var header = bproc_local_header()
         header.magic = UInt32(BPROC_LOCAL_MAGIC)
         header.version = UInt16(BPROC_LOCAL_VERSION)

@@ -176,7 +176,8 @@ extension MasterDaemon {
             return
         }
         guard let file = client.attached.take() else {
-            refuse(client, request: request, errorNumber: 9, reason: "no image came with the launch")
+            refuse(
+                client, request: request, errorNumber: 9, reason: "no image came with the launch")
             return
         }
         let image: LaunchImage

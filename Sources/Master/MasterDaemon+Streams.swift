@@ -42,7 +42,8 @@ extension MasterDaemon {
         sendInputCredit(streams[launch]!.ended(rank), rank: rank, to: client)
     }
 
-    private mutating func sendInputCredit(_ byteCount: UInt64, rank: UInt32, to client: LocalClient) {
+    private mutating func sendInputCredit(_ byteCount: UInt64, rank: UInt32, to client: LocalClient)
+    {
         guard byteCount > 0 else { return }
         var raw = bproc_local_credit()
         raw.rank = UInt32(BPROC_LOCAL_ALL_RANKS)

@@ -8,8 +8,8 @@ import Ring
 public import System
 import Wire
 
-/// The master: a ring, the slaves' control links, the relay links to the first nodes of each tree, the
-/// local clients, and the decisions of `MasterState` carried out.
+/// The master: a ring, the slaves' control links, the relay links to the first nodes of each tree,
+/// the local clients, and the decisions of `MasterState` carried out.
 public struct MasterDaemon: ~Copyable {
     /// Kinds of the daemon's own ring operations; the links have 1 to 5.
     enum OperationKind {
@@ -59,7 +59,8 @@ public struct MasterDaemon: ~Copyable {
             adopting: Int32(
                 try check(
                     "listen on \(configuration.socketPath)",
-                    unsafe configuration.socketPath.withCString { unsafe bp_unix_listen($0, 0o666) })))
+                    unsafe configuration.socketPath.withCString { unsafe bp_unix_listen($0, 0o666) }
+                )))
         let now = Clock.monotonicNanoseconds
         self.signals = signals
         self.ring = ring
@@ -91,7 +92,8 @@ public struct MasterDaemon: ~Copyable {
         case .epoll: logger.notice("back end: \(ring.backEnd)")
         }
         logger.info("master of \(configuration.nodeCount) nodes at \(address)")
-        ring.poll(signals.number, for: .readable, tag: OperationTag(kind: OperationKind.signal, slot: 0))
+        ring.poll(
+            signals.number, for: .readable, tag: OperationTag(kind: OperationKind.signal, slot: 0))
         ring.accept(
             localListener.number, tag: OperationTag(kind: OperationKind.clientAccept, slot: 0))
         while exitCode == nil {

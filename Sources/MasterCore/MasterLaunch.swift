@@ -28,8 +28,8 @@ public struct LaunchRequest: Sendable {
     }
 }
 
-/// One launch as the master keeps it: the table of its ranks and the root of its relay tree. A class, so
-/// that looking at one never copies the table.
+/// One launch as the master keeps it: the table of its ranks and the root of its relay tree. A
+/// class, so that looking at one never copies the table.
 final class MasterLaunch {
     enum RankState: Equatable, Sendable {
         case waiting

@@ -78,7 +78,8 @@ extension MasterState {
         entries: [RelaySubtree.Entry], request: LaunchRequest
     ) -> (fanOut: Int, chunkByteCount: UInt32) {
         guard !entries.isEmpty else { return (1, ChunkSize.granularity) }
-        // Slaves on loopback addresses share this machine's processors; any others are on their own.
+        // Slaves on loopback addresses share this machine's processors; any others are on their
+        // own.
         let isOneHost = entries.allSatisfy { $0.address.isLoopback }
         let costs =
             isOneHost
@@ -179,7 +180,8 @@ extension MasterState {
         if !known.isCondemned { effects.append(.failed(known.client, failure)) }
     }
 
-    /// The master itself lost a node: what it has not answered has failed, what runs there has died.
+    /// The master itself lost a node: what it has not answered has failed, what runs there has
+    /// died.
     mutating func nodeIsDown(
         _ node: Int32, launch: UInt64, reason: String, now: UInt64,
         effects: inout [MasterEffect]

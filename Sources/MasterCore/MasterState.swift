@@ -2,8 +2,8 @@ public import Relay
 public import RelayTree
 public import Wire
 
-/// Everything the master decides: pure, driven by events, answering with effects. The daemon and the
-/// simulated cluster run the same code.
+/// Everything the master decides: pure, driven by events, answering with effects. The daemon and
+/// the simulated cluster run the same code.
 public struct MasterState {
     public struct Configuration: Sendable {
         public var nodeCount: Int
@@ -38,7 +38,8 @@ public struct MasterState {
     static let killSignal: Int32 = 9
     static let progressIntervalNanoseconds: UInt64 = 50_000_000
 
-    /// - Parameter firstLaunch: differs for each start of the daemon, so that no number of an earlier
+    /// - Parameter firstLaunch: differs for each start of the daemon, so that no number of an
+    /// earlier
     ///   master's launches comes again.
     public init(configuration: Configuration, firstLaunch: UInt64, now: UInt64) {
         self.configuration = configuration

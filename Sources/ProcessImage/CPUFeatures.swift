@@ -1,6 +1,7 @@
 import CRestore
 
-/// The features of an x86-64 CPU that code may have been chosen by, in eight words as CPUID answers them.
+/// The features of an x86-64 CPU that code may have been chosen by, in eight words as CPUID answers
+/// them.
 public struct CPUFeatures: Equatable, Sendable {
     /// CPUID 1 ecx, 7.0 ebx, 7.0 ecx, 7.0 edx, 7.1 eax, 0x80000001 ecx, 13.1 eax, reserved.
     public var words: InlineFeatureWords
@@ -32,8 +33,8 @@ public struct CPUFeatures: Equatable, Sendable {
         return (features, components)
     }()
 
-    /// Only those that a C library or a compiler's dispatch chooses code by; bits like "runs under a
-    /// hypervisor" or "has protection keys" say nothing about whether code will run.
+    /// Only those that a C library or a compiler's dispatch chooses code by; bits like "runs under
+    /// a hypervisor" or "has protection keys" say nothing about whether code will run.
     public var relevantToCode: CPUFeatures {
         var relevant = CPUFeatures.none
         for feature in Self.named where self[feature.word] & (1 << feature.bit) != 0 {

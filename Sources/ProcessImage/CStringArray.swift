@@ -1,6 +1,7 @@
 /// A NULL-terminated array of C strings, as exec wants it.
 ///
-/// Owns one block of bytes and one of pointers into it; neither moves or is written after the initialiser.
+/// Owns one block of bytes and one of pointers into it; neither moves or is written after the
+/// initialiser.
 @safe struct CStringArray: ~Copyable {
     private let bytes: UnsafeMutablePointer<CChar>
     private let pointers: UnsafeMutablePointer<UnsafePointer<CChar>?>

@@ -2,7 +2,8 @@ import CRestore
 import CSystem
 import System
 
-/// A command as it will be executed: itself, or the interpreter of a script whose bytes travel along.
+/// A command as it will be executed: itself, or the interpreter of a script whose bytes travel
+/// along.
 struct Command {
     /// What exec is given.
     let path: String
@@ -16,8 +17,9 @@ struct Command {
         let bytes: [UInt8]
     }
 
-    /// The first script's descriptor number on the node; an interpreter that is itself a script takes the
-    /// one below. High enough to be out of the way of descriptors that shell scripts name.
+    /// The first script's descriptor number on the node; an interpreter that is itself a script
+    /// takes the one below. High enough to be out of the way of descriptors that shell scripts
+    /// name.
     static let firstScriptDescriptor: UInt32 = 99
     static let largestScript = 16 << 20
     private static let deepestNesting = 4  // as the kernel
@@ -96,8 +98,8 @@ private struct CommandFile: ~Copyable {
         return command
     }
 
-    /// A 32-bit program or one for another CPU: exec might run it (through an emulator), an image of it would
-    /// not be one of an x86-64 process.
+    /// A 32-bit program or one for another CPU: exec might run it (through an emulator), an image
+    /// of it would not be one of an x86-64 process.
     private borrowing func refuseOtherMachines(_ path: String) throws(CaptureError) {
         let start = try bytes(atMost: 20, path)
         guard start.count == 20, start.starts(with: [0x7f, 0x45, 0x4c, 0x46]) else { return }

@@ -7,8 +7,8 @@ public enum CompressionSample {
     /// Blocks looked at, spread evenly over the data.
     public static let blockCount = 8
 
-    /// Compressed size over original size, as the sample has it: about 1 for data that LZ4 cannot shrink,
-    /// 0.6 for program text. 1 for no data.
+    /// Compressed size over original size, as the sample has it: about 1 for data that LZ4 cannot
+    /// shrink, 0.6 for program text. 1 for no data.
     public static func ratio(of data: borrowing RawSpan) -> Double {
         unsafe data.withUnsafeBytes { unsafe ratio(ofBytes: $0) }
     }

@@ -9,7 +9,8 @@ enum ImageChecksum {
         }
     }
 
-    /// The checksum of an image's prefix, whose own field (8 bytes at `fieldOffset`) counts as zero.
+    /// The checksum of an image's prefix, whose own field (8 bytes at `fieldOffset`) counts as
+    /// zero.
     static func ofPrefix(_ bytes: borrowing RawSpan, fieldOffset: Int) -> UInt64 {
         guard let state = unsafe XXH3_createState() else { return 0 }
         defer { _ = unsafe XXH3_freeState(state) }

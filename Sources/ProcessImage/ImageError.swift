@@ -46,7 +46,8 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         case .regionsOverlap(let first, let second):
             "image overlaps itself: region \(hex(second)) begins inside region \(hex(first))"
         case .regionOverlaps(let region, let what, let address):
-            "image overlaps its restore code: region \(hex(region)) meets \(what) at \(hex(address))"
+            "image overlaps its restore code: region \(hex(region)) meets \(what) at "
+                + hex(address)
         case .stubOverlapsRestorer(let address):
             "image wants its stub at \(hex(address)), where the restorer runs"
         case .bytesByReference(let region):

@@ -3,8 +3,8 @@ import System
 
 /// The memory file that an image is written into, mapped while it is being written.
 ///
-/// Invariant: `base` is the start of a writable shared mapping of `capacity` bytes, which no other value
-/// uses and `deinit` or `seal` ends.
+/// Invariant: `base` is the start of a writable shared mapping of `capacity` bytes, which no other
+/// value uses and `deinit` or `seal` ends.
 @safe struct ImageFile: ~Copyable {
     private let descriptor: OwnedDescriptor
     private let base: UnsafeMutableRawPointer

@@ -1,10 +1,10 @@
 import CRestore
 
-/// What the first bytes of an image say, checked: nothing in it is believed that was not compared with a
-/// bound, and nothing is allocated before its size was.
+/// What the first bytes of an image say, checked: nothing in it is believed that was not compared
+/// with a bound, and nothing is allocated before its size was.
 ///
-/// The prefix (header, stub, tables) is streamed first, so a node can refuse an image, or prepare for it,
-/// before any data arrives. FORMAT.md has the bytes.
+/// The prefix (header, stub, tables) is streamed first, so a node can refuse an image, or prepare
+/// for it, before any data arrives. FORMAT.md has the bytes.
 public struct ImageHeader: Sendable {
     /// Header, stub and tables, in bytes; where the data part begins.
     public let prefixByteCount: Int
@@ -56,7 +56,8 @@ public struct ImageHeader: Sendable {
     /// Bytes from the start of the file that `prefixByteCount(of:)` and the peeks need.
     public static let peekByteCount = Int(BP_IMAGE_PAGE)
 
-    /// The prefix's length, from the first `peekByteCount` bytes of an image that is still arriving.
+    /// The prefix's length, from the first `peekByteCount` bytes of an image that is still
+    /// arriving.
     public static func prefixByteCount(of start: borrowing RawSpan) throws(ImageError) -> Int {
         Int(try FixedHeader(start).raw.prefix_byte_count)
     }
@@ -121,7 +122,8 @@ public struct ImageHeader: Sendable {
         return start..<min(start + blockByteCount, totalByteCount)
     }
 
-    /// Checks one block of the data part. `bytes` are that block's bytes, all of them. Allocates nothing.
+    /// Checks one block of the data part. `bytes` are that block's bytes, all of them. Allocates
+    /// nothing.
     public func verify(block: Int, bytes: borrowing RawSpan) throws(ImageError) {
         let range = fileRange(ofBlock: block)
         guard bytes.byteCount == range.count else {

@@ -92,8 +92,8 @@ struct ImageTables {
         return elements
     }
 
-    /// Regions ascend and do not overlap each other, the home or the vDSO; their runs ascend inside them,
-    /// and lie one behind the other in the file.
+    /// Regions ascend and do not overlap each other, the home or the vDSO; their runs ascend inside
+    /// them, and lie one behind the other in the file.
     private mutating func readRegions(
         _ rawRegions: [bp_image_region], runs: [bp_image_run]
     ) throws(ImageError) {
@@ -130,6 +130,11 @@ struct ImageTables {
                     isStack: region.kind == BP_IMAGE_REGION_STACK.rawValue,
                     dataByteCount: fileCursor - fileOffset, hash: region.hash,
                     fileOffset: fileOffset))
+        }
+        guard fileCursor == raw.total_byte_count else {
+            throw .outOfBounds(
+                field: "total byte count", value: raw.total_byte_count, lowest: fileCursor,
+                highest: fileCursor)
         }
         guard runCursor == runs.count else {
             throw .outOfBounds(

@@ -2,7 +2,8 @@ import CRestore
 import CSystem
 import System
 
-/// Writes the image of a stopped program: lays out the file, reads the memory into it, then the tables.
+/// Writes the image of a stopped program: lays out the file, reads the memory into it, then the
+/// tables.
 struct ImageWriter: ~Copyable {
     private var file: ImageFile
     private var header = bp_image_header()
@@ -116,7 +117,8 @@ struct ImageWriter: ~Copyable {
             header.vvar_address = vvar?.start ?? vdso.start
             header.vvar_byte_count = vdso.start - (vvar?.start ?? vdso.start)
         }
-        // The linker has chosen functions by this CPU; a program that has not run will choose on the node.
+        // The linker has chosen functions by this CPU; a program that has not run will choose on
+        // the node.
         header.features = (hasStarted ? CPUFeatures.local.relevantToCode : .none).words
         header.xsave_components = CPUFeatures.localXSaveComponents
         unsafe withUnsafeMutableBytes(of: &header.name) { name in
@@ -186,7 +188,8 @@ struct ImageWriter: ~Copyable {
         regions.append(region)
     }
 
-    /// Notes bytes that have just been written at the cursor; a run goes on where the last one ended.
+    /// Notes bytes that have just been written at the cursor; a run goes on where the last one
+    /// ended.
     private mutating func append(address: UInt64, byteCount: Int, firstRun: Int) {
         if let last = runs.last, runs.count > firstRun, last.address + last.byte_count == address {
             runs[runs.count - 1].byte_count += UInt64(byteCount)

@@ -16,8 +16,9 @@ struct MemoryPages: ~Copyable {
             adopting: Int32(try require("open \(path)", unsafe bp_image_open(path, 0))))
     }
 
-    /// Ranges to read, ascending. Of a file mapping everything: pages that nobody has touched yet are not
-    /// present, but have content. Except where nothing can be read: linkers leave such gaps between segments.
+    /// Ranges to read, ascending. Of a file mapping everything: pages that nobody has touched yet
+    /// are not present, but have content. Except where nothing can be read: linkers leave such gaps
+    /// between segments.
     borrowing func ranges(of line: MapLine) throws(CaptureError) -> [Range<UInt64>] {
         if line.isFile && line.protection != 0 { return [line.start..<line.end] }
         var found: [Range<UInt64>] = []
@@ -36,7 +37,8 @@ struct MemoryPages: ~Copyable {
         return found
     }
 
-    /// The same before Linux 6.7, from /proc/<pid>/pagemap: 8 bytes a page, bit 63 present, 62 swapped.
+    /// The same before Linux 6.7, from /proc/<pid>/pagemap: 8 bytes a page, bit 63 present, 62
+    /// swapped.
     private borrowing func rangesByReading(_ line: MapLine) throws(CaptureError) -> [Range<UInt64>]
     {
         var found: [Range<UInt64>] = []

@@ -9,8 +9,8 @@ struct MemoryPlan {
 
         var byteCount: Int { ranges.reduce(0) { $0 + $1.count } }
 
-        /// Large and mostly untouched: a reservation, which must not count against the memory of the node.
-        /// The maps file does not show MAP_NORESERVE.
+        /// Large and mostly untouched: a reservation, which must not count against the memory of
+        /// the node. The maps file does not show MAP_NORESERVE.
         var isSparse: Bool {
             line.byteCount > 64 << 20 && UInt64(byteCount) < line.byteCount / 2
         }
@@ -49,7 +49,8 @@ struct MemoryPlan {
         }
     }
 
-    /// The lowest hole of this size among the program's mappings, clear of the restorer's own place.
+    /// The lowest hole of this size among the program's mappings, clear of the restorer's own
+    /// place.
     func hole(of byteCount: UInt64, beside lines: [MapLine]) throws(CaptureError) -> UInt64 {
         var taken = lines.map { $0.start..<$0.end }
         taken.append(BP_RESTORER_ADDRESS..<(BP_RESTORER_ADDRESS + BP_RESTORER_RANGE))
@@ -75,7 +76,8 @@ struct MemoryReader: ~Copyable {
 
     init(pid: Int32) { self.pid = pid }
 
-    /// Fills `bytes`. What cannot be read at all (a file mapping beyond the file's end) becomes zeros.
+    /// Fills `bytes`. What cannot be read at all (a file mapping beyond the file's end) becomes
+    /// zeros.
     mutating func read(
         _ address: UInt64, into bytes: UnsafeMutableRawBufferPointer,
         _ program: borrowing TracedProgram

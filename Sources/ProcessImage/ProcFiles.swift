@@ -21,7 +21,8 @@ struct ProcFiles {
         }
     }
 
-    /// The numbers of /proc/<pid>/stat that follow the name, as proc(5) counts them: 3 is the state.
+    /// The numbers of /proc/<pid>/stat that follow the name, as proc(5) counts them: 3 is the
+    /// state.
     func statFields() throws(CaptureError) -> [UInt64] {
         let bytes = try bytes("stat")
         // The name may contain anything, a closing parenthesis too: the last one ends it.

@@ -44,8 +44,9 @@ struct ProcessState {
             if let line = lines.first(where: \.isVdso) {
                 try program.bytes(line.start, count: Int(line.byteCount))
             } else { [] }
-        // What only the program itself can ask. Answers go below its stack pointer, where nothing lives.
-        let gadget = try Self.systemCallInstruction(vdso, lines, program, registers)
+        // What only the program itself can ask. Answers go below its stack pointer, where nothing
+        // lives.
+        let gadget = try Self.systemCallInstruction(vdso, lines)
         let answer = (registers.rsp - 512) & ~15
         let caller = Caller(gadget: gadget, registers: registers, answer: answer)
         brk = UInt64(bitPattern: try caller.call(program, SystemCall.brk, 0))
@@ -87,11 +88,10 @@ struct ProcessState {
         }
     }
 
-    /// Where the two bytes of a `syscall` instruction lie in the vDSO; in a kernel without a vDSO they are
-    /// written over the entry point, which is put back when the program has been read (it never runs on).
+    /// Where the two bytes of a `syscall` instruction lie in the vDSO: its functions fall back to
+    /// one. A kernel that was told to have no vDSO is refused.
     private static func systemCallInstruction(
-        _ vdso: [UInt8], _ lines: [MapLine], _ program: borrowing TracedProgram,
-        _ registers: bp_registers
+        _ vdso: [UInt8], _ lines: [MapLine]
     ) throws(CaptureError) -> UInt64 {
         if let line = lines.first(where: \.isVdso) {
             for offset in 0..<max(0, vdso.count - 1)

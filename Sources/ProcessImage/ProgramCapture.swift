@@ -4,10 +4,11 @@ public import System
 
 /// Where a program is stopped.
 public enum CapturePoint: Sendable {
-    /// At its own entry point, after the dynamic linker has mapped and relocated all libraries: the node
-    /// needs no files at all.
+    /// At its own entry point, after the dynamic linker has mapped and relocated all libraries: the
+    /// node needs no files at all.
     case entry
-    /// Right after exec: a dynamic program's linker then runs on the node and wants its files there.
+    /// Right after exec: a dynamic program's linker then runs on the node and wants its files
+    /// there.
     case exec
 }
 
@@ -34,11 +35,11 @@ public struct CapturedImage: ~Copyable {
 
 /// Takes the image of a program that has not run yet, from outside.
 ///
-/// The program is started in this process's own context (directory, limits, terminal) and never gets to run
-/// its own code here: it is killed when it has been read.
+/// The program is started in this process's own context (directory, limits, terminal) and never
+/// gets to run its own code here: it is killed when it has been read.
 public enum ProgramCapture {
-    /// `command` is a path; it is not searched for. `arguments` start with the program's own name. Strings
-    /// are bytes without their NUL.
+    /// `command` is a path; it is not searched for. `arguments` start with the program's own name.
+    /// Strings are bytes without their NUL.
     public static func image(
         command: String, arguments: [[UInt8]], environment: [[UInt8]],
         at point: CapturePoint = .entry
@@ -83,8 +84,8 @@ public enum ProgramCapture {
     }
 }
 
-/// The variable by which a restored program finds its node's daemon: reserved when the image is taken, filled
-/// in or blanked when it is restored.
+/// The variable by which a restored program finds its node's daemon: reserved when the image is
+/// taken, filled in or blanked when it is restored.
 enum SocketPlaceholder {
     static let name = Array("BPROC_SOCKET=".utf8)
 

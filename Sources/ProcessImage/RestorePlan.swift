@@ -5,8 +5,8 @@ public import System
 public struct RestorePlan: Sendable {
     /// Where the child finds the image's bytes.
     public enum ImageSource: Sendable, Equatable {
-        /// A file of this name, opened freshly in the directory: the process then holds an open file of its
-        /// own, which a write lease sees for as long as the process maps it.
+        /// A file of this name, opened freshly in the directory: the process then holds an open
+        /// file of its own, which a write lease sees for as long as the process maps it.
         case file(name: String, directory: Int32)
         /// A descriptor of the daemon's, duplicated.
         case descriptor(Int32)
@@ -41,8 +41,8 @@ public struct RestorePlan: Sendable {
     /// A descriptor that the restorer makes, as the user, before the program runs.
     public enum Item: Sendable, Equatable {
         case file(descriptor: Int32, flags: Int32, mode: UInt32, offset: Int64, path: [UInt8])
-        /// `address` is 4 or 16 bytes in network order. With `sendsInfo` two native 32-bit numbers are
-        /// written first: the process number and the descriptor.
+        /// `address` is 4 or 16 bytes in network order. With `sendsInfo` two native 32-bit numbers
+        /// are written first: the process number and the descriptor.
         case socket(descriptor: Int32, address: [UInt8], port: UInt16, sendsInfo: Bool)
     }
 
@@ -60,6 +60,8 @@ public struct RestorePlan: Sendable {
     /// The program's nice value, set as the last act before it runs. nil: the daemon's.
     public var nice: Int32?
     public var umask: UInt32?
+    /// The program leads a session and a process group of its own, from the moment it runs.
+    public var leadsSession = true
     public var limits: [Limit] = []
     /// Entered as the user. nil: the daemon's.
     public var directory: [UInt8]?
@@ -76,8 +78,8 @@ public struct RestorePlan: Sendable {
         self.image = image
     }
 
-    /// Makes the process and returns when it has left the daemon's memory and runs the restorer. That it is
-    /// placed, or why not, comes later on the status descriptor.
+    /// Makes the process and returns when it has left the daemon's memory and runs the restorer.
+    /// That it is placed, or why not, comes later on the status descriptor.
     ///
     /// Any failure until then is thrown, and no child is left.
     public func spawn(restorer: borrowing OwnedDescriptor) throws(RestoreFailure) -> ChildProcess {
@@ -167,6 +169,7 @@ public struct RestorePlan: Sendable {
             arguments.append("g\(credentials.group)")
         }
         if let nice { arguments.append("n\(nice)") }
+        if leadsSession { arguments.append("l1") }
         if processNumber != 0 { arguments.append("N\(processNumber)") }
         if !socketPath.isEmpty { arguments.append("p" + socketPath) }
         return arguments.map { Array($0.utf8) } + items.map(\.argument)

@@ -3,12 +3,14 @@ import System
 
 /// What a process that is being restored says about itself, once, on its status descriptor.
 ///
-/// One write of `byteCount` bytes: several ranks may share one pipe, since a pipe keeps writes of this
-/// size whole.
+/// One write of `byteCount` bytes: several ranks may share one pipe, since a pipe keeps writes of
+/// this size whole.
 public struct RestoreRecord: Equatable, Sendable {
     public static let byteCount = MemoryLayout<bp_restore_record>.size
 
     public let rank: UInt32
+    /// The number that the plan gave the process; only a placed one repeats it.
+    public let processNumber: UInt32?
     /// nil: placed, that is mapped, checked and about to enter the program.
     public let failure: RestoreFailure?
     /// CLOCK_MONOTONIC of the node, in nanoseconds.
@@ -20,6 +22,9 @@ public struct RestoreRecord: Equatable, Sendable {
         let raw = unsafe bytes.unsafeLoadUnaligned(as: bp_restore_record.self)
         guard raw.magic == BP_RECORD_MAGIC else { return nil }
         rank = raw.rank
+        processNumber =
+            raw.step == UInt16(BP_STEP_PLACED.rawValue)
+            ? UInt32(truncatingIfNeeded: raw.detail) : nil
         monotonicNanoseconds = raw.monotonic_nanoseconds
         failure =
             raw.step == UInt16(BP_STEP_PLACED.rawValue)
@@ -54,7 +59,7 @@ public struct RestoreFailure: Error, Equatable, Sendable, CustomStringConvertibl
     private var sentence: String {
         switch bp_restore_step(rawValue: step) {
         case BP_STEP_ARGUMENTS: "the restorer does not understand its arguments"
-        case BP_STEP_CREDENTIALS: "user, group or groups could not be set (now \(detail))"
+        case BP_STEP_CREDENTIALS: "user, group or groups could not be set"
         case BP_STEP_READ_HEADER: "the image could not be read"
         case BP_STEP_CHECK_HEADER: "this is not the image that was announced"
         case BP_STEP_SIZE: "the image file is shorter than the image"

@@ -4,7 +4,8 @@ public import System
 
 /// The restorer as a file: what a daemon executes for every rank.
 public enum Restorer {
-    /// Writes the restore code with an ELF header into a sealed, executable memory file (mode 0555).
+    /// Writes the restore code with an ELF header into a sealed, executable memory file (mode
+    /// 0555).
     ///
     /// Once at start. Fails with EACCES where `vm.memfd_noexec` forbids executable memory files.
     public static func makeFile() throws(SystemCallError) -> OwnedDescriptor {
@@ -75,8 +76,8 @@ struct ElfHeader {
     let entry: UInt64
     let segments: [Segment]
 
-    /// The header and its program headers, PT_GNU_STACK among them: without it the kernel would make the
-    /// stack executable.
+    /// The header and its program headers, PT_GNU_STACK among them: without it the kernel would
+    /// make the stack executable.
     var bytes: [UInt8] {
         var bytes = [UInt8](repeating: 0, count: 64)
         bytes.replaceSubrange(0..<7, with: [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1])

@@ -1,5 +1,5 @@
-/// The first line of a `#!` script, read as the kernel reads it (fs/binfmt_script.c): up to 255 bytes, the
-/// interpreter, and everything behind it as one argument.
+/// The first line of a `#!` script, read as the kernel reads it (fs/binfmt_script.c): up to 255
+/// bytes, the interpreter, and everything behind it as one argument.
 struct ScriptLine: Equatable {
     let interpreter: [UInt8]
     let argument: [UInt8]?

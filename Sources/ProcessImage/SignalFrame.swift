@@ -1,11 +1,11 @@
 import CRestore
 import CSystem
 
-/// The kernel's signal frame for x86-64 (struct rt_sigframe, arch/x86/include/asm/sigframe.h): registers,
-/// mask and alternate stack in one, taken back by one rt_sigreturn.
+/// The kernel's signal frame for x86-64 (struct rt_sigframe, arch/x86/include/asm/sigframe.h):
+/// registers, mask and alternate stack in one, taken back by one rt_sigreturn.
 ///
-/// Only x87 and SSE state are in it. At a program's first instruction, as at any function call, nothing
-/// lives in the wider registers, and without their part the frame suits every CPU.
+/// Only x87 and SSE state are in it. At a program's first instruction, as at any function call,
+/// nothing lives in the wider registers, and without their part the frame suits every CPU.
 struct SignalFrame {
     let registers: bp_registers
     let floatRegisters: [UInt8]

@@ -106,15 +106,23 @@ struct TracedProgram: ~Copyable {
         while true {
             _ = try require("continue \(command)", bp_trace_continue(pid, signal))
             let event = try waitForStop()
-            // The options ask for fork, vfork and clone events only: exec cannot happen before the entry.
-            if event.event != 0 { throw .notSingleThreaded(command: command) }
+            // The options ask for fork, vfork and clone events only: exec cannot happen before the
+            // entry.
+            if event.event != 0 {
+                // The new one is under trace as well; with its leader killed it can only end.
+                if event.other > 0 {
+                    _ = bp_trace_send_kill(pid)
+                    bp_trace_kill(event.other)
+                }
+                throw .notSingleThreaded(command: command)
+            }
             if event.stopped == Self.trap, isThere(try registers()) { return }
             signal = event.stopped == Self.trap ? 0 : event.stopped
         }
     }
 
-    /// Makes the program do one system call, at a `syscall` instruction that exists somewhere in it (the
-    /// vDSO has some), so that no page of it is changed. Its registers are not put back.
+    /// Makes the program do one system call, at a `syscall` instruction that exists somewhere in it
+    /// (the vDSO has some), so that no page of it is changed. Its registers are not put back.
     borrowing func call(
         _ number: UInt64, _ first: UInt64 = 0, _ second: UInt64 = 0, _ third: UInt64 = 0,
         _ fourth: UInt64 = 0, at instruction: UInt64, from registers: bp_registers

@@ -3,9 +3,10 @@ public import Wire
 /// One launch as it passes through one daemon: chunks go down to the children, answers come up from
 /// them, and a child that is lost is replaced by its own children.
 ///
-/// The root (the master, or any daemon whose process makes a call) and every slave run this same code;
-/// only a slave has a parent. Healing starts from above: the nearest living ancestor notices a dead or
-/// silent child, reports it, and contacts that child's children, who say which chunks they already have.
+/// The root (the master, or any daemon whose process makes a call) and every slave run this same
+/// code; only a slave has a parent. Healing starts from above: the nearest living ancestor notices
+/// a dead or silent child, reports it, and contacts that child's children, who say which chunks
+/// they already have.
 public struct LaunchRelay: Sendable {
     public let launch: UInt64
     public let chunkCount: UInt32
@@ -23,8 +24,8 @@ public struct LaunchRelay: Sendable {
     private var creditGranted: UInt32
     var children: [RelayChild] = []
 
-    /// Everything known of this subtree, own ranks first known or not: kept until the launch is done,
-    /// because a new parent has to hear all of it again.
+    /// Everything known of this subtree, own ranks first known or not: kept until the launch is
+    /// done, because a new parent has to hear all of it again.
     public private(set) var answers = Answer()
     private var placedSentCount = 0
     private var failureSentCount = 0
@@ -134,7 +135,8 @@ public struct LaunchRelay: Sendable {
         sendAnswers(now: now, effects: &effects)
     }
 
-    /// This node cannot take the image: its own ranks have failed and its parent takes its children.
+    /// This node cannot take the image: its own ranks have failed and its parent takes its
+    /// children.
     public mutating func withdraw(_ answer: Answer, now: UInt64, effects: inout [RelayEffect]) {
         guard !isWithdrawn else { return }
         isWithdrawn = true
@@ -166,8 +168,8 @@ public struct LaunchRelay: Sendable {
         effects.append(.send(parent, frame: news.frame(launch: launch, flags: flags)))
     }
 
-    /// Whether no byte of the image can be on its way to a child any more: each that was sent chunks has
-    /// answered finally and without loss.
+    /// Whether no byte of the image can be on its way to a child any more: each that was sent
+    /// chunks has answered finally and without loss.
     public var childrenHaveAll: Bool {
         !isWithdrawn && children.allSatisfy { $0.nextChunk == 0 || $0.state == .finished }
     }
@@ -231,7 +233,8 @@ public struct LaunchRelay: Sendable {
         sendAnswers(now: now, effects: &effects)
     }
 
-    /// Tells the children that every rank of the launch has an answer. The caller forgets the relay.
+    /// Tells the children that every rank of the launch has an answer. The caller forgets the
+    /// relay.
     public mutating func finish(effects: inout [RelayEffect]) {
         let frame = FrameHeader.frame(FrameHeader(.done, launch: launch))
         for child in children where child.state == .finished || child.state == .lost {

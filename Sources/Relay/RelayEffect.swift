@@ -1,7 +1,7 @@
 public import Wire
 
-/// What a launch's relay wants done. Decisions only: a daemon carries them out on its ring, the simulated
-/// cluster on its seeded network.
+/// What a launch's relay wants done. Decisions only: a daemon carries them out on its ring, the
+/// simulated cluster on its seeded network.
 public enum RelayEffect: Equatable, Sendable {
     /// Have a link to this node ready, an existing one or a new one; answered by `linkIsReady` or
     /// `linkFailed`.

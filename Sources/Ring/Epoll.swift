@@ -25,8 +25,8 @@ struct Epoll: ~Copyable {
         }
     }
 
-    /// One operation that waits for its descriptor. The buffer belongs to the caller, who keeps it until
-    /// the completion.
+    /// One operation that waits for its descriptor. The buffer belongs to the caller, who keeps it
+    /// until the completion.
     @safe
     private struct Operation {
         let kind: Kind

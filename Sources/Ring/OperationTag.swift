@@ -1,5 +1,5 @@
-/// Whose operation it is: chosen by the caller, handed back with every completion. The generation tells
-/// a late completion of a reused slot from one that is meant for the slot's present owner.
+/// Whose operation it is: chosen by the caller, handed back with every completion. The generation
+/// tells a late completion of a reused slot from one that is meant for the slot's present owner.
 public struct OperationTag: Hashable, Sendable {
     /// What kind of operation it is to the caller; 0 is the ring's own.
     public let kind: UInt8

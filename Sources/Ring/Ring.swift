@@ -1,11 +1,11 @@
 public import System
 
-/// The engine of a daemon: operations are queued, submitted together in one call, and their completions
-/// taken in batches before any of them is acted on. One ring, one thread.
+/// The engine of a daemon: operations are queued, submitted together in one call, and their
+/// completions taken in batches before any of them is acted on. One ring, one thread.
 ///
-/// Buffers belong to the caller and must stay valid until the operation's completion has been taken. To
-/// give a descriptor up: shut it down, cancel what is under way, keep the buffers until the completions
-/// have come, then close.
+/// Buffers belong to the caller and must stay valid until the operation's completion has been
+/// taken. To give a descriptor up: shut it down, cancel what is under way, keep the buffers until
+/// the completions have come, then close.
 public struct Ring: ~Copyable {
     public enum BackEnd: Equatable, Sendable, CustomStringConvertible {
         case uring
@@ -45,8 +45,8 @@ public struct Ring: ~Copyable {
         backEnd = .epoll(reason)
     }
 
-    /// Accepts connections on a listening socket, again and again: each completion's result is a new
-    /// descriptor, non-blocking and close-on-exec.
+    /// Accepts connections on a listening socket, again and again: each completion's result is a
+    /// new descriptor, non-blocking and close-on-exec.
     public mutating func accept(_ descriptor: Int32, tag: OperationTag) {
         if uring != nil {
             uring!.accept(descriptor, userData: tag.userData)
@@ -64,8 +64,8 @@ public struct Ring: ~Copyable {
         }
     }
 
-    /// Receives into `bytes`. With `waitAll` it completes when all of it is filled (or the peer ends),
-    /// otherwise with what comes first; 0 is the end of the stream.
+    /// Receives into `bytes`. With `waitAll` it completes when all of it is filled (or the peer
+    /// ends), otherwise with what comes first; 0 is the end of the stream.
     public mutating func receive(
         _ descriptor: Int32, into bytes: UnsafeMutableRawBufferPointer, waitAll: Bool,
         tag: OperationTag
@@ -89,8 +89,8 @@ public struct Ring: ~Copyable {
         }
     }
 
-    /// Completes once, when the descriptor is ready (or in error). A pidfd is readable when its process
-    /// has ended.
+    /// Completes once, when the descriptor is ready (or in error). A pidfd is readable when its
+    /// process has ended.
     public mutating func poll(_ descriptor: Int32, for readiness: Readiness, tag: OperationTag) {
         if uring != nil {
             uring!.poll(descriptor, for: readiness, userData: tag.userData)
@@ -100,7 +100,8 @@ public struct Ring: ~Copyable {
         }
     }
 
-    /// Asks for an end of the operation with this tag; it completes with ECANCELED if it had not ended.
+    /// Asks for an end of the operation with this tag; it completes with ECANCELED if it had not
+    /// ended.
     public mutating func cancel(_ tag: OperationTag) {
         if uring != nil {
             uring!.cancel(tag.userData)
@@ -109,8 +110,8 @@ public struct Ring: ~Copyable {
         }
     }
 
-    /// Submits everything queued in one call and waits until something has completed, or the deadline
-    /// (CLOCK_MONOTONIC) has passed.
+    /// Submits everything queued in one call and waits until something has completed, or the
+    /// deadline (CLOCK_MONOTONIC) has passed.
     public mutating func waitForCompletions(untilNanoseconds deadline: UInt64?)
         throws(SystemCallError)
     {

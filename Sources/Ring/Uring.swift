@@ -4,8 +4,8 @@ import System
 
 /// The io_uring back end: one ring, one thread.
 ///
-/// The memory behind `ring` and `addresses` has one owner, this value; the kernel reads an address only
-/// during the submission of its entry.
+/// The memory behind `ring` and `addresses` has one owner, this value; the kernel reads an address
+/// only during the submission of its entry.
 @safe
 struct Uring: ~Copyable {
     private let ring: UnsafeMutablePointer<io_uring>
@@ -18,8 +18,8 @@ struct Uring: ~Copyable {
     private var renewals: [Accept] = []
     private let acceptsRepeatedly: Bool
 
-    /// A listener that is being accepted on. The kernel may end a repeating accept with a connection and
-    /// no error (a full completion queue does that); it is then renewed.
+    /// A listener that is being accepted on. The kernel may end a repeating accept with a connection
+    /// and no error (a full completion queue does that); it is then renewed.
     private struct Accept {
         let userData: UInt64
         let descriptor: Int32
@@ -34,8 +34,8 @@ struct Uring: ~Copyable {
         let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
         // Newer flags first: completions then run only when this thread asks for them.
         let always = UInt32(IORING_SETUP_CQSIZE) | UInt32(IORING_SETUP_CLAMP)
-        // A kernel that refuses the second choice is older than 5.19: its sends end early and its accepts
-        // do not repeat, so epoll serves it better.
+        // A kernel that refuses the second choice is older than 5.19: its sends end early and its
+        // accepts do not repeat, so epoll serves it better.
         let choices: [UInt32] = [
             UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_DEFER_TASKRUN),
             UInt32(IORING_SETUP_COOP_TASKRUN),

@@ -4,7 +4,8 @@ import SlaveCore
 import System
 import Wire
 
-/// What a slave holds: its decisions, and the images they are about. Links ask it where chunks belong.
+/// What a slave holds: its decisions, and the images they are about. Links ask it where chunks
+/// belong.
 struct ImageStore: ChunkStore, ~Copyable {
     var state: SlaveState
     var images: [UInt64: ReceivedImage] = [:]

@@ -7,6 +7,10 @@ final class RankProcess {
     let rank: UInt32
     /// Its number on the front end: unlike the rank, no two processes share it.
     let number: UInt32
+    /// The job's nice value.
+    let nice: Int32
+    /// Runs behind everything else until its launch is done.
+    var isHeldBack = false
     let child: ChildProcess
     var slot = -1
     /// The restorer has said that it is about to enter the program.
@@ -23,12 +27,13 @@ final class RankProcess {
     var exit: ChildExit?
 
     init(
-        launch: UInt64, rank: RelaySubtree.Rank, child: consuming ChildProcess,
+        launch: UInt64, rank: RelaySubtree.Rank, nice: Int32, child: consuming ChildProcess,
         streams: RankStreams
     ) {
         self.launch = launch
         self.rank = rank.rank
         number = UInt32(bitPattern: rank.process)
+        self.nice = nice
         self.child = child
         input = streams.input
         outputs = streams.outputs
@@ -54,8 +59,8 @@ final class OutputStream {
     init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
 }
 
-/// The input stream of a rank: bytes from the front end that its pipe has not taken yet. The front end
-/// sends no more than its credit, so this stays small.
+/// The input stream of a rank: bytes from the front end that its pipe has not taken yet. The front
+/// end sends no more than its credit, so this stays small.
 final class InputStream {
     let descriptor: OwnedDescriptor
     var pending: [UInt8] = []

@@ -1,3 +1,4 @@
+import ProcessImage
 import Ring
 
 /// The processes of this slave, by slot: ring operations name a slot and its generation.
@@ -52,9 +53,14 @@ struct RankTable {
         slotOfRank[Key(launch: launch, rank: rank)].flatMap { slots[$0] }
     }
 
-    /// The process of this rank whose restorer has not spoken yet.
-    func restoring(rank: UInt32) -> RankProcess? {
-        all.first { $0.rank == rank && !$0.isPlaced && !$0.hasFailed }
+    /// The process a restorer speaks of: by its number once it is placed, by its rank while it is
+    /// not.
+    func restoring(_ record: RestoreRecord) -> RankProcess? {
+        all.first { process in
+            guard !process.isPlaced, !process.hasFailed else { return false }
+            if let number = record.processNumber { return process.number == number }
+            return process.rank == record.rank
+        }
     }
 
     func processes(ofLaunch launch: UInt64) -> [RankProcess] {

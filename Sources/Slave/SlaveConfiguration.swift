@@ -7,7 +7,8 @@ public struct SlaveConfiguration: Sendable {
     public var master: SocketAddress
     /// Where its relay port listens.
     public var listenAddress: SocketAddress
-    /// Warm image memory, in bytes: an image up to this size needs no page allocation when it comes.
+    /// Warm image memory, in bytes: an image up to this size needs no page allocation when it
+    /// comes.
     public var arenaByteCount: Int
     /// Socket buffers of relay links, in bytes; 0 leaves them to the kernel.
     public var socketBufferByteCount: Int
@@ -38,8 +39,8 @@ public struct SlaveConfiguration: Sendable {
     }
 }
 
-/// Places where a slave can be told to fail, numbered like a list of accidents: tests cut the tree at
-/// an exact chunk with them.
+/// Places where a slave can be told to fail, numbered like a list of accidents: tests cut the tree
+/// at an exact chunk with them.
 public enum FaultPoint: Equatable, Sendable {
     /// Die by SIGKILL after this chunk was stored and forwarded.
     case dieAfterChunk(UInt32)

@@ -112,7 +112,8 @@ extension SlaveDaemon {
     // MARK: Effects
 
     mutating func carryOutEffects() {
-        // New effects join behind; the list is swapped out so that it is never walked while it grows.
+        // New effects join behind; the list is swapped out so that it is never walked while it
+        // grows.
         var taken: [SlaveEffect] = []
         swap(&taken, &effects)
         for effect in taken { carryOut(effect) }
@@ -129,6 +130,8 @@ extension SlaveDaemon {
         case .openStorage(let launch, let order): openStorage(launch, order: order)
         case .closeStorage(let launch, let childrenHaveAll):
             closeStorage(launch, childrenHaveAll: childrenHaveAll)
+        case .release(let launch):
+            for process in ranks.processes(ofLaunch: launch) { release(process) }
         case .spawn(let launch, let rank): spawn(launch: launch, rank: rank)
         case .signal(let launch, let rank, let number):
             signal(launch: launch, rank: rank, number: number)
@@ -192,8 +195,8 @@ extension SlaveDaemon {
     private mutating func closeStorage(_ launch: UInt64, childrenHaveAll: Bool) {
         guard let image = store.images.removeValue(forKey: launch) else { return }
         links.dropChunks(of: launch)
-        // Sent by reference, its pages may still stand in a socket's queue unless every child has said
-        // that it holds the whole image.
+        // Sent by reference, its pages may still stand in a socket's queue unless every child has
+        // said that it holds the whole image.
         arena.release(image.slot, isQuarantined: !childrenHaveAll)
     }
 

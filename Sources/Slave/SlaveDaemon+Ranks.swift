@@ -52,7 +52,7 @@ extension SlaveDaemon {
         do throws(RestoreFailure) {
             let child = try plan.spawn(restorer: restorer)
             return RankProcess(
-                launch: launch, rank: rank, child: child, streams: streams)
+                launch: launch, rank: rank, nice: image.order.nice, child: child, streams: streams)
         } catch {
             throw RankFailure(error)
         }
@@ -76,7 +76,8 @@ extension SlaveDaemon {
             plan.standardError = ends.error
         case .listed(let items): plan.items = items.map(RestorePlan.Item.init)
         }
-        // A slave without privilege runs only its own user's processes, and cannot change to others.
+        // A slave without privilege runs only its own user's processes, and cannot change to
+        // others.
         plan.credentials = RestorePlan.Credentials(
             user: order.user, group: order.group, groups: order.supplementaryGroups)
         plan.nice = order.nice
@@ -118,7 +119,7 @@ extension SlaveDaemon {
     }
 
     private mutating func take(_ record: RestoreRecord) {
-        guard let process = ranks.restoring(rank: record.rank) else { return }
+        guard let process = ranks.restoring(record) else { return }
         let now = Clock.monotonicNanoseconds
         if let failure = record.failure {
             process.hasFailed = true
@@ -130,11 +131,31 @@ extension SlaveDaemon {
             return
         }
         process.isPlaced = true
+        holdBack(process)
         let placed = record.monotonicNanoseconds
         let complete = store.images[process.launch]?.completeNanoseconds ?? placed
         store.state.rankIsPlaced(
             launch: process.launch, rank: process.rank,
             undumpNanoseconds: placed - min(placed, complete), now: now, effects: &effects)
+    }
+
+    // MARK: Priority
+
+    /// Lets a program that has been placed step back while its launch is still under way: a
+    /// thousand programs at work would take the processor from the images that are still
+    /// travelling. Only a privileged daemon can give the priority back, so only that one takes it.
+    private func holdBack(_ process: RankProcess) {
+        guard isPrivileged, process.exit == nil, store.state.isUnderWay(process.launch) else {
+            return
+        }
+        process.isHeldBack = true
+        _ = bp_set_process_nice(procDirectory, process.pid, 19, 19)
+    }
+
+    func release(_ process: RankProcess) {
+        guard process.isHeldBack, process.exit == nil else { return }
+        process.isHeldBack = false
+        _ = bp_set_process_nice(procDirectory, process.pid, 0, process.nice)
     }
 
     // MARK: Exits
@@ -183,7 +204,8 @@ extension SlaveDaemon {
         guard let process = ranks.process(launch: launch, rank: rank), process.exit == nil else {
             return
         }
-        // Each rank leads a session and a group of its own: what it started gets the signal as well.
+        // Each rank leads a session and a group of its own: what it started gets the signal as
+        // well.
         if bp_kill(-process.pid, number) < 0 { _ = bp_kill(process.pid, number) }
     }
 

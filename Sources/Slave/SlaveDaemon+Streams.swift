@@ -23,7 +23,11 @@ extension SlaveDaemon {
         guard let process = ranks.process(tag) else { return }
         process.outputs[stream - 1]?.isPolling = false
         readOutput(process, stream: stream)
-        if process.exit != nil { finishIfOver(process) } else { pollOutput(process, stream: stream) }
+        if process.exit != nil {
+            finishIfOver(process)
+        } else {
+            pollOutput(process, stream: stream)
+        }
     }
 
     /// Passes on what is there, as far as the credit goes.
@@ -49,8 +53,8 @@ extension SlaveDaemon {
         }
     }
 
-    /// The process has ended: what stands in its pipes is still its output. A descendant that keeps the
-    /// pipe open does not keep the exit from being told.
+    /// The process has ended: what stands in its pipes is still its output. A descendant that keeps
+    /// the pipe open does not keep the exit from being told.
     mutating func drainOutputs(_ process: RankProcess) {
         for stream in 1...2 {
             readOutput(process, stream: stream)
@@ -78,7 +82,11 @@ extension SlaveDaemon {
             output.creditByteCount = min(
                 OutputStream.windowByteCount, output.creditByteCount + Int(clamping: byteCount))
         }
-        if process.exit != nil { finishIfOver(process) } else { pollOutput(process, stream: stream) }
+        if process.exit != nil {
+            finishIfOver(process)
+        } else {
+            pollOutput(process, stream: stream)
+        }
     }
 
     // MARK: Input

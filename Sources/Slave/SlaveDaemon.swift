@@ -33,6 +33,9 @@ public struct SlaveDaemon: ~Copyable {
     let status: Pipe
     /// /dev/null, opened before a root without one is entered.
     let nullNumber: Int32?
+    /// /proc as it was before a root without one was entered; -1: there is none.
+    let procDirectory: Int32
+    let isPrivileged: Bool
     let signals: OwnedDescriptor
     let address: NodeAddress
     let incarnation: UInt64
@@ -66,6 +69,7 @@ public struct SlaveDaemon: ~Copyable {
         let status = try Pipe(nonblockingRead: true)
         let restorer = try Restorer.makeFile()
         let nullNumber = unsafe "/dev/null".withCString { unsafe bp_open_read_write($0) }
+        let procNumber = unsafe "/proc".withCString { unsafe bp_open_read_only($0) }
         if let root = configuration.rootDirectory {
             try check("chroot to \(root)", unsafe root.withCString { unsafe bp_change_root($0) })
         }
@@ -77,6 +81,8 @@ public struct SlaveDaemon: ~Copyable {
         self.arena = arena
         self.status = status
         self.restorer = restorer
+        procDirectory = Int32(truncatingIfNeeded: procNumber)
+        isPrivileged = bp_effective_user() == 0
         self.nullNumber = nullNumber >= 0 ? Int32(nullNumber) : nil
         address = NodeAddress(bound)
         links = LinkTable(socketBufferByteCount: configuration.socketBufferByteCount)
@@ -94,7 +100,8 @@ public struct SlaveDaemon: ~Copyable {
         if let reason = arena.fallbackReason {
             logger.notice("images are received into fresh memory each time: \(reason)")
         }
-        ring.poll(signals.number, for: .readable, tag: OperationTag(kind: OperationKind.signal, slot: 0))
+        ring.poll(
+            signals.number, for: .readable, tag: OperationTag(kind: OperationKind.signal, slot: 0))
         ring.poll(
             status.reading.number, for: .readable,
             tag: OperationTag(kind: OperationKind.status, slot: 0))

@@ -9,9 +9,11 @@ public enum SlaveEffect: Equatable, Sendable {
     case control(frame: [UInt8])
     /// Have room for the image of this launch; answered by `storageIsReady` or `storageFailed`.
     case openStorage(launch: UInt64, order: LaunchOrder)
-    /// Nothing of this launch is received or forwarded any more. Unless every child holds the whole image,
-    /// bytes of it that were sent by reference may still be on their way.
+    /// Nothing of this launch is received or forwarded any more. Unless every child holds the whole
+    /// image, bytes of it that were sent by reference may still be on their way.
     case closeStorage(launch: UInt64, childrenHaveAll: Bool)
+    /// Every rank of this launch has an answer: those that run here need not step back any longer.
+    case release(launch: UInt64)
     /// Start one rank from the complete image; answered by `rankIsPlaced` or `rankFailed`.
     case spawn(launch: UInt64, rank: RelaySubtree.Rank)
     /// Send a signal to a rank's process group.

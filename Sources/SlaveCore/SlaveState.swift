@@ -46,8 +46,8 @@ public struct SlaveState: Sendable {
             }
             return
         }
-        // A relay that was stopped for a while may bring a launch that has long ended, and the news of
-        // an end can overtake the launch, since it comes by another link.
+        // A relay that was stopped for a while may bring a launch that has long ended, and the news
+        // of an end can overtake the launch, since it comes by another link.
         guard !ended.contains(launch) else { return }
         let order: LaunchOrder
         do {
@@ -167,14 +167,17 @@ public struct SlaveState: Sendable {
             effects: &effects)
     }
 
-    /// Whether chunk `chunk` coming on `link` is the one wanted next. A stale one (from a parent that
-    /// was replaced) is read and dropped.
+    /// Whether chunk `chunk` coming on `link` is the one wanted next. A stale one (from a parent
+    /// that was replaced) is read and dropped.
     public func wants(chunk: UInt32, launch: UInt64, from link: LinkID) -> Bool {
         guard let known = launches[launch], known.isStorageOpen else { return false }
         return known.relay.parent == link && known.relay.chunksHeld == chunk
     }
 
     public func order(of launch: UInt64) -> LaunchOrder? { launches[launch]?.order }
+
+    /// Whether ranks of this launch may still be on their way, here or elsewhere.
+    public func isUnderWay(_ launch: UInt64) -> Bool { launches[launch]?.isDone == false }
 
     public mutating func chunkBegins(launch: UInt64) {
         launches[launch]?.receivedChunkCount += 1
@@ -219,7 +222,8 @@ public struct SlaveState: Sendable {
         }
     }
 
-    /// A chunk arrived damaged: what is held is not complete, so this node cannot pass it on either.
+    /// A chunk arrived damaged: what is held is not complete, so this node cannot pass it on
+    /// either.
     public mutating func chunkIsRejected(
         launch: UInt64, errorNumber: Int32, reason: String, now: UInt64,
         effects: inout [SlaveEffect]
@@ -290,8 +294,8 @@ public struct SlaveState: Sendable {
         closeIfOver(launch, effects: &effects)
     }
 
-    /// A placed rank's process has ended. The caller learns of it even before it learns that the rank
-    /// was placed: the master puts the two in order.
+    /// A placed rank's process has ended. The caller learns of it even before it learns that the
+    /// rank was placed: the master puts the two in order.
     public mutating func rankExited(_ record: ExitRecord, effects: inout [SlaveEffect]) {
         guard let known = launches[record.launch], let index = known.index(ofRank: record.rank),
             known.rankStates[index] == .running
@@ -399,6 +403,7 @@ public struct SlaveState: Sendable {
         withRelay(launch, effects: &effects) { relay, relayEffects in
             relay.finish(effects: &relayEffects)
         }
+        effects.append(.release(launch: launch))
         launches[launch]?.isDone = true
         closeIfOver(launch, effects: &effects)
     }

@@ -1,7 +1,7 @@
 import CSystem
 
-/// A child of this process, held by a pidfd: a signal never reaches another process that was given the
-/// same number later.
+/// A child of this process, held by a pidfd: a signal never reaches another process that was given
+/// the same number later.
 public struct ChildProcess: ~Copyable {
     public let identifier: Int32
     /// Readable when the child has ended.

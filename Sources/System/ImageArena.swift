@@ -1,10 +1,11 @@
 import CSystem
 
-/// Files for received images, on a tmpfs that is mounted nowhere. One is kept warm: its pages are there
-/// before an image comes, which saves the largest cost of receiving it (2 µs for each fresh page).
+/// Files for received images, on a tmpfs that is mounted nowhere. One is kept warm: its pages are
+/// there before an image comes, which saves the largest cost of receiving it (2 µs for each fresh
+/// page).
 ///
-/// A warm slot is used again only when a write lease on it is granted: then no restored process, nor any
-/// descendant of one, has it open or mapped.
+/// A warm slot is used again only when a write lease on it is granted: then no restored process,
+/// nor any descendant of one, has it open or mapped.
 public struct ImageArena: ~Copyable {
     /// One image file, mapped for writing. A restored process gets its own read-only open of it.
     @safe
@@ -44,8 +45,8 @@ public struct ImageArena: ~Copyable {
 
     /// - Parameters:
     ///   - warmByteCount: bytes kept ready; images beyond that are received into fresh pages.
-    ///   - limitByteCount: bytes all images may take together; 0 leaves it to the kernel, which gives
-    ///     half of the memory.
+    ///   - limitByteCount: bytes all images may take together; 0 leaves it to the kernel, which
+    ///     gives half of the memory.
     public init(warmByteCount: Int, limitByteCount: Int = 0) throws(SystemCallError) {
         self.warmByteCount = warmByteCount
         let result = bp_private_tmpfs(1, UInt64(limitByteCount))
@@ -84,7 +85,8 @@ public struct ImageArena: ~Copyable {
         return slot
     }
 
-    /// Gives a slot back. A quarantined one may still be referenced by sockets and is not used again.
+    /// Gives a slot back. A quarantined one may still be referenced by sockets and is not used
+    /// again.
     public mutating func release(_ slot: Slot, isQuarantined: Bool) {
         if slot.isWarm, !isQuarantined {
             free.append(slot)

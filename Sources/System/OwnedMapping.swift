@@ -1,7 +1,7 @@
 import CSystem
 
-/// A shared mapping of a file, unmapped when its owner lets go of it. The pointer is valid for exactly
-/// that long.
+/// A shared mapping of a file, unmapped when its owner lets go of it. The pointer is valid for
+/// exactly that long.
 @safe
 public struct OwnedMapping: ~Copyable {
     private let base: UnsafeMutableRawPointer

@@ -2,7 +2,8 @@ import CSystem
 
 /// Calls on sockets. A descriptor is borrowed by number; owners are `OwnedDescriptor`.
 public enum Socket {
-    public static func tcp(family: SocketAddress.Family) throws(SystemCallError) -> OwnedDescriptor {
+    public static func tcp(family: SocketAddress.Family) throws(SystemCallError) -> OwnedDescriptor
+    {
         OwnedDescriptor(
             adopting: Int32(try check("create a TCP socket", bp_tcp_socket(family.rawValue))))
     }
@@ -34,8 +35,8 @@ public enum Socket {
             descriptor, Int32(clamping: sendByteCount), Int32(clamping: receiveByteCount))
     }
 
-    /// The socket counts as readable only when this many bytes are there (or its stream has ended). A mark
-    /// above what can still come would never be reached: lower it as the rest shrinks.
+    /// The socket counts as readable only when this many bytes are there (or its stream has ended).
+    /// A mark above what can still come would never be reached: lower it as the rest shrinks.
     public static func setLowWater(_ descriptor: Int32, byteCount: Int) {
         _ = bp_set_low_water(descriptor, Int32(clamping: byteCount))
     }
@@ -95,8 +96,8 @@ public enum Socket {
     }
 }
 
-/// Moving file bytes by page reference. Called directly after the ring has said that there is room: as
-/// ring operations they would go to a worker thread.
+/// Moving file bytes by page reference. Called directly after the ring has said that there is room:
+/// as ring operations they would go to a worker thread.
 public enum Bulk {
     /// - Returns: bytes taken, or nil if the socket is full.
     public static func sendFile(

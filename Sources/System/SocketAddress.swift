@@ -19,8 +19,8 @@ public struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
         self.port = port
     }
 
-    /// Reads "127.0.0.1:2223", "127.0.0.1" (with the default port) or "[::1]:2223". Literals only: a node
-    /// may have no resolver.
+    /// Reads "127.0.0.1:2223", "127.0.0.1" (with the default port) or "[::1]:2223". Literals only:
+    /// a node may have no resolver.
     public init?(_ text: String, defaultPort: UInt16) {
         var host = Substring(text)
         var port = defaultPort

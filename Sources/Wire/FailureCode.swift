@@ -1,5 +1,5 @@
-/// Error numbers that decisions name. The positive values of Linux and of the public `BE_` constants:
-/// the pure rooms do not import the C library to learn them.
+/// Error numbers that decisions name. The positive values of Linux and of the public `BE_`
+/// constants: the pure rooms do not import the C library to learn them.
 public enum FailureCode {
     public static let notPermitted: Int32 = 1
     public static let noEntry: Int32 = 2

@@ -1,4 +1,5 @@
-/// The first frame in each direction of a link: who is there, and whether the two can work together.
+/// The first frame in each direction of a link: who is there, and whether the two can work
+/// together.
 public struct Hello: Equatable, Sendable {
     public enum Role: UInt8, Sendable {
         /// A slave on its control link to the master.
@@ -14,7 +15,8 @@ public struct Hello: Equatable, Sendable {
     public var node: Int32
     /// Where the sender's relay port listens; `.unspecified` octets mean "the address you see".
     public var address: NodeAddress
-    /// Differs for each start of the daemon, so that a restarted slave is never taken for the old one.
+    /// Differs for each start of the daemon, so that a restarted slave is never taken for the old
+    /// one.
     public var incarnation: UInt64
     /// The product's version, for the sentence of a refusal.
     public var version: String

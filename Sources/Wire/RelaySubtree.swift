@@ -1,5 +1,5 @@
-/// One node of the relay tree and everything below it, in preorder. Each entry says how many bytes its
-/// own subtree takes, so a relay cuts its children's parts out without reading them.
+/// One node of the relay tree and everything below it, in preorder. Each entry says how many bytes
+/// its own subtree takes, so a relay cuts its children's parts out without reading them.
 public struct RelaySubtree: Equatable, Sendable {
     /// A process to start: its rank in the launch and the number it has on the front end.
     public struct Rank: Equatable, Sendable {
@@ -117,7 +117,9 @@ public struct RelaySubtree: Equatable, Sendable {
 
     private func load<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, at offset: Int) -> T {
         // The bytes were validated as a whole by both public initializers.
-        T(littleEndian: unsafe bytes.span.bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: T.self))
+        T(
+            littleEndian: unsafe bytes.span.bytes.unsafeLoadUnaligned(
+                fromByteOffset: offset, as: T.self))
     }
 
     private func entry(at offset: Int) -> (entry: Entry, end: Int) {

@@ -22,7 +22,8 @@ public struct WireWriter {
         bytes.append(contentsOf: other)
     }
 
-    /// A text with its byte count before it, cut at a character border if it is longer than `limit`.
+    /// A text with its byte count before it, cut at a character border if it is longer than
+    /// `limit`.
     public mutating func write(text: String, limit: Int) {
         var kept = Substring(text)
         while kept.utf8.count > limit { kept = kept.dropLast() }
@@ -32,6 +33,8 @@ public struct WireWriter {
 
     /// Replaces a count that was not known when its place was written.
     public mutating func overwrite(_ value: UInt32, at offset: Int) {
-        for index in 0..<4 { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> (8 * index)) }
+        for index in 0..<4 {
+            bytes[offset + index] = UInt8(truncatingIfNeeded: value >> (8 * index))
+        }
     }
 }

@@ -21,7 +21,8 @@ struct ClusterDirectory {
         var identity: ProcessIdentity
     }
 
-    /// Makes the directory, for its owner only. One that exists must be private and without a cluster.
+    /// Makes the directory, for its owner only. One that exists must be private and without a
+    /// cluster.
     func create() throws(CommandError) {
         guard socket.utf8.count < 108 else {
             throw CommandError("\(path): too long a name for a directory with a socket")

@@ -29,11 +29,11 @@ struct DemoCommand: ParsableCommand {
             let cluster = LocalCluster(
                 directory: ClusterDirectory(path: "/tmp/bpcluster-\(getuid())-\(getpid())"))
             let signals = try Interrupts.taken()
-            let begin = Clock.nanoseconds()
+            let begin = Stopwatch.nanoseconds()
             StandardOutput.write("starting 1 master and \(nodes) slaves\n")
             try cluster.start(plan, signals: signals)
             StandardOutput.write(
-                "all up after \(Clock.seconds(Clock.nanoseconds() - begin, digits: 1)) s\n")
+                "all up after \(Stopwatch.seconds(Stopwatch.nanoseconds() - begin, digits: 1)) s\n")
             let summary: String
             do throws(CommandError) {
                 summary = try launch(path, signals)
@@ -73,10 +73,10 @@ struct DemoCommand: ParsableCommand {
             let image = try Cluster().capture(
                 program, arguments: [Array(program.utf8)],
                 environment: ProcessEnvironment.entries())
-            let megabytes = Clock.seconds(image.byteCount * 1000, digits: 1)
+            let megabytes = Stopwatch.seconds(image.byteCount * 1000, digits: 1)
             StandardOutput.write(
                 "image of \(program): \(megabytes) MB, captured in "
-                    + "\(Clock.seconds(image.captureNanoseconds * 1000, digits: 1)) ms\n")
+                    + "\(Stopwatch.seconds(image.captureNanoseconds * 1000, digits: 1)) ms\n")
             var options = shape.options
             options.reportsProgress = true
             var run = try LaunchRun(image, command: program, nodes: all, options: options)
@@ -84,8 +84,8 @@ struct DemoCommand: ParsableCommand {
             StandardOutput.write(
                 "from the launch to the exit of each rank, seconds:\n" + run.exits.rendering())
             for failure in run.failures { StandardOutput.report(failure, command: "bpcluster") }
-            let placed = Clock.seconds(run.placedNanoseconds ?? 0, digits: 2)
-            let done = Clock.seconds(run.doneNanoseconds ?? 0, digits: 2)
+            let placed = Stopwatch.seconds(run.placedNanoseconds ?? 0, digits: 2)
+            let done = Stopwatch.seconds(run.doneNanoseconds ?? 0, digits: 2)
             return "placed \(run.placedCount)/\(nodes) in \(placed) s, "
                 + "verified \(run.verifiedCount)/\(nodes) in \(done) s"
         } catch {
@@ -115,7 +115,7 @@ struct DemoCommand: ParsableCommand {
             line.show(
                 "reached \(reached)  placed \(placed)  running \(max(0, placed - done))  "
                     + "done \(done) of \(nodes)  \(run.megabytesPerSecond) MB/s  "
-                    + "\(Clock.seconds(run.elapsedNanoseconds, digits: 2)) s")
+                    + "\(Stopwatch.seconds(run.elapsedNanoseconds, digits: 2)) s")
         }
         line.clear()
     }

@@ -28,11 +28,11 @@ struct LaunchRun: ~Copyable {
         nodeCount = nodes.count
         imageByteCount = image.byteCount
         captureNanoseconds = image.captureNanoseconds
-        beginNanoseconds = Clock.nanoseconds()
+        beginNanoseconds = Stopwatch.nanoseconds()
         job = try Cluster().launch(image, command: command, on: nodes, options: options)
     }
 
-    var elapsedNanoseconds: UInt64 { Clock.nanoseconds() - beginNanoseconds }
+    var elapsedNanoseconds: UInt64 { Stopwatch.nanoseconds() - beginNanoseconds }
 
     /// Takes note of all that has come.
     mutating func drain() throws(BProcError) {

@@ -11,8 +11,8 @@ struct LocalCluster {
     /// After TERM the daemons have this long before KILL.
     private static let graceNanoseconds: UInt64 = 5_000_000_000
 
-    /// Starts everything and waits until all nodes are up. Whatever goes wrong, or whoever interrupts
-    /// it: nothing that was started stays.
+    /// Starts everything and waits until all nodes are up. Whatever goes wrong, or whoever
+    /// interrupts it: nothing that was started stays.
     func start(
         _ plan: ClusterPlan, signals: borrowing SignalDescriptor
     ) throws(CommandError) {
@@ -26,6 +26,7 @@ struct LocalCluster {
             }
             setenv("BPROC_SOCKET", to: directory.socket)
             try startMaster(plan, port: port)
+            try waitForMaster(plan, signals: signals)
             try startSlaves(plan, port: port, signals: signals)
             try waitUntilUp(plan, signals: signals)
         } catch {
@@ -68,7 +69,7 @@ struct LocalCluster {
     ) throws(CommandError) -> ClusterDirectory.Daemon {
         let pid: Int32
         do throws(SystemCallError) {
-            pid = try ChildProcess.startDaemon(program, arguments: arguments, output: log)
+            pid = try LocalProgram.startDaemon(program, arguments: arguments, output: log)
         } catch {
             throw CommandError("starting \(name): \(error)")
         }
@@ -87,24 +88,42 @@ struct LocalCluster {
         }
     }
 
-    private func waitUntilUp(
+    /// A slave that finds no master ends, so the first one must not be faster than it.
+    private func waitForMaster(
         _ plan: ClusterPlan, signals: borrowing SignalDescriptor
     ) throws(CommandError) {
         let begin = Clock.nanoseconds()
+        while (try? Cluster().nodes()) == nil {
+            try checkInterrupt(signals)
+            try checkAlive()
+            guard Clock.nanoseconds() - begin <= plan.timeoutNanoseconds else {
+                throw CommandError(
+                    "the master does not answer: "
+                        + (directory.lastLine(of: directory.masterLog) ?? "its log is empty"))
+            }
+            var entries = [Poll.Entry(signals.number, Poll.readable)]
+            try? Poll.wait(&entries, timeoutMilliseconds: 5)
+        }
+    }
+
+    private func waitUntilUp(
+        _ plan: ClusterPlan, signals: borrowing SignalDescriptor
+    ) throws(CommandError) {
+        let begin = Stopwatch.nanoseconds()
         var line = StatusLine()
         defer { line.clear() }
         while true {
             try checkInterrupt(signals)
             try checkAlive()
             let upCount = (try? Cluster().nodes().count { $0.state == "up" }) ?? 0
-            let elapsed = Clock.nanoseconds() - begin
+            let elapsed = Stopwatch.nanoseconds() - begin
             line.show(
-                "\(upCount)/\(plan.nodeCount) nodes up, \(Clock.seconds(elapsed, digits: 1)) s")
+                "\(upCount)/\(plan.nodeCount) nodes up, \(Stopwatch.seconds(elapsed, digits: 1)) s")
             if upCount >= plan.nodeCount { return }
             if elapsed > plan.timeoutNanoseconds {
                 throw CommandError(
                     "\(upCount) of \(plan.nodeCount) nodes are up after "
-                        + "\(Clock.seconds(elapsed, digits: 0)) s; "
+                        + "\(Stopwatch.seconds(elapsed, digits: 0)) s; "
                         + (directory.lastLine(of: directory.masterLog)
                             ?? "the master's log is empty"))
             }
@@ -115,7 +134,7 @@ struct LocalCluster {
 
     /// A daemon that ends while the cluster comes up is a failure of the whole.
     private func checkAlive() throws(CommandError) {
-        guard let (pid, status) = ChildProcess.reap(-1, waits: false) else { return }
+        guard let (pid, status) = LocalProgram.reap(-1, waits: false) else { return }
         let daemon = try directory.daemons().first { $0.identity.pid == pid }
         let name = daemon?.name ?? "\(pid)"
         let log = name == "master" ? directory.masterLog : directory.slaveLog(Int(name) ?? 0)
@@ -146,7 +165,7 @@ struct LocalCluster {
                 throw CommandError("process \(first.pid) does not end, not even by SIGKILL")
             }
         }
-        while ChildProcess.reap(-1, waits: false) != nil {}
+        while LocalProgram.reap(-1, waits: false) != nil {}
         directory.remove()
         return (running, killed)
     }
@@ -162,13 +181,13 @@ struct LocalCluster {
     private func waitForEnd(
         of processes: [ProcessIdentity], nanoseconds: UInt64
     ) -> [ProcessIdentity] {
-        let end = Clock.nanoseconds() + nanoseconds
+        let end = Stopwatch.nanoseconds() + nanoseconds
         var remaining = processes
         while true {
             // Some may be our own children: they end for good when they are reaped.
-            while ChildProcess.reap(-1, waits: false) != nil {}
+            while LocalProgram.reap(-1, waits: false) != nil {}
             remaining = remaining.filter(\.isRunning)
-            let now = Clock.nanoseconds()
+            let now = Stopwatch.nanoseconds()
             guard let first = remaining.first, now < end else { return remaining }
             guard let descriptor = first.open() else { continue }
             var entries = [Poll.Entry(descriptor.number, Poll.readable)]

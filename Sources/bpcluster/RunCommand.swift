@@ -43,8 +43,8 @@ struct RunCommand: ParsableCommand {
         }
     }
 
-    /// Runs the command to its end. What the terminal sends reaches it directly; what is sent to this
-    /// process alone is passed on.
+    /// Runs the command to its end. What the terminal sends reaches it directly; what is sent to
+    /// this process alone is passed on.
     private func attend(
         _ program: String, _ arguments: [String], _ socket: String,
         _ signals: borrowing SignalDescriptor
@@ -54,14 +54,14 @@ struct RunCommand: ParsableCommand {
             [("BPROC_SOCKET", socket), ("PATH", "\(OwnExecutable.directory):\(path)")],
             in: ProcessEnvironment.entries())
         do throws(SystemCallError) {
-            let pid = try ChildProcess.start(
+            let pid = try LocalProgram.start(
                 program, arguments: arguments, environment: environment)
             guard let child = ProcessIdentity(pid: pid)?.open() else {
-                return WaitStatus(rawValue: ChildProcess.reap(pid, waits: true)?.status ?? 0)
+                return WaitStatus(rawValue: LocalProgram.reap(pid, waits: true)?.status ?? 0)
                     .shellStatus
             }
             while true {
-                if let (_, status) = ChildProcess.reap(pid, waits: false) {
+                if let (_, status) = LocalProgram.reap(pid, waits: false) {
                     return WaitStatus(rawValue: status).shellStatus
                 }
                 var entries = [

@@ -16,10 +16,10 @@ struct UpCommand: ParsableCommand {
     func run() throws {
         try ClusterCommand.reporting { () throws(CommandError) -> Int32 in
             let plan = try options.plan(nodeCount: local)
-            let begin = Clock.nanoseconds()
+            let begin = Stopwatch.nanoseconds()
             let directory = place.directory
             try LocalCluster(directory: directory).start(plan, signals: try Interrupts.taken())
-            let time = Clock.seconds(Clock.nanoseconds() - begin, digits: 1)
+            let time = Stopwatch.seconds(Stopwatch.nanoseconds() - begin, digits: 1)
             StandardOutput.write(
                 """
                 \(local) nodes are up after \(time) s. To use them:

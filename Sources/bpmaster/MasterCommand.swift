@@ -10,7 +10,8 @@ import System
 struct MasterCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bpmaster",
-        abstract: "The front end of a bproc cluster: takes slaves in, and launches programs on them.",
+        abstract:
+            "The front end of a bproc cluster: takes slaves in, and launches programs on them.",
         discussion: """
             Slaves connect to the --listen address; programs of this machine to the --socket path. \
             SIGTERM ends the master, and with it every process it has started on nodes.
@@ -20,7 +21,8 @@ struct MasterCommand: ParsableCommand {
     @OptionGroup var daemon: DaemonOptions
 
     @Option(
-        help: ArgumentHelp("Address and port for slaves; port 0 takes a free one.", valueName: "addr"))
+        help: ArgumentHelp(
+            "Address and port for slaves; port 0 takes a free one.", valueName: "addr"))
     var listen = "127.0.0.1:2223"
 
     @Option(help: ArgumentHelp("Path of the local socket.", valueName: "path"))
@@ -41,7 +43,7 @@ struct MasterCommand: ParsableCommand {
     static func main() {
         // Another role of the same binary: no parser, no daemon.
         if let code = HelperRole.run(CommandLine.arguments) { bp_exit(code) }
-        Self.main(nil)
+        main(withConfigurationAt: "/etc/bproc/bpmaster.json5")
     }
 
     func validate() throws {
@@ -69,9 +71,8 @@ struct MasterCommand: ParsableCommand {
         configuration.forbidsRing = daemon.forbidsRing
         configuration.warnsOfInsecurity = !address.isLoopback
         let logger = daemon.logger("bpmaster")
-        // Launches first; where that is not permitted, as it comes.
-        _ = bp_set_nice(-10)
         let launcher = try Launcher(daemon)
+        daemon.takePrecedence(logger)
         do throws(SystemCallError) {
             var master = try MasterDaemon(configuration, logger: logger)
             try launcher.isReady()

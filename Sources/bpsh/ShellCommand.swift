@@ -3,8 +3,8 @@ import BProc
 import CommandSupport
 import Glibc
 
-/// The options of bpsh. Nodes and command have been split off before: what follows the command's name
-/// is never looked into.
+/// The options of bpsh. Nodes and command have been split off before: what follows the command's
+/// name is never looked into.
 struct ShellCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bpsh",
@@ -14,10 +14,10 @@ struct ShellCommand: ParsableCommand {
                    bpsh [options] -a | -A command [argument ...]
             """,
         discussion: """
-            NODES is a comma list of numbers (3), ranges (0-15, 16-), states (up, notdown), all and \
-            master. The program is found here, through PATH, and sent as it is in memory: the nodes \
-            need no files. The exit status is the largest of the ranks': 128 and the signal for one \
-            that was killed, 255 for one that was not started.
+            NODES is a comma list of numbers (3), ranges (0-15, 16-), states (up, notdown), all \
+            and master. The program is found here, through PATH, and sent as it is in memory: the \
+            nodes need no files. The exit status is the largest of the ranks': 128 and the signal \
+            for one that was killed, 255 for one that was not started.
             """,
         version: "bpsh (bproc) 0.1")
 
@@ -111,7 +111,7 @@ struct ShellCommand: ParsableCommand {
         let environment = ProcessEnvironment.setting(
             [("BPROC_RANK", "XXXXXXX"), ("BPROC_PROGNAME", program)],
             in: ProcessEnvironment.entries())
-        let begin = Clock.nanoseconds()
+        let begin = Stopwatch.nanoseconds()
         // Before the signals are taken: the program inherits this process's signal mask.
         let image = try Cluster().capture(program, arguments: command, environment: environment)
         var options = LaunchOptions()
@@ -134,7 +134,7 @@ struct ShellCommand: ParsableCommand {
             settings: settings)
         let status = try session.run()
         if time {
-            StandardOutput.write("\(Clock.seconds(Clock.nanoseconds() - begin))\n")
+            StandardOutput.write("\(Stopwatch.seconds(Stopwatch.nanoseconds() - begin))\n")
         }
         return status
     }

@@ -208,7 +208,7 @@ struct ShellSession: ~Copyable {
 
     /// Sends it to all ranks. An answer ends the session at once.
     private mutating func handle(_ signal: Int32) -> Int32? {
-        let now = Clock.nanoseconds()
+        let now = Stopwatch.nanoseconds()
         // Nothing runs yet that could be told: letting go of the job ends it.
         guard started else { return ExitStatus.signalBase + signal }
         if signal == SIGINT {
@@ -220,6 +220,9 @@ struct ShellSession: ~Copyable {
                 return nil
             }
             lastInterrupt = now
+        } else if forwarded.contains(signal) {
+            // Asked twice to end: letting go of the job ends it, whoever does not answer.
+            return ExitStatus.signalBase + signal
         }
         forwarded.insert(signal)
         try? job.signal(signal)

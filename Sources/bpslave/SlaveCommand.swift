@@ -11,19 +11,22 @@ struct SlaveCommand: ParsableCommand {
         commandName: "bpslave",
         abstract: "A node of a bproc cluster: receives process images, relays them, runs them.",
         discussion: """
-            The node needs this one file and nothing else. Several slaves may run on one machine, each \
-            with its own --listen address. SIGTERM ends the slave and everything it has started.
+            The node needs this one file and nothing else. Several slaves may run on one machine, \
+            each with its own --listen address. SIGTERM ends the slave and everything it has \
+            started.
             """,
         version: "bpslave (bproc) 0.1.0")
 
     @OptionGroup var daemon: DaemonOptions
 
-    @Option(help: ArgumentHelp("Node number to claim; without it the master chooses.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("Node number to claim; without it the master chooses.", valueName: "n"))
     var node: Int32?
 
     @Option(
         help: ArgumentHelp(
-            "Address for the relay links of other nodes; port 0 takes a free one.", valueName: "addr"))
+            "Address for the relay links of other nodes; port 0 takes a free one.",
+            valueName: "addr"))
     var listen = "127.0.0.1:0"
 
     @Option(
@@ -54,24 +57,27 @@ struct SlaveCommand: ParsableCommand {
     var fault: String?
 
     @Option(
+        name: .customLong("master"),
         help: ArgumentHelp(
-            """
-            Nice value of the daemon, so that images travel before the programs that have arrived take \
-            the processor; the programs run at their own. Needs privilege below 0.
-            """, valueName: "n"))
-    var nice: Int32 = -10
+            "The master's address, if the argument does not say it: for the configuration file.",
+            valueName: "addr"))
+    var configuredMaster: String?
 
     @Argument(help: ArgumentHelp("The master's address and port.", valueName: "master"))
-    var master: String
+    var master: String?
+
+    static func main() { main(withConfigurationAt: "/etc/bproc/bpslave.json5") }
 
     func validate() throws {
+        guard master != nil || configuredMaster != nil else {
+            throw ValidationError("the master's address is missing")
+        }
         guard (0...(1 << 40)).contains(arena) else {
             throw ValidationError("--arena must be 0 to 1099511627776 bytes")
         }
         if let node, !(0..<65536).contains(node) {
             throw ValidationError("--node must be 0 to 65535")
         }
-        guard (-20...19).contains(nice) else { throw ValidationError("--nice must be -20 to 19") }
         if let reconnect, !(1...86400).contains(reconnect) {
             throw ValidationError("--reconnect must be 1 to 86400 seconds")
         }
@@ -84,8 +90,9 @@ struct SlaveCommand: ParsableCommand {
     }
 
     func run() throws {
-        guard let masterAddress = SocketAddress(master, defaultPort: 2223) else {
-            throw ValidationError("'\(master)' is not an address")
+        let name = master ?? configuredMaster ?? ""
+        guard let masterAddress = SocketAddress(name, defaultPort: 2223) else {
+            throw ValidationError("'\(name)' is not an address")
         }
         guard let listenAddress = SocketAddress(listen, defaultPort: 0) else {
             throw ValidationError("--listen '\(listen)' is not an address")
@@ -103,10 +110,8 @@ struct SlaveCommand: ParsableCommand {
         configuration.fault = fault.flatMap { FaultPoint($0) }
         configuration.warnsOfInsecurity = !masterAddress.isLoopback || !listenAddress.isLoopback
         let logger = daemon.logger("bpslave")
-        if nice != 0, bp_set_nice(nice) < 0 {
-            logger.info("the daemon runs at its inherited nice value: \(nice) is not permitted")
-        }
         let launcher = try Launcher(daemon)
+        daemon.takePrecedence(logger)
         do throws(SystemCallError) {
             var slave = try SlaveDaemon(configuration, logger: logger) {
                 do throws(SystemCallError) {

@@ -1,4 +1,5 @@
-// Checks a hash over all of its initialised data (data.S includes the file) and ends with the verdict.
+// Checks a hash over all of its initialised data (data.S includes the file) and ends with the
+// verdict.
 #include <stdint.h>
 #include <stdlib.h>
 

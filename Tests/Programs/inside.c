@@ -1,6 +1,6 @@
 // A program that looks at itself after it has been moved, and says what is not as it should be.
-// Arguments: "one", "two words", "", then options: fds=3,5 (descriptors that shall be open beside 0-2),
-// rank=0000042, socket=/path, uid=65534, blocked=10, ignored=12, threads.
+// Arguments: "one", "two words", "", then options: fds=3,5 (descriptors that shall be open beside
+// 0-2), rank=0000042, socket=/path, uid=65534, blocked=10, ignored=12, threads.
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-// A library whose constructor says its process number in the file named by BPROC_TEST_FILE and never
-// returns: whoever loads it stays between exec and entry point.
+// A library whose constructor says its process number in the file named by BPROC_TEST_FILE and
+// never returns: whoever loads it stays between exec and entry point.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

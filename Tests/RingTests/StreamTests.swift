@@ -5,7 +5,8 @@ import System
 import Testing
 
 @Suite struct StreamTests {
-    /// One ring plays both sides of a TCP connection; sizes from one byte to several socket buffers.
+    /// One ring plays both sides of a TCP connection; sizes from one byte to several socket
+    /// buffers.
     @Test(arguments: Engine.available)
     func echoesRandomSizes(_ engine: Engine) throws {
         var ring = try engine.ring()
@@ -181,8 +182,8 @@ import Testing
         #expect(!last.hasMore && last.result == -ErrorNumber.cancelled)
     }
 
-    /// Connections that wait before the accept is armed: more than the completion queue has room for.
-    /// The kernel then ends a repeating accept with a connection, and the ring renews it.
+    /// Connections that wait before the accept is armed: more than the completion queue has room
+    /// for. The kernel then ends a repeating accept with a connection, and the ring renews it.
     @Test(arguments: Engine.available)
     func anAcceptOutlivesAFullCompletionQueue(_ engine: Engine) throws {
         var ring = try engine.ring(entries: 2)

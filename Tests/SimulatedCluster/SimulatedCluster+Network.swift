@@ -155,7 +155,8 @@ extension SimulatedCluster {
 
     func wrong(_ sentence: String) { complaintList.append(sentence) }
 
-    private func receiveChunk(_ connection: Int, _ launch: UInt64, _ index: UInt32, at node: Int32) {
+    private func receiveChunk(_ connection: Int, _ launch: UInt64, _ index: UInt32, at node: Int32)
+    {
         let link = connections[connection].id
         guard slaves[Int(node)].wants(chunk: index, launch: launch, from: link) else { return }
         slaves[Int(node)].chunkBegins(launch: launch)

@@ -3,8 +3,8 @@ import Relay
 import SlaveCore
 import Wire
 
-/// A master and its slaves in one address space, running the production state code over a seeded clock
-/// and network. Node -1 is the master.
+/// A master and its slaves in one address space, running the production state code over a seeded
+/// clock and network. Node -1 is the master.
 public final class SimulatedCluster {
     enum Event {
         case frame(connection: Int, toLow: Bool, [UInt8])
@@ -20,7 +20,8 @@ public final class SimulatedCluster {
         case clientLeaves
     }
 
-    /// A connection between two daemons; "low" is the one that was there first (the one that connected).
+    /// A connection between two daemons; "low" is the one that was there first (the one that
+    /// connected).
     struct Connection {
         let low: Int32
         let high: Int32
@@ -111,7 +112,8 @@ public final class SimulatedCluster {
         if let clientLeaves = scenario.clientLeaves {
             queue.insert(.clientLeaves, at: now + clientLeaves)
         }
-        // Pings never end: the run is over when every launch is forgotten or this much time is gone.
+        // Pings never end: the run is over when every launch is forgotten or this much time is
+        // gone.
         let deadline = now + 600_000_000_000
         while let time = queue.nextTime, time <= deadline, !isQuiet {
             let (time, event) = queue.removeFirst()
@@ -199,7 +201,7 @@ public final class SimulatedCluster {
                     .exited(node: node, launch: launch, rank: rank, status: 9), at: now + 30_000)
             }
         case .refuse(let link, _): close(link, from: node)
-        case .closeStorage, .forget, .note: break
+        case .closeStorage, .forget, .note, .release: break
         }
     }
 

@@ -2,8 +2,8 @@ import Glibc
 import SimulatedCluster
 import Testing
 
-/// The production state code of master and slaves over a seeded clock and network. A failing seed is
-/// printed; `BPROC_SEED=n swift test --filter SimulationTests` replays it alone.
+/// The production state code of master and slaves over a seeded clock and network. A failing seed
+/// is printed; `BPROC_SEED=n swift test --filter SimulationTests` replays it alone.
 @Suite struct SimulationTests {
     @Test func aThousandSeeds() {
         var failureCount = 0

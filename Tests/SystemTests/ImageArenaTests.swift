@@ -66,7 +66,8 @@ struct ImageArenaTests {
         #expect(slot.bytes[0] == 0x55)
     }
 
-    /// The child, or its child, holds nothing but the mapping: while it lives, its slot is left alone.
+    /// The child, or its child, holds nothing but the mapping: while it lives, its slot is left
+    /// alone.
     @Test(arguments: [false, true])
     func aMappedSlotIsNotRecycled(byGrandchild: Bool) throws {
         var arena = try ImageArena(warmByteCount: warmByteCount)

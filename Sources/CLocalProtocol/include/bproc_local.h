@@ -1,9 +1,10 @@
-// The conversation on one machine: libbproc with its daemon (AF_UNIX, SOCK_STREAM), and libbproc with
-// the capture helper that it starts (a socket pair). Fixed structs, native byte order: both ends run on
-// the same machine. The daemon takes identity from SO_PEERCRED, never from these fields.
+// The conversation on one machine: libbproc with its daemon (AF_UNIX, SOCK_STREAM), and libbproc
+// with the capture helper that it starts (a socket pair). Fixed structs, native byte order: both
+// ends run on the same machine. The daemon takes identity from SO_PEERCRED, never from these
+// fields.
 //
-// Every message is a bproc_local_header followed by body_bytes bytes. Descriptors travel by SCM_RIGHTS
-// with the first byte of the header.
+// Every message is a bproc_local_header followed by body_bytes bytes. Descriptors travel by
+// SCM_RIGHTS with the first byte of the header.
 #pragma once
 #include <stdint.h>
 
@@ -14,16 +15,16 @@
 #define BPROC_LOCAL_REASON_LEN 160
 #define BPROC_LOCAL_RLIMITS 16
 
-/* Flow control. A sender may have this many bytes under way that the other side has not yet credited:
-   output per rank and stream, input for the job as a whole (input to all ranks counts once). Credits
-   are increments. Ranks that ended count as having taken their input. */
+/* Flow control. A sender may have this many bytes under way that the other side has not yet
+   credited: output per rank and stream, input for the job as a whole (input to all ranks counts
+   once). Credits are increments. Ranks that ended count as having taken their input. */
 #define BPROC_LOCAL_OUTPUT_WINDOW (64u << 10)
 #define BPROC_LOCAL_INPUT_WINDOW (256u << 10)
 
-/* The life of a job channel: LAUNCH; then PROGRESS, FAILURE, OUTPUT and EXIT as they happen; LAUNCHED
-   once, when every rank is placed or has failed. A job is over when every rank has failed, or has
-   exited and (with forwarding) both of its output streams have ended; an exit with cause 1 ends them
-   too. Then either side may close. A client that closes earlier ends the job. */
+/* The life of a job channel: LAUNCH; then PROGRESS, FAILURE, OUTPUT and EXIT as they happen;
+   LAUNCHED once, when every rank is placed or has failed. A job is over when every rank has failed,
+   or has exited and (with forwarding) both of its output streams have ended; an exit with cause 1
+   ends them too. Then either side may close. A client that closes earlier ends the job. */
 
 struct bproc_local_header {
     uint32_t magic;
@@ -44,20 +45,21 @@ enum bproc_local_kind {
     BPROC_LOCAL_OUTPUT_CREDIT = 7,  /* bproc_local_credit: output bytes the client has consumed */
     /* daemon to library */
     BPROC_LOCAL_WELCOME = 64,       /* bproc_local_welcome */
-    BPROC_LOCAL_HELPER = 65,        /* no body; read-only descriptor of the helper executable attached:
-                                       run it with execveat(AT_EMPTY_PATH), argv = the argv[0] you like,
-                                       "--helper=capture", "--socket=N" (N: inherited socket number) */
+    /* No body; a read-only descriptor of the helper executable attached: run it with
+       execveat(AT_EMPTY_PATH), argv = the argv[0] you like, "--helper=capture", "--socket=N"
+       (N: inherited socket number). */
+    BPROC_LOCAL_HELPER = 65,
     BPROC_LOCAL_NODES = 66,         /* array of bproc_local_node */
     BPROC_LOCAL_PROGRESS = 67,      /* bproc_local_progress, only if asked for */
     BPROC_LOCAL_FAILURE = 68,       /* bproc_local_failure: one rank that will not start */
     BPROC_LOCAL_LAUNCHED = 69,      /* bproc_local_launched, then int32_t pids[rank_count] */
     BPROC_LOCAL_EXIT = 70,          /* array of bproc_local_exit */
-    BPROC_LOCAL_OUTPUT = 71,        /* bproc_local_stream, then bytes; no bytes: end of that stream */
+    BPROC_LOCAL_OUTPUT = 71,        /* bproc_local_stream, then bytes; no bytes: the stream ended */
     BPROC_LOCAL_INPUT_CREDIT = 72,  /* bproc_local_credit: input bytes that every rank has taken */
-    BPROC_LOCAL_REFUSED = 73,       /* bproc_local_refused: the request was not understood or allowed */
+    BPROC_LOCAL_REFUSED = 73,       /* bproc_local_refused: not understood, or not allowed */
     /* library to capture helper, and back */
     BPROC_LOCAL_CAPTURE = 128,  /* bproc_local_capture and tail */
-    BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; the sealed image descriptor attached if error==0 */
+    BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; error 0: the sealed image attached */
 };
 
 struct bproc_local_hello {
@@ -111,7 +113,7 @@ struct bproc_local_launched {
     uint64_t job;
     uint32_t rank_count;
     uint32_t placed_count;
-    uint64_t placed_nanoseconds; /* from the launch request to the last answer, as the daemon saw it */
+    uint64_t placed_nanoseconds; /* from request to last answer, as the daemon saw it */
     uint32_t fan_out;
     uint32_t chunk_byte_count;
     /* From "image complete on the node" to the restorer's own word, over all placed ranks. */
@@ -127,7 +129,7 @@ struct bproc_local_progress {
     uint32_t placed_count;
     uint32_t failed_count;
     uint32_t done_count;
-    uint32_t reached_count; /* nodes that have the launch, whatever of the image is still under way */
+    uint32_t reached_count; /* nodes that have the launch, if not all of the image */
     uint32_t reserved;
     uint64_t image_bytes;
 };

@@ -1,5 +1,5 @@
-// The restore code: a few KB of position-independent machine code with three entries, copied from the
-// daemon's own executable into images and into the restorer's file.
+// The restore code: a few KB of position-independent machine code with three entries, copied from
+// the daemon's own executable into images and into the restorer's file.
 #pragma once
 #include "bp_image.h"
 #include <stddef.h>

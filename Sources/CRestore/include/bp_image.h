@@ -1,5 +1,5 @@
-// The process image, as bytes. Sources/ProcessImage/FORMAT.md explains every field; this header is the
-// one definition that the restore code (freestanding C) and the Swift reader and writer share.
+// The process image, as bytes. Sources/ProcessImage/FORMAT.md explains every field; this header is
+// the one definition that the restore code (freestanding C) and the Swift reader and writer share.
 // All numbers are little endian, all offsets count from the first byte of the file.
 #pragma once
 #include <stdint.h>

@@ -1,5 +1,5 @@
-// Descriptors and errors. Every bp_ call answers a result, or a negated errno: errno itself does not
-// cross the module border.
+// Descriptors and errors. Every bp_ call answers a result, or a negated errno: errno itself does
+// not cross the module border.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

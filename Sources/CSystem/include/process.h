@@ -16,7 +16,8 @@ uint64_t bp_monotonic_nanoseconds(void);
 long bp_reap(int pidfd, struct bp_child_exit *_Nonnull exit);
 long bp_kill(int32_t pid, int32_t signal);
 long bp_pidfd_open(int32_t pid);
-/* Blocks SIGTERM, SIGINT and SIGHUP, ignores SIGPIPE, and answers a non-blocking signalfd for them. */
+/* Blocks SIGTERM, SIGINT and SIGHUP, ignores SIGPIPE, and answers a non-blocking signalfd for
+   them. */
 long bp_signal_descriptor(void);
 /* The next signal number from it, or 0. */
 long bp_next_signal(int fd);
@@ -24,8 +25,16 @@ long bp_pipe(int *_Nonnull fds, int nonblocking_read, int nonblocking_write);
 long bp_read(int fd, void *_Nonnull bytes, size_t count);
 long bp_write(int fd, const void *_Nonnull bytes, size_t count);
 long bp_raise_open_files(void);
+/* Sets the caller's nice value, and asks for short turns: a woken daemon then need not wait for the end of
+   another process's turn (Linux 6.12; older kernels set the nice value alone). */
 long bp_set_nice(int nice);
 long bp_get_nice(void);
+/* Where the kernel shares the processor out by sessions, nice counts only inside one: this sets the
+   value of the caller's whole session. */
+long bp_set_session_nice(int nice);
+/* The same for another process, a session leader, found under a descriptor of /proc; the nice
+   values of its process group are set as well, and its turns are of ordinary length. */
+long bp_set_process_nice(int proc, int32_t pid, int session_nice, int nice);
 uint32_t bp_effective_user(void);
 int32_t bp_own_pid(void);
 long bp_open_read_only(const char *_Nonnull path);
@@ -33,8 +42,8 @@ long bp_open_read_write(const char *_Nonnull path);
 long bp_change_root(const char *_Nonnull path);
 /* Tells systemd (NOTIFY_SOCKET) a state; 0 without one. */
 long bp_notify(const char *_Nonnull state);
-/* Goes to the background: answers a descriptor on which one byte, the exit code the foreground process
-   shall end with, reports readiness; the calling process continues as the daemon. */
+/* Goes to the background: answers a descriptor on which one byte, the exit code the foreground
+   process shall end with, reports readiness; the calling process continues as the daemon. */
 long bp_daemonize(void);
 long bp_stop_self(void);
 long bp_core_count(void);

@@ -1,4 +1,5 @@
-// Sockets. Addresses cross as family, port and 16 octets, so that no sockaddr type leaks into Swift.
+// Sockets. Addresses cross as family, port and 16 octets, so that no sockaddr type leaks into
+// Swift.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

@@ -47,13 +47,14 @@ struct bp_spawn_failure {
     int32_t step;  /* bp_restore_step */
 };
 
-// Answers the pid; the pidfd is close-on-exec. On failure a negated errno, with `failure` filled, and no
-// child left.
+// Answers the pid; the pidfd is close-on-exec. On failure a negated errno, with `failure` filled,
+// and no child left.
 long bp_spawn_restored(const struct bp_spawn_plan *_Nonnull plan, int *_Nonnull pidfd,
                        struct bp_spawn_failure *_Nonnull failure);
 
 long bp_child_open(pid_t pid);
 long bp_child_signal(int pidfd, int signal);
-// Waits for a child of this process; answers its wait status (as waitpid reports it) without the sign.
+// Waits for a child of this process; answers its wait status (as waitpid reports it) without the
+// sign.
 long bp_child_wait(int pidfd, int *_Nonnull status);
 long bp_child_effective_user(void);

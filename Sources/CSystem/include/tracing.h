@@ -1,5 +1,5 @@
-// Looking at another program from outside: ptrace, its memory, its page map; and the files and mappings
-// that an image is written into. Every bp_ call answers a result or a negated errno.
+// Looking at another program from outside: ptrace, its memory, its page map; and the files and
+// mappings that an image is written into. Every bp_ call answers a result or a negated errno.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -28,10 +28,11 @@ struct bp_trace_event {
     int32_t exited;  /* 1: with this status */
     int32_t status;
     int32_t killed; /* by this signal */
+    int32_t other;  /* the process or thread that a fork, vfork or clone event is about */
 };
 
-// Starts a program under trace, in this process's own context; it stops at its first instruction, that of
-// the dynamic linker if it has one. It dies with this process. Answers its pid.
+// Starts a program under trace, in this process's own context; it stops at its first instruction,
+// that of the dynamic linker if it has one. It dies with this process. Answers its pid.
 long bp_trace_start(const char *_Nonnull path, const char *_Nullable const *_Nonnull arguments,
                     const char *_Nullable const *_Nonnull environment);
 long bp_trace_wait(pid_t pid, struct bp_trace_event *_Nonnull event);
@@ -39,8 +40,10 @@ long bp_trace_wait(pid_t pid, struct bp_trace_event *_Nonnull event);
 long bp_trace_set_options(pid_t pid);
 long bp_trace_continue(pid_t pid, int signal);
 long bp_trace_step(pid_t pid);
-// Kills and reaps.
+// Kills and reaps. A process or thread that came into being under trace has to be reaped first: the
+// end of its leader is not told before.
 void bp_trace_kill(pid_t pid);
+long bp_trace_send_kill(pid_t pid);
 long bp_trace_registers(pid_t pid, struct bp_registers *_Nonnull registers);
 long bp_trace_set_registers(pid_t pid, const struct bp_registers *_Nonnull registers);
 // The x87 and SSE registers as fxsave writes them: 512 bytes.
@@ -54,9 +57,10 @@ long bp_trace_poke(pid_t pid, uint64_t address, uint64_t word);
 long bp_trace_robust_list(pid_t pid, uint64_t *_Nonnull address, uint64_t *_Nonnull byte_count);
 long bp_trace_read(pid_t pid, uint64_t address, void *_Nonnull bytes, size_t byte_count);
 
-// PAGEMAP_SCAN (Linux 6.7): ranges of pages that are present or swapped and not the zero page. Answers
-// their number; -ENOTTY where the kernel has no such call.
-long bp_pagemap_scan(int pagemap, uint64_t start, uint64_t end, struct bp_page_range *_Nonnull ranges,
+// PAGEMAP_SCAN (Linux 6.7): ranges of pages that are present or swapped and not the zero page.
+// Answers their number; -ENOTTY where the kernel has no such call.
+long bp_pagemap_scan(int pagemap, uint64_t start, uint64_t end,
+                     struct bp_page_range *_Nonnull ranges,
                      size_t count, uint64_t *_Nonnull walk_end);
 
 long bp_image_file(const char *_Nonnull name, int executable);

@@ -1,10 +1,14 @@
-// Captures, restores and measures images by hand, and for the tests that need a process of their own
-// (another root directory, another user).
+// Captures, restores and measures images by hand, and for the tests that need a process of their
+// own (another root directory, another user).
 //
 //   imagetool capture [--exec] IMAGE COMMAND [ARGUMENT...]
 //   imagetool restore [--chroot DIR] [--user UID] [--rank N] [--socket PATH] [--nice N]
 //                     [--file FD:FLAGS:PATH] [--times N] IMAGE
+//   imagetool exec [--chroot DIR] [--user UID] IMAGE [ARGUMENT...]   run an image as a program
 //   imagetool measure PROGRAM [TIMES]
+//   imagetool --helper=capture --socket=N
+//
+// capture takes --block SIGNAL and --ignore SIGNAL: what the program shall inherit.
 import Glibc
 import ProcessImage
 import System
@@ -46,9 +50,18 @@ func map(_ descriptor: Int32) -> UnsafeRawBufferPointer {
 func capture(_ arguments: [String]) throws {
     var rest = arguments[...]
     var point = CapturePoint.entry
-    if rest.first == "--exec" {
-        point = .exec
+    while let option = rest.first, option.hasPrefix("--") {
         rest.removeFirst()
+        switch option {
+        case "--exec": point = .exec
+        case "--block":
+            var set = sigset_t()
+            sigemptyset(&set)
+            sigaddset(&set, Int32(rest.removeFirst()) ?? 0)
+            sigprocmask(SIG_BLOCK, &set, nil)
+        case "--ignore": signal(Int32(rest.removeFirst()) ?? 0, SIG_IGN)
+        default: fail("unknown option \(option)")
+        }
     }
     guard rest.count >= 2, let path = rest.popFirst(), let command = rest.first else {
         fail("capture: IMAGE COMMAND")
@@ -86,7 +99,13 @@ func run(
     guard pipe(&ends) == 0 else { fail("pipe") }
     var plan = plan
     plan.status = ends[1]
-    let child = try plan.spawn(restorer: restorer)
+    let child: ChildProcess
+    do {
+        child = try plan.spawn(restorer: restorer)
+    } catch {
+        if waitpid(-1, nil, WNOHANG) >= 0 || errno != ECHILD { say("imagetool: left a child") }
+        throw error
+    }
     close(ends[1])
     var bytes = [UInt8](repeating: 0, count: RestoreRecord.byteCount)
     let count = read(ends[0], &bytes, bytes.count)
@@ -127,7 +146,9 @@ func restore(_ arguments: [String]) throws {
         case "--socket": plan.socketPath = value
         case "--nice": plan.nice = Int32(value)
         case "--number": plan.processNumber = UInt32(value) ?? 0
-        case "--directory": plan.directory = Array(value.utf8)
+        case "--directory":
+            plan.directory = Array(value.utf8)
+            plan.fallsBackToRootDirectory = false
         case "--user":
             let user = UInt32(value) ?? 65534
             plan.credentials = .init(user: user, group: user, groups: [user])
@@ -165,6 +186,30 @@ func restore(_ arguments: [String]) throws {
     }
     if last.waited & 0x7f != 0 { exit(128 + last.waited & 0x7f) }
     exit(last.waited >> 8)
+}
+
+/// Runs an image as the program that it is.
+func execute(_ arguments: [String]) throws {
+    var rest = arguments[...]
+    var user: UInt32?
+    while let option = rest.first, option.hasPrefix("--") {
+        guard rest.count >= 2 else { fail("\(option) needs a value") }
+        let value = rest[rest.startIndex + 1]
+        rest = rest.dropFirst(2)
+        switch option {
+        case "--chroot":
+            guard chroot(value) == 0, chdir("/") == 0 else { fail("chroot \(value)") }
+        case "--user": user = UInt32(value)
+        default: fail("unknown option \(option)")
+        }
+    }
+    if let user {
+        guard setgroups(0, nil) == 0, setgid(user) == 0, setuid(user) == 0 else { fail("setuid") }
+    }
+    guard let path = rest.first else { fail("exec: IMAGE") }
+    var list = rest.map { strdup($0) } + [nil]
+    execv(path, &list)
+    fail("exec \(path): \(String(cString: strerror(errno)))")
 }
 
 func median(_ values: [Double]) -> (Double, Double, Double) {
@@ -224,6 +269,10 @@ do {
     switch arguments.first {
     case "capture": try capture(Array(arguments.dropFirst()))
     case "restore": try restore(Array(arguments.dropFirst()))
+    case "exec": try execute(Array(arguments.dropFirst()))
+    case "--helper=capture":
+        let number = arguments.last.flatMap { Int32($0.dropFirst("--socket=".count)) }
+        exit(CaptureHelper.run(socket: number ?? -1))
     case "measure": try measure(Array(arguments.dropFirst()))
     default: fail("capture, restore or measure")
     }

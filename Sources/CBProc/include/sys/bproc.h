@@ -1,7 +1,7 @@
 /* libbproc: programs on many nodes, started from one image.
  *
- * Calls answer -1 and set errno unless something else is said. Error numbers are those of the kernel
- * and the BE_ numbers of bproc_common.h. No daemon on this machine is EBUSY. */
+ * Calls answer -1 and set errno unless something else is said. Error numbers are those of the
+ * kernel and the BE_ numbers of bproc_common.h. No daemon on this machine is EBUSY. */
 #ifndef BPROC_H
 #define BPROC_H
 
@@ -41,8 +41,8 @@ int bproc_currnode(void);
 int bproc_nodelist(struct bproc_node_set_t *nodes);
 /* BE_INVALIDNODE for a number that is no node. */
 int bproc_nodeinfo(int node, struct bproc_node_info_t *info);
-/* Answers the bytes of the name; a NUL follows if there is room. ERANGE: len is too short. ENODATA: the
-   front end has no state. */
+/* Answers the bytes of the name; a NUL follows if there is room. ERANGE: len is too short. ENODATA:
+   the front end has no state. */
 int bproc_nodestatus(int node, char *status, int len);
 /* *size holds the room on entry and the length on return. ENODATA: the node has no address now.
    ERANGE: no room; an IPv6 address needs a struct sockaddr_in6. */
@@ -62,13 +62,14 @@ int bproc_nodeset_append(struct bproc_node_set_t *set, const struct bproc_node_s
 
 /* Starts cmd once for every entry of nodes, which may name a node more than once. Answers nnodes;
    pids[i] is the number of rank i's process, or the negative error number for a rank that did not
-   start. -1 means that nothing has started: EINVAL (nnodes, iolen, an io entry), EFAULT, E2BIG, EBUSY,
-   or the reason why cmd cannot be executed. cmd is a path; PATH is not searched.
+   start. -1 means that nothing has started: EINVAL (nnodes, iolen, an io entry), EFAULT, E2BIG,
+   EBUSY, or the reason why cmd cannot be executed. cmd is a path; PATH is not searched.
    BPROC_RANK=XXXXXXX (seven X) in envp becomes the rank, zero-padded.
 
-   io holds iolen descriptors, which are all that the processes have; iolen -1 means the default: both
-   outputs to the caller's standard output, /dev/null as input. Signals that arrive meanwhile run their
-   handlers, and the call goes on. The job ends when the caller does, or executes another program. */
+   io holds iolen descriptors, which are all that the processes have; iolen -1 means the default:
+   both outputs to the caller's standard output, /dev/null as input. Signals that arrive meanwhile
+   run their handlers, and the call goes on. The job ends when the caller does, or executes another
+   program. */
 int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
                        const char *cmd, char *const argv[], char *const envp[]);
 /* The same with iolen -1. */

@@ -30,8 +30,8 @@ struct bproc_capture_info {
 };
 
 /* Executes command in the caller's context (directory, limits, signal mask) up to the capture point
-   and answers a close-on-exec descriptor of its sealed image. envp NULL is the caller's environment,
-   info may be NULL. */
+   and answers a close-on-exec descriptor of its sealed image. envp NULL is the caller's
+   environment, info may be NULL. */
 int bproc_capture(const char *command, char *const argv[], char *const envp[], int point,
                   struct bproc_capture_info *info);
 
@@ -127,13 +127,13 @@ struct bproc_job_event {
 /* Never waits. 1: an event; 0: none now; -1: ENOMEM. After the end it answers the end again. */
 int bproc_job_next(bproc_job_t *job, struct bproc_job_event *event);
 
-/* What is known of a rank that failed; 0, or -1 with ENOENT if it has not. text lives with the job. */
+/* What is known of a rank that failed: 0; or -1, ENOENT: it has not. text lives with the job. */
 int bproc_job_failure(const bproc_job_t *job, int rank, struct bproc_job_event *failure);
 
 /* Bytes of input that may be written now. */
 size_t bproc_job_input_room(const bproc_job_t *job);
-/* Never waits: answers how many bytes were taken, which may be less than asked for; EAGAIN when none
-   (an input credit event says when to go on); EPIPE after bproc_job_close_input. */
+/* Never waits: answers how many bytes were taken, which may be less than asked for; EAGAIN when
+   none (an input credit event says when to go on); EPIPE after bproc_job_close_input. */
 long bproc_job_write(bproc_job_t *job, int rank, const void *bytes, size_t byte_count);
 /* Standard input of the rank, or of all, ends. */
 int bproc_job_close_input(bproc_job_t *job, int rank);

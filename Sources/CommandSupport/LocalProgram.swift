@@ -2,7 +2,7 @@ import CSystem
 public import System
 
 /// Programs that a command starts.
-public enum ChildProcess {
+public enum LocalProgram {
     /// Starts a program in a session of its own; both outputs go to the descriptor.
     /// - Returns: its pid.
     public static func startDaemon(
@@ -32,8 +32,8 @@ public enum ChildProcess {
     }
 }
 
-/// A NULL-terminated list of C strings. The invariant: every entry but the last is a copy owned here
-/// and freed once, in `deinit`.
+/// A NULL-terminated list of C strings. The invariant: every entry but the last is a copy owned
+/// here and freed once, in `deinit`.
 @safe
 struct ArgumentList: ~Copyable {
     private let entries: UnsafeMutableBufferPointer<UnsafeMutablePointer<CChar>?>

@@ -1,0 +1,121 @@
+import Foundation
+import Testing
+
+/// The manual pages say what the commands say of themselves.
+@Suite struct ManualTests {
+    static let products = SourceTree.root + "/.build/release"
+    static let areBuilt = ["bpmaster", "bpslave", "bpsh", "bpstat", "bpcluster"].allSatisfy {
+        FileManager.default.isExecutableFile(atPath: "\(products)/\($0)")
+    }
+    static let manual = ["/usr/bin/man", "/bin/man"].first {
+        FileManager.default.isExecutableFile(atPath: $0)
+    }
+
+    struct Outcome {
+        let status: Int32
+        let text: String
+    }
+
+    static func run(_ program: String, _ arguments: [String]) throws -> Outcome {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: program)
+        process.arguments = arguments
+        process.environment = [
+            "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANWIDTH": "80", "COLUMNS": "80",
+        ]
+        process.currentDirectoryURL = URL(fileURLWithPath: SourceTree.root)
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = output
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let text = String(
+            decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        return Outcome(status: process.terminationStatus, text: text)
+    }
+
+    /// The options at the beginning of the lines of a help text.
+    static func options(inHelp text: String) -> Set<String> {
+        var options: Set<String> = []
+        for line in text.split(separator: "\n") where line.hasPrefix("  -") {
+            for word in line.split(separator: " ") {
+                guard word.hasPrefix("-") else { break }
+                let option = word.prefix { $0 != "," }
+                options.insert(String(option))
+            }
+        }
+        return options
+    }
+
+    /// The options that head a paragraph of a manual page.
+    static func options(inManual text: String) -> Set<String> {
+        var options: Set<String> = []
+        var isHead = false
+        for line in text.split(separator: "\n") {
+            if isHead {
+                for match in line.matches(of: /\\fB((?:\\-)[^\\]*(?:\\-[^\\]*)*)\\fR/) {
+                    options.insert(match.1.replacing("\\-", with: "-"))
+                }
+            }
+            isHead = line == ".TP"
+        }
+        return options
+    }
+
+    @Test func readsHelpAndManual() {
+        let help = "OPTIONS:\n  -c, --compact  The -l.\n  --fan-out <n>   x\n          --not\n"
+        #expect(Self.options(inHelp: help) == ["-c", "--compact", "--fan-out"])
+        let manual = ".TP\n\\fB\\-c\\fR, \\fB\\-\\-compact\\fR \\fIn\\fR\n\\fB\\-x\\fR\n"
+        #expect(Self.options(inManual: manual) == ["-c", "--compact"])
+    }
+
+    @Test(
+        .enabled(if: areBuilt, "the commands are not built in .build/release"),
+        arguments: ["bpmaster.8", "bpslave.8", "bpsh.1", "bpstat.1", "bpcluster.1"])
+    func everyOptionIsInItsManualPage(page: String) throws {
+        let command = String(page.prefix { $0 != "." })
+        let words =
+            command == "bpcluster"
+            ? ["up", "down", "status", "run", "demo", "bench"].map { ["help", $0] } : [["--help"]]
+        var known: Set<String> = []
+        for arguments in words {
+            let help = try Self.run("\(Self.products)/\(command)", arguments)
+            #expect(help.status == 0)
+            known.formUnion(Self.options(inHelp: help.text))
+        }
+        #expect(known.count > 3)
+        let text = try String(
+            contentsOfFile: "\(SourceTree.root)/man/\(page)", encoding: .utf8)
+        let described = Self.options(inManual: text)
+        #expect(known.subtracting(described) == [], "not in man/\(page)")
+        #expect(described.subtracting(known) == [], "only in man/\(page)")
+    }
+
+    @Test(
+        .enabled(if: manual != nil, "there is no man here"),
+        arguments: ["bpmaster.8", "bpslave.8", "bpsh.1", "bpstat.1", "bpcluster.1"])
+    func manualPagesFormatWithoutWarnings(page: String) throws {
+        let manual = try #require(Self.manual)
+        // Only the complaints are of interest, and they go where the text does not.
+        let outcome = try Self.run(
+            "/bin/sh", ["-c", "'\(manual)' --warnings -l man/\(page) 2>&1 >/dev/null"])
+        #expect(outcome.text == "")
+        #expect(outcome.status == 0)
+    }
+
+    @Test(
+        .enabled(if: areBuilt, "the commands are not built in .build/release"),
+        arguments: ["bpmaster", "bpslave"])
+    func exampleConfigurationsNameRealKeys(daemon: String) throws {
+        let program = "\(Self.products)/\(daemon)"
+        let good = try Self.run(program, ["--config", "etc/\(daemon).json5", "--version"])
+        #expect(good.status == 0, "\(good.text)")
+        let bad = NSTemporaryDirectory() + "bproc-\(UUID().uuidString).json5"
+        try "{ nodez: 3 }".write(toFile: bad, atomically: false, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(atPath: bad) }
+        let refused = try Self.run(program, ["--config", bad, "--version"])
+        #expect(refused.status == 64)
+        #expect(refused.text.contains("nodez"))
+    }
+}
