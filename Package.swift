@@ -168,6 +168,26 @@ let package = Package(
         .testTarget(
             name: "DaemonSupportTests", dependencies: ["DaemonSupport", argumentParser],
             swiftSettings: testing),
+        // Random valid messages, for the tests of the protocol and as seeds of the fuzzer.
+        .target(
+            name: "WireSamples", dependencies: ["Wire", "SimulatedCluster"],
+            path: "Tests/WireSamples", swiftSettings: testing),
+        .testTarget(
+            name: "WireTests", dependencies: ["Wire", "WireSamples"], swiftSettings: testing),
+        .testTarget(
+            name: "RelayTests", dependencies: ["Relay", "Wire", "WireSamples", "SimulatedCluster"],
+            swiftSettings: testing),
+        // Every reader of foreign bytes as a fuzz target: a short run as a test, long ones by hand.
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "Wire", "WireSamples", "SimulatedCluster", "NodeSpec", "Relay", "MasterCore",
+                "SlaveCore", "Master", "ProcessImage", "CRestore", "CLocalProtocol",
+            ], path: "Tests/FuzzTargets", swiftSettings: testing),
+        .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: testing),
+        .executableTarget(
+            name: "fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz", exclude: ["corpus"],
+            swiftSettings: testing),
         .testTarget(name: "StyleTests", swiftSettings: testing),
         .testTarget(name: "ClusterTests", dependencies: ["System"], swiftSettings: testing),
         .target(name: "ClientTestSupport", path: "Tests/ClientTestSupport", cSettings: strictC),

@@ -1,13 +1,13 @@
 import CLocalProtocol
-import MasterCore
+package import MasterCore
 import Wire
 
 /// Reads a launch message: every count is compared with what has really come before it is believed.
-struct LaunchParser {
+package struct LaunchParser {
     let body: [UInt8]
     private var offset = 0
 
-    init(_ body: [UInt8]) { self.body = body }
+    package init(_ body: [UInt8]) { self.body = body }
 
     private mutating func take(_ byteCount: Int, _ what: String) throws(LocalProtocolError)
         -> ArraySlice<UInt8>
@@ -28,8 +28,8 @@ struct LaunchParser {
         return text
     }
 
-    mutating func request(
-        client: LocalClient, imageByteCount: UInt64, stallMilliseconds: UInt32
+    package mutating func request(
+        client: ClientID, caller: Caller, imageByteCount: UInt64, stallMilliseconds: UInt32
     ) throws(LocalProtocolError) -> LaunchRequest {
         guard let raw = LocalMessage.load(bproc_local_launch.self, from: body) else {
             throw .tooSmall("launch message")
@@ -58,13 +58,13 @@ struct LaunchParser {
         }
         let order = LaunchOrder(
             imageByteCount: imageByteCount,
-            chunkByteCount: chunk > 0 ? chunk : ChunkSize.granularity, user: client.caller.user,
-            group: client.caller.group, supplementaryGroups: client.caller.supplementaryGroups,
+            chunkByteCount: chunk > 0 ? chunk : ChunkSize.granularity, user: caller.user,
+            group: caller.group, supplementaryGroups: caller.supplementaryGroups,
             umask: raw.umask & 0o777, nice: max(-20, min(19, raw.nice)), limits: limits(raw),
             descriptors: descriptors, directory: directory, command: command,
             stallMilliseconds: stallMilliseconds)
         return LaunchRequest(
-            client: client.id, caller: client.caller, nodes: nodes, order: order,
+            client: client, caller: caller, nodes: nodes, order: order,
             fanOut: Int(min(raw.fan_out, 65536)), chunkByteCount: chunk,
             wantsProgress: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROGRESS) != 0)
     }

@@ -46,33 +46,19 @@ final class LocalClient {
 
     /// Takes the next whole message off what was received.
     func takeMessage() throws(LocalProtocolError) -> (header: bproc_local_header, body: [UInt8])? {
-        guard let header = LocalMessage.load(bproc_local_header.self, from: received) else {
-            return nil
-        }
-        guard header.magic == UInt32(BPROC_LOCAL_MAGIC) else { throw .badMagic }
-        guard header.version == UInt16(BPROC_LOCAL_VERSION) else {
-            throw .versionMismatch(theirs: header.version)
-        }
-        guard header.body_bytes <= UInt32(BPROC_LOCAL_BODY_MAX) else {
-            throw .tooLarge(byteCount: header.body_bytes)
-        }
-        let end = LocalMessage.headerByteCount + Int(header.body_bytes)
-        guard received.count >= end else { return nil }
-        let body = Array(received[LocalMessage.headerByteCount..<end])
-        received.removeFirst(end)
-        return (header, body)
+        try LocalMessage.take(from: &received)
     }
 }
 
 /// What a local program did wrong.
-enum LocalProtocolError: Error, CustomStringConvertible {
+package enum LocalProtocolError: Error, CustomStringConvertible {
     case badMagic
     case versionMismatch(theirs: UInt16)
     case tooLarge(byteCount: UInt32)
     case tooSmall(String)
     case invalid(String)
 
-    var description: String {
+    package var description: String {
         switch self {
         case .badMagic: "this is not the bproc local protocol"
         case .versionMismatch(let theirs):

@@ -1,11 +1,12 @@
-import CLocalProtocol
+package import CLocalProtocol
 
 /// Messages of the local protocol as bytes: the C structs of `bproc_local.h`, one after the other.
-enum LocalMessage {
+package enum LocalMessage {
     static let headerByteCount = MemoryLayout<bproc_local_header>.size
 
     /// A whole message: header, then `body`.
-    static func bytes(_ kind: bproc_local_kind, request: UInt32 = 0, body: [UInt8] = []) -> [UInt8]
+    package static func bytes(_ kind: bproc_local_kind, request: UInt32 = 0, body: [UInt8] = [])
+        -> [UInt8]
     {
         var header = bproc_local_header()
         header.magic = UInt32(BPROC_LOCAL_MAGIC)
@@ -17,12 +18,14 @@ enum LocalMessage {
     }
 
     /// The bytes of one struct, padding included.
-    static func bytes<T: BitwiseCopyable>(of value: T) -> [UInt8] {
+    package static func bytes<T: BitwiseCopyable>(of value: T) -> [UInt8] {
         unsafe withUnsafeBytes(of: value) { unsafe Array($0) }
     }
 
     /// Reads a struct that begins at `offset`, or nil if it does not fit.
-    static func load<T: BitwiseCopyable>(_ type: T.Type, from bytes: [UInt8], at offset: Int = 0)
+    package static func load<T: BitwiseCopyable>(
+        _ type: T.Type, from bytes: [UInt8], at offset: Int = 0
+    )
         -> T?
     {
         guard offset >= 0, offset + MemoryLayout<T>.size <= bytes.count else { return nil }
@@ -30,6 +33,25 @@ enum LocalMessage {
             // In range: checked above. The struct is plain bytes.
             unsafe $0.loadUnaligned(fromByteOffset: offset, as: T.self)
         }
+    }
+
+    /// Takes the first whole message off what was received, or nil if it is still on its way.
+    package static func take(
+        from received: inout [UInt8]
+    ) throws(LocalProtocolError) -> (header: bproc_local_header, body: [UInt8])? {
+        guard let header = load(bproc_local_header.self, from: received) else { return nil }
+        guard header.magic == UInt32(BPROC_LOCAL_MAGIC) else { throw .badMagic }
+        guard header.version == UInt16(BPROC_LOCAL_VERSION) else {
+            throw .versionMismatch(theirs: header.version)
+        }
+        guard header.body_bytes <= UInt32(BPROC_LOCAL_BODY_MAX) else {
+            throw .tooLarge(byteCount: header.body_bytes)
+        }
+        let end = headerByteCount + Int(header.body_bytes)
+        guard received.count >= end else { return nil }
+        let body = Array(received[headerByteCount..<end])
+        received.removeFirst(end)
+        return (header, body)
     }
 
     /// Copies a text into a fixed field of a struct's bytes, always ended by a NUL.

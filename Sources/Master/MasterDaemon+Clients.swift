@@ -191,7 +191,8 @@ extension MasterDaemon {
         do throws(LocalProtocolError) {
             var parser = LaunchParser(body)
             let launchRequest = try parser.request(
-                client: client, imageByteCount: UInt64(image.byteCount),
+                client: client.id, caller: client.caller,
+                imageByteCount: UInt64(image.byteCount),
                 stallMilliseconds: configuration.stallMilliseconds)
             client.launchRequest = request
             let rankCount = launchRequest.nodes.count

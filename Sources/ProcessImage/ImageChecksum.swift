@@ -2,7 +2,7 @@ import CChecksum
 import CXXHash
 
 /// XXH3-64: finds damage at memory speed; it is no protection against an attacker.
-enum ImageChecksum {
+package enum ImageChecksum {
     static func of(_ bytes: borrowing RawSpan) -> UInt64 {
         unsafe bytes.withUnsafeBytes { buffer in
             unsafe bp_xxh3(buffer.baseAddress, buffer.count)
@@ -11,7 +11,7 @@ enum ImageChecksum {
 
     /// The checksum of an image's prefix, whose own field (8 bytes at `fieldOffset`) counts as
     /// zero.
-    static func ofPrefix(_ bytes: borrowing RawSpan, fieldOffset: Int) -> UInt64 {
+    package static func ofPrefix(_ bytes: borrowing RawSpan, fieldOffset: Int) -> UInt64 {
         guard let state = unsafe XXH3_createState() else { return 0 }
         defer { _ = unsafe XXH3_freeState(state) }
         var zero: UInt64 = 0

@@ -1,0 +1,90 @@
+import CLocalProtocol
+import Master
+import MasterCore
+import Wire
+import WireSamples
+
+/// What programs on the master's machine send: any user can connect to the socket.
+extension FuzzTarget {
+    static let localTargets: [FuzzTarget] = [
+        FuzzTarget(
+            "local-message",
+            seeds: {
+                [BPROC_LOCAL_HELLO, BPROC_LOCAL_NODES_REQUEST, BPROC_LOCAL_INPUT].map { kind in
+                    LocalMessage.bytes(kind, request: 7, body: Array(repeating: 65, count: 40))
+                        + LocalMessage.bytes(BPROC_LOCAL_HELPER_REQUEST)
+                }
+            },
+            run: { bytes in
+                var received = bytes
+                var taken = 0
+                do {
+                    while let message = try LocalMessage.take(from: &received) {
+                        taken += LocalMessage.bytes(of: message.header).count + message.body.count
+                    }
+                } catch {
+                    return "\(error)".isEmpty ? "an error without a sentence" : nil
+                }
+                return taken + received.count == bytes.count ? nil : "bytes are lost"
+            }),
+        FuzzTarget(
+            "local-launch",
+            seeds: {
+                [
+                    launchMessage(nodes: [0, 1, 2, 2], items: [], ioCount: -1),
+                    launchMessage(nodes: [-1], items: [fileItem, socketItem], ioCount: 2),
+                    launchMessage(nodes: Array(0..<100), items: [], ioCount: 0),
+                ]
+            },
+            run: { bytes in launch(bytes) }),
+    ]
+
+    private static func launchMessage(
+        nodes: [Int32], items: [[UInt8]], ioCount: Int32
+    ) -> [UInt8] {
+        var raw = bproc_local_launch()
+        raw.rank_count = UInt32(nodes.count)
+        raw.io_count = ioCount
+        raw.flags = 1
+        raw.umask = 0o22
+        raw.directory_bytes = 4
+        raw.command_bytes = 8
+        raw.chunk_byte_count = 1 << 20
+        return LocalMessage.bytes(of: raw) + nodes.flatMap { LocalMessage.bytes(of: $0) }
+            + items.flatMap { $0 } + Array("/tmpbin/true".utf8)
+    }
+
+    /// Two `bproc_io_t` by hand: descriptor, type, flags, and the union at byte 8.
+    private static let fileItem: [UInt8] = {
+        var bytes = [UInt8](repeating: 0, count: 280)
+        bytes[0] = 1
+        bytes.replaceSubrange(24..<33, with: Array("/dev/null".utf8))
+        return bytes
+    }()
+
+    private static let socketItem: [UInt8] = {
+        var bytes = [UInt8](repeating: 0, count: 280)
+        bytes[0] = 2
+        bytes[4] = 1
+        bytes.replaceSubrange(8..<16, with: [2, 0, 0x1f, 0x90, 127, 0, 0, 1])
+        return bytes
+    }()
+
+    /// What the master takes from a caller, every slave must be able to read.
+    private static func launch(_ bytes: [UInt8]) -> String? {
+        var parser = LaunchParser(bytes)
+        let caller = Caller(user: 1000, group: 100, supplementaryGroups: [4, 24])
+        do {
+            let request = try parser.request(
+                client: ClientID(1), caller: caller, imageByteCount: 5_000_000,
+                stallMilliseconds: 5000)
+            guard !request.nodes.isEmpty, request.nodes.count <= MasterState.rankLimit else {
+                return "\(request.nodes.count) ranks"
+            }
+            let order = try? WireMessage.order(LaunchFrame.encode(request.order))
+            return order == request.order ? nil : "slaves read another order"
+        } catch {
+            return "\(error)".isEmpty ? "an error without a sentence" : nil
+        }
+    }
+}
