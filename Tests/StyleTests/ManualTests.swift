@@ -55,7 +55,7 @@ import Testing
         for line in text.split(separator: "\n") {
             if isHead {
                 for match in line.matches(of: /\\fB((?:\\-)[^\\]*(?:\\-[^\\]*)*)\\fR/) {
-                    options.insert(match.1.replacing("\\-", with: "-"))
+                    options.insert(String(match.1.replacing("\\-", with: "-")))
                 }
             }
             isHead = line == ".TP"
