@@ -1,5 +1,5 @@
-/// How much of a job's input its ranks have taken, so that the caller is given credit only for what no
-/// rank still has to take.
+/// How much of a job's input its ranks have taken, so that the caller is given credit only for
+/// what no rank still has to take.
 struct JobStreams {
     /// Bytes for all ranks that each living rank has taken, by rank.
     private var takenByteCount: [UInt32: UInt64] = [:]

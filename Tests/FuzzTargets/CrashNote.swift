@@ -1,7 +1,7 @@
 import Glibc
 
-/// What is being run, said on descriptor 2 if the process dies of it: the trap itself names neither the
-/// target nor the seed. One run at a time.
+/// What is being run, said on descriptor 2 if the process dies of it: the trap itself names
+/// neither the target nor the seed. One run at a time.
 public enum CrashNote {
     private static let capacity = 128
     nonisolated(unsafe) private static let text = {

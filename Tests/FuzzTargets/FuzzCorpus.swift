@@ -1,6 +1,7 @@
 import Glibc
 
-/// The saved inputs of each target: files under Tests/Fuzz/corpus, found from where this was compiled.
+/// The saved inputs of each target: files under Tests/Fuzz/corpus, found from where this was
+/// compiled.
 public enum FuzzCorpus {
     static let folder: String = {
         let parts = #filePath.split(separator: "/").dropLast(2)

@@ -41,8 +41,8 @@ extension FuzzTarget {
         return frames
     }
 
-    /// A launch as a slave sees it: from the launch frame to an end. `stream`, which these kinds do not
-    /// use, names the link.
+    /// A launch as a slave sees it: from the launch frame to an end. `stream`, which these kinds
+    /// do not use, names the link.
     private static func slaveTalk(seed: UInt64) -> [UInt8] {
         var samples = MessageSamples(seed: 500 + seed)
         var order = samples.order()

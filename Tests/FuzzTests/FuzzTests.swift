@@ -1,8 +1,8 @@
 import FuzzTargets
 import Testing
 
-/// Every reader of foreign bytes, with thousands of damaged inputs: refused or understood, never a trap.
-/// A failure names its seed; `fuzz TARGET --seed N` runs it alone.
+/// Every reader of foreign bytes, with thousands of damaged inputs: refused or understood, never
+/// a trap. A failure names its seed; `fuzz TARGET --seed N` runs it alone.
 @Suite(.serialized) struct FuzzTests {
     @Test(arguments: FuzzTarget.all.map(\.name)) func survivesDamage(_ name: String) throws {
         let target = try #require(FuzzTarget.all.first { $0.name == name })

@@ -19,8 +19,8 @@ import Wire
         #expect(bench.receive(.credit, subject: .max, from: 1).chunks(to: 1).isEmpty)
     }
 
-    /// Whatever credits come in whatever order, each child gets each chunk once, in order, below its
-    /// limit, and never one that is not held here.
+    /// Whatever credits come in whatever order, each child gets each chunk once, in order, below
+    /// its limit, and never one that is not held here.
     @Test(arguments: 0..<50) func noChildGetsMoreThanItsCredit(_ seed: Int) {
         var generator = SeededGenerator(seed: UInt64(seed))
         let chunkCount: UInt32 = 60

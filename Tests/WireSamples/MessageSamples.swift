@@ -1,8 +1,8 @@
 import SimulatedCluster
 import Wire
 
-/// Valid messages of every kind, drawn from a seeded generator: what one run has found, the seed finds
-/// again.
+/// Valid messages of every kind, drawn from a seeded generator: what one run has found, the seed
+/// finds again.
 public struct MessageSamples {
     public var generator: SeededGenerator
 

@@ -1,7 +1,7 @@
 import Wire
 
-/// One kind of message body: how a valid one comes about, and what reading one means. Reading answers
-/// with the bytes of what was understood, so that whoever reads can also compare.
+/// One kind of message body: how a valid one comes about, and what reading one means. Reading
+/// answers with the bytes of what was understood, so that whoever reads can also compare.
 public struct WireMessage: Sendable {
     public let name: String
     /// The body of a random valid message.
