@@ -2,7 +2,8 @@ import Relay
 import SlaveCore
 import Wire
 
-/// A slave's state with a stand-in for its daemon: links open at once, storage is there, ranks start.
+/// A slave's state with a stand-in for its daemon: links open at once, storage is there, ranks
+/// start.
 struct SlaveTalk {
     private var state = SlaveState(node: 0)
     private var effects: [SlaveEffect] = []
