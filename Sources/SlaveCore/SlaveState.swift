@@ -206,8 +206,8 @@ public struct SlaveState: Sendable {
     public mutating func chunkIsStored(
         launch: UInt64, chunk: UInt32, now: UInt64, effects: inout [SlaveEffect]
     ) {
-        // A parent that was replaced in the middle of a chunk may bring the rest of it after the new
-        // parent has brought the whole.
+        // A parent that was replaced in the middle of a chunk may bring the rest of it after the
+        // new parent has brought the whole.
         guard launches[launch]?.relay.chunksHeld == chunk else { return }
         withRelay(launch, effects: &effects) { relay, relayEffects in
             relay.holds(chunk: chunk, now: now, effects: &relayEffects)
