@@ -102,3 +102,10 @@ clean:
 	rm -rf .build out
 
 .PHONY: all prepare build test bench demo library install fmt lint clean
+
+# Long fuzzing by hand: make fuzz TARGET=image SECONDS=600 (TARGET empty: all of them).
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz:
+	$(SWIFT) build -c $(CONFIGURATION) --product fuzz
+	@for target in $(or $(TARGET),`$(PRODUCTS)/fuzz list`); do $(PRODUCTS)/fuzz $$target $(SECONDS) || exit 1; done
