@@ -103,11 +103,7 @@ static long set_turns(pid_t pid, int nice, uint64_t nanoseconds) {
     return result(syscall(SYS_sched_setattr, pid, &scheduling, 0));
 }
 
-long bp_set_nice(int nice) {
-    long set = result(setpriority(PRIO_PROCESS, 0, nice));
-    if (set >= 0) set_turns(0, nice, 100000);
-    return set;
-}
+long bp_set_nice(int nice) { return result(setpriority(PRIO_PROCESS, 0, nice)); }
 
 long bp_get_nice(void) {
     errno = 0;
@@ -134,7 +130,10 @@ long bp_set_process_nice(int proc, int32_t pid, int session_nice, int nice) {
     char path[32];
     snprintf(path, sizeof path, "%d/autogroup", pid);
     if (proc >= 0) write_session_nice(proc, path, session_nice);
-    set_turns(pid, nice, 0);
+    /* A process that is woken need not wait for the end of a longer turn than its own (Linux 6.12): the
+       longest there is lets every daemon in between. Short turns for the daemons instead would make
+       them interrupt each other, which costs more. */
+    set_turns(pid, nice, session_nice > 0 ? 100000000 : 0);
     return result(setpriority(PRIO_PGRP, (id_t)pid, nice));
 }
 

@@ -25,15 +25,14 @@ long bp_pipe(int *_Nonnull fds, int nonblocking_read, int nonblocking_write);
 long bp_read(int fd, void *_Nonnull bytes, size_t count);
 long bp_write(int fd, const void *_Nonnull bytes, size_t count);
 long bp_raise_open_files(void);
-/* Sets the caller's nice value, and asks for short turns: a woken daemon then need not wait for the
-   end of another process's turn (Linux 6.12; older kernels set the nice value alone). */
 long bp_set_nice(int nice);
 long bp_get_nice(void);
 /* Where the kernel shares the processor out by sessions, nice counts only inside one: this sets the
    value of the caller's whole session. */
 long bp_set_session_nice(int nice);
 /* The same for another process, a session leader, found under a descriptor of /proc; the nice
-   values of its process group are set as well, and its turns are of ordinary length. */
+   values of its process group are set as well. With a positive session value its turns are long, so
+   that every other process may interrupt them. */
 long bp_set_process_nice(int proc, int32_t pid, int session_nice, int nice);
 uint32_t bp_effective_user(void);
 int32_t bp_own_pid(void);
