@@ -130,9 +130,9 @@ long bp_set_process_nice(int proc, int32_t pid, int session_nice, int nice) {
     char path[32];
     snprintf(path, sizeof path, "%d/autogroup", pid);
     if (proc >= 0) write_session_nice(proc, path, session_nice);
-    /* A process that is woken need not wait for the end of a longer turn than its own (Linux 6.12): the
-       longest there is lets every daemon in between. Short turns for the daemons instead would make
-       them interrupt each other, which costs more. */
+    /* A process that is woken need not wait for the end of a longer turn than its own (Linux 6.12):
+       the longest there is lets every daemon in between. Short turns for the daemons instead would
+       make them interrupt each other, which costs more. */
     set_turns(pid, nice, session_nice > 0 ? 100000000 : 0);
     return result(setpriority(PRIO_PGRP, (id_t)pid, nice));
 }
