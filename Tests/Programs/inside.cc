@@ -1,4 +1,5 @@
 // C++ after a move: exceptions, thread_local with a destructor, iostream, threads, static objects.
+#include <atomic>
 #include <iostream>
 #include <map>
 #include <sstream>
@@ -8,7 +9,7 @@
 #include <vector>
 
 static std::map<std::string, int> table = {{"one", 1}, {"two", 2}};
-static int destroyed = 0;
+static std::atomic<int> destroyed = 0;
 
 struct Counted {
     int value = 5;
