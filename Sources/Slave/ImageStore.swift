@@ -26,8 +26,6 @@ struct ImageStore: ChunkStore, ~Copyable {
     }
 
     func source(ofChunk chunk: UInt32, launch: UInt64) -> ChunkSource? {
-        guard let range = images[launch]?.source(ofChunk: chunk) else { return nil }
-        return ChunkSource(
-            descriptor: range.descriptor, offset: range.offset, byteCount: range.byteCount)
+        images[launch]?.source(ofChunk: chunk)
     }
 }

@@ -1,3 +1,4 @@
+import Link
 import ProcessImage
 import Relay
 import System
@@ -16,7 +17,6 @@ final class ReceivedImage {
     let order: LaunchOrder
     let slot: ImageArena.Slot
     private(set) var header: ImageHeader?
-    private var headerIsRefused = false
     /// Checksum blocks of the data part that are verified.
     private var verifiedBlockCount = 0
     private(set) var completeNanoseconds: UInt64 = 0
@@ -34,16 +34,11 @@ final class ReceivedImage {
         return unsafe UnsafeMutableRawBufferPointer(rebasing: slot.bytes[range])
     }
 
-    func source(ofChunk chunk: UInt32) -> ChunkRange {
+    /// Where a chunk lies in the slot's file.
+    func source(ofChunk chunk: UInt32) -> ChunkSource {
         let range = order.byteRange(ofChunk: chunk)
-        return ChunkRange(
+        return ChunkSource(
             descriptor: slot.descriptor, offset: range.lowerBound, byteCount: range.count)
-    }
-
-    struct ChunkRange {
-        let descriptor: Int32
-        let offset: Int
-        let byteCount: Int
     }
 
     /// Checks what became complete with `chunk`.
