@@ -66,12 +66,6 @@ int bp_command_output_kind(int fd) {
     return S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode);
 }
 
-uint64_t bp_command_monotonic_nanoseconds(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 long bp_command_sleep(uint64_t nanoseconds) {
     struct timespec time = {(time_t)(nanoseconds / 1000000000u), (long)(nanoseconds % 1000000000u)};
     return nanosleep(&time, NULL) < 0 ? -errno : 0;

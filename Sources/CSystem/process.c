@@ -105,12 +105,6 @@ static long set_turns(pid_t pid, int nice, uint64_t nanoseconds) {
 
 long bp_set_nice(int nice) { return result(setpriority(PRIO_PROCESS, 0, nice)); }
 
-long bp_get_nice(void) {
-    errno = 0;
-    int nice = getpriority(PRIO_PROCESS, 0);
-    return nice + 20;
-}
-
 static long write_session_nice(int directory, const char *path, int nice) {
     char text[16];
     int length = snprintf(text, sizeof text, "%d", nice);

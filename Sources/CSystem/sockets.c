@@ -94,11 +94,6 @@ long bp_set_no_delay(int fd) {
     return result(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one));
 }
 
-long bp_set_user_timeout(int fd, unsigned milliseconds) {
-    return result(
-        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds));
-}
-
 void bp_set_buffer_sizes(int fd, int send_bytes, int receive_bytes) {
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_bytes, sizeof send_bytes) < 0)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes);

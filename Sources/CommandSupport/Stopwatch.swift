@@ -2,7 +2,7 @@ import CSystem
 
 /// Time that only goes forward.
 public enum Stopwatch {
-    public static func nanoseconds() -> UInt64 { bp_command_monotonic_nanoseconds() }
+    public static func nanoseconds() -> UInt64 { bp_monotonic_nanoseconds() }
 
     public static func sleep(nanoseconds: UInt64) { _ = bp_command_sleep(nanoseconds) }
 

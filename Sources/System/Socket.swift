@@ -23,11 +23,6 @@ public enum Socket {
         try check("set TCP_NODELAY", bp_set_no_delay(descriptor))
     }
 
-    /// The peer is given up when data sent to it stays unacknowledged for this long.
-    public static func setUserTimeout(_ descriptor: Int32, milliseconds: UInt32) {
-        _ = bp_set_user_timeout(descriptor, milliseconds)
-    }
-
     public static func setBufferSizes(
         _ descriptor: Int32, sendByteCount: Int, receiveByteCount: Int
     ) {

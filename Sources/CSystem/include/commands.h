@@ -21,7 +21,6 @@ long bp_command_can_execute(const char *_Nonnull path);
 // 1: a pipe or terminal, where a write may wait; 2: a socket; 0: anything else.
 int bp_command_output_kind(int fd);
 
-uint64_t bp_command_monotonic_nanoseconds(void);
 long bp_command_sleep(uint64_t nanoseconds);
 
 // Starts a program in a session of its own with /dev/null as input and output_fd as both outputs.

@@ -26,7 +26,6 @@ long bp_read(int fd, void *_Nonnull bytes, size_t count);
 long bp_write(int fd, const void *_Nonnull bytes, size_t count);
 long bp_raise_open_files(void);
 long bp_set_nice(int nice);
-long bp_get_nice(void);
 /* Where the kernel shares the processor out by sessions, nice counts only inside one: this sets the
    value of the caller's whole session. */
 long bp_set_session_nice(int nice);

@@ -26,7 +26,6 @@ long bp_socket_error(int fd);
 long bp_peer_address(int fd, struct bp_address *_Nonnull address);
 long bp_local_address(int fd, struct bp_address *_Nonnull address);
 long bp_set_no_delay(int fd);
-long bp_set_user_timeout(int fd, unsigned milliseconds);
 /* Best effort: the forced form first, which root may use beyond the system's limit. */
 void bp_set_buffer_sizes(int fd, int send_bytes, int receive_bytes);
 long bp_set_low_water(int fd, int byte_count);
