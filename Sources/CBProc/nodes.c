@@ -1,4 +1,4 @@
-// What the daemon knows of the cluster, and sets of nodes.
+// What the daemon knows of the cluster and its nodes.
 #define _GNU_SOURCE
 #include "internal.h"
 
@@ -8,13 +8,11 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 _Static_assert(sizeof(struct bproc_node_info_t) == 48, "bproc_node_info_t");
 _Static_assert(sizeof(struct bproc_proc_info_t) == 8, "bproc_proc_info_t");
 _Static_assert(sizeof(struct bproc_version_t) == 32, "bproc_version_t");
-_Static_assert(sizeof(struct bproc_node_set_t) == 16, "bproc_node_set_t");
-
-enum { NODESET_STEP = 128 };
 
 int bproc_version(struct bproc_version_t *version) {
     if (!version) return bplib_fail(EFAULT, "no place for the version");
@@ -180,52 +178,55 @@ int bproc_nodeaddr(int node, struct sockaddr *address, int *size) {
     return 0;
 }
 
-int bproc_nodeset_init(struct bproc_node_set_t *set, int size) {
-    if (!set) return bplib_fail(EFAULT, "no node set");
-    *set = (struct bproc_node_set_t){0, 0, NULL};
-    if (bproc_nodeset_grow(set, size) < 0) return -1;
-    set->size = size;
-    return 0;
-}
-
-int bproc_nodeset_grow(struct bproc_node_set_t *set, int size) {
-    if (!set || size < 0 || size > INT_MAX - NODESET_STEP) {
-        return bplib_fail(EINVAL, "a node set of %d entries", size);
+int bproc_getnodeattr(int node, const char *name, void *value, int size) {
+    if (!name || !value) return bplib_fail(EFAULT, "no name, or no place for the value");
+    if (size < 0) return bplib_fail(EINVAL, "a value of %d bytes", size);
+    if (strcmp(name, "state") == 0) return bproc_nodestatus(node, value, size);
+    if (strcmp(name, "addr") == 0) {
+        struct sockaddr_in6 address;
+        int length = sizeof address;
+        if (bproc_nodeaddr(node, (struct sockaddr *)&address, &length) < 0) return -1;
+        if (length > size) return bplib_fail(ERANGE, "the address needs %d bytes", length);
+        memcpy(value, &address, (size_t)length);
+        return length;
     }
-    if (size <= set->alloc) return 0;
-    int alloc = (size + NODESET_STEP - 1) / NODESET_STEP * NODESET_STEP;
-    struct bproc_node_info_t *node = realloc(set->node, (size_t)alloc * sizeof *node);
-    if (!node) return bplib_fail(ENOMEM, "out of memory: %d nodes", alloc);
-    memset(node + set->alloc, 0, (size_t)(alloc - set->alloc) * sizeof *node);
-    set->node = node;
-    set->alloc = alloc;
-    return 0;
+    struct bproc_local_node entry;
+    if (find_node(node, &entry) < 0) return -1;
+    return bplib_fail(ENODATA, "node %d has no attribute of this name", entry.node);
 }
 
-void bproc_nodeset_free(struct bproc_node_set_t *set) {
-    if (!set) return;
-    free(set->node);
-    *set = (struct bproc_node_set_t){0, 0, NULL};
+// Whether one of the caller's groups is this one. 1, 0 or -1.
+static int is_member(gid_t group) {
+    if (getgid() == group) return 1;
+    int count = getgroups(0, NULL);
+    if (count <= 0) return count;
+    gid_t *groups = malloc((size_t)count * sizeof *groups);
+    if (!groups) return bplib_fail(ENOMEM, "out of memory: %d groups", count);
+    count = getgroups(count, groups);
+    int found = count < 0 ? -1 : 0;
+    for (int i = 0; i < count && !found; i++) found = groups[i] == group;
+    free(groups);
+    return found;
 }
 
-int bproc_nodeset_add(struct bproc_node_set_t *set, const struct bproc_node_info_t *node) {
-    if (!set || !node) return bplib_fail(EFAULT, "no node set, or no node");
-    // The node may stand in this very set, which grow may move.
-    struct bproc_node_info_t copy = *node;
-    if (set->size == INT_MAX || bproc_nodeset_grow(set, set->size + 1) < 0) return -1;
-    set->node[set->size++] = copy;
-    return 0;
-}
-
-int bproc_nodeset_append(struct bproc_node_set_t *set, const struct bproc_node_set_t *other) {
-    if (!set || !other) return bplib_fail(EFAULT, "no node set");
-    int added = other->size;
-    if (added < 0 || set->size > INT_MAX - added) return bplib_fail(EINVAL, "too many nodes");
-    if (bproc_nodeset_grow(set, set->size + added) < 0) return -1;
-    // other may be set itself: grow has then changed it, but not its entries.
-    if (added) {
-        memcpy(set->node + set->size, other->node, (size_t)added * sizeof *set->node);
+int bproc_access(int node, int mode) {
+    if (mode & ~BPROC_X_OK) return bplib_fail(EINVAL, "%#x is no mode of access to a node", mode);
+    // The way home is open to everyone, also where no daemon runs.
+    if (node == BPROC_NODE_MASTER) return 0;
+    struct bproc_local_node entry;
+    if (find_node(node, &entry) < 0) {
+        bool is_home = node == BPROC_NODE_SELF && errno == ENODATA;
+        return is_home ? 0 : -1;
     }
-    set->size += added;
-    return 0;
+    if (mode == 0 || getuid() == 0) return 0;
+    unsigned int bit = 0001;
+    if (getuid() == entry.user) {
+        bit = 0100;
+    } else {
+        int member = is_member(entry.group);
+        if (member < 0) return -1;
+        if (member > 0) bit = 0010;
+    }
+    if (entry.mode & bit) return 0;
+    return bplib_fail(EACCES, "user %u may not use node %d", (unsigned int)getuid(), entry.node);
 }

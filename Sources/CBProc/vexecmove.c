@@ -129,3 +129,21 @@ int bproc_vexecmove(int nnodes, int *nodes, int *pids, const char *cmd, char *co
                     char *const envp[]) {
     return bproc_vexecmove_io(nnodes, nodes, pids, NULL, -1, cmd, argv, envp);
 }
+
+// What an image may name instead of carrying it, and here carries nevertheless.
+static int check_flags(int flags) {
+    if ((flags & ~BPROC_DUMP_ALL) == 0) return 0;
+    return bplib_fail(EINVAL, "unknown flags %#x", (unsigned int)flags & ~BPROC_DUMP_ALL);
+}
+
+int _bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
+                        int flags, const char *cmd, char *const argv[], char *const envp[]) {
+    if (check_flags(flags) < 0) return -1;
+    return bproc_vexecmove_io(nnodes, nodes, pids, io, iolen, cmd, argv, envp);
+}
+
+int _bproc_vexecmove(int nnodes, int *nodes, int *pids, int flags, const char *cmd,
+                     char *const argv[], char *const envp[]) {
+    if (check_flags(flags) < 0) return -1;
+    return bproc_vexecmove(nnodes, nodes, pids, cmd, argv, envp);
+}

@@ -1,7 +1,9 @@
 /* libbproc: programs on many nodes, started from one image.
  *
  * Calls answer -1 and set errno unless something else is said. Error numbers are those of the
- * kernel and the BE_ numbers of bproc_common.h. No daemon on this machine is EBUSY. */
+ * kernel and the BE_ numbers of bproc_common.h. No daemon on this machine is EBUSY. A pointer that
+ * is NULL and may not be is EFAULT. What this version cannot do yet is ENOSYS; the manual pages say
+ * where. */
 #ifndef BPROC_H
 #define BPROC_H
 
@@ -39,6 +41,10 @@ int bproc_currnode(void);
 /* Replaces nothing that *nodes held before: free that first. Answers the number of nodes, which are
    all that are configured, down ones included, and never the front end. */
 int bproc_nodelist(struct bproc_node_set_t *nodes);
+/* The same through the descriptor of bproc_notifier, which is then quiet until the next change. */
+int bproc_nodelist_(struct bproc_node_set_t *nodes, int notifier);
+/* A descriptor that is readable after any change of the table of nodes. */
+int bproc_notifier(void);
 /* BE_INVALIDNODE for a number that is no node. */
 int bproc_nodeinfo(int node, struct bproc_node_info_t *info);
 /* Answers the bytes of the name; a NUL follows if there is room. ERANGE: len is too short. ENODATA:
@@ -47,6 +53,31 @@ int bproc_nodestatus(int node, char *status, int len);
 /* *size holds the room on entry and the length on return. ENODATA: the node has no address now.
    ERANGE: no room; an IPv6 address needs a struct sockaddr_in6. */
 int bproc_nodeaddr(int node, struct sockaddr *address, int *size);
+/* Answers the bytes of the value. The name comes without "bproc."; every node has "state", and
+   "addr" (a struct sockaddr) while it has an address. ENODATA: no such attribute. ERANGE: size is
+   too small. */
+int bproc_getnodeattr(int node, const char *name, void *value, int size);
+int bproc_setnodeattr(int node, const char *name, const void *value, int size);
+/* A state of letters and digits, at most BPROC_STATE_LEN; "down" disconnects the node. */
+int bproc_nodesetstatus(int node, const char *status);
+
+/* ---- Permission ---- */
+
+/* 0: the caller's real user and groups may start programs on the node. EACCES: they may not.
+   EINVAL: the mode is neither 0 (the node exists) nor BPROC_X_OK. */
+int bproc_access(int node, int mode);
+/* Like chmod, chown and chgrp on a file of which only the bits 0111 exist. */
+int bproc_chmod(int node, int mode);
+int bproc_chown(int node, int user);
+int bproc_chgrp(int node, int group);
+
+/* ---- Processes ---- */
+
+/* All processes of the process space on a node, or on any (BPROC_NODE_ANY). Answers their number
+   and a list to be freed with free; NULL where there is none. */
+int bproc_proclist(int node, struct bproc_proc_info_t **list);
+/* The node of a process; -1 for one of this machine and for none. */
+int bproc_pidnode(int pid);
 
 /* ---- Node sets ---- */
 
@@ -57,6 +88,15 @@ int bproc_nodeset_grow(struct bproc_node_set_t *set, int size);
 void bproc_nodeset_free(struct bproc_node_set_t *set);
 int bproc_nodeset_add(struct bproc_node_set_t *set, const struct bproc_node_info_t *node);
 int bproc_nodeset_append(struct bproc_node_set_t *set, const struct bproc_node_set_t *other);
+
+/* Fills *chosen, as bproc_nodelist does, with the entries of known that a specification names, in
+   its order and as often as it names them: "0-3,n7,.9", "12-", "up", "notdown", "all", "master".
+   Numbers are decimal; those that known does not have are left out. Answers how many there are.
+   EINVAL: the text is no specification; bproc_reason says where. E2BIG: more than a million. */
+int bproc_nodefilter(struct bproc_node_set_t *chosen, const struct bproc_node_set_t *known,
+                     const char *specification);
+/* The same of all nodes of the cluster. */
+int bproc_nodespec(struct bproc_node_set_t *chosen, const char *specification);
 
 /* ---- Starting programs ---- */
 
@@ -75,6 +115,87 @@ int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io,
 /* The same with iolen -1. */
 int bproc_vexecmove(int nnodes, int *nodes, int *pids, const char *cmd, char *const argv[],
                     char *const envp[]);
+/* flags: BPROC_DUMP_ bits, which change nothing: an image carries all of its memory. EINVAL: other
+   bits. So in every call below that has flags. */
+int _bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
+                        int flags, const char *cmd, char *const argv[], char *const envp[]);
+int _bproc_vexecmove(int nnodes, int *nodes, int *pids, int flags, const char *cmd,
+                     char *const argv[], char *const envp[]);
+
+/* Executes cmd here and moves it to the node before its first instruction; does not return. -1: cmd
+   cannot be executed. If only the move fails, the process exits with the error number as its
+   status, at most 255 and never 0. */
+int bproc_execmove(int node, const char *cmd, char *const argv[], char *const envp[]);
+int bproc_execmove_io(int node, struct bproc_io_t *io, int iolen, const char *cmd,
+                      char *const argv[], char *const envp[]);
+int _bproc_execmove(int node, int flags, const char *cmd, char *const argv[], char *const envp[]);
+int _bproc_execmove_io(int node, struct bproc_io_t *io, int iolen, int flags, const char *cmd,
+                       char *const argv[], char *const envp[]);
+
+/* Moves to the node and executes cmd of the node's own file system; returns only with -1. */
+int bproc_rexec(int node, const char *cmd, char *const argv[], char *const envp[]);
+int bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, const char *cmd, char *const argv[],
+                   char *const envp[]);
+int _bproc_rexec(int node, int flags, const char *cmd, char *const argv[], char *const envp[]);
+int _bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, int flags, const char *cmd,
+                    char *const argv[], char *const envp[]);
+
+/* Lets the front end execute cmd for a process on a node, which goes on as its image. */
+int bproc_execve(const char *cmd, char *const argv[], char *const envp[]);
+
+/* ---- The running process ----
+
+   For a process of one thread; others get EBUSY before anything has happened. After a failure the
+   caller goes on as if it had not asked. */
+
+/* Continues on the node: 0 there. A move to the node that the caller is on does nothing and answers
+   0, as does a move to the front end where no daemon runs. EBUSY: children that nobody has waited
+   for. */
+int bproc_move(int node);
+int bproc_move_io(int node, struct bproc_io_t *io, int iolen);
+int _bproc_move(int node, int flags);
+int _bproc_move_io(int node, struct bproc_io_t *io, int iolen, int flags);
+
+/* fork, with the child on the node. */
+int bproc_rfork(int node);
+int bproc_rfork_io(int node, struct bproc_io_t *io, int iolen);
+int _bproc_rfork(int node, int flags);
+int _bproc_rfork_io(int node, struct bproc_io_t *io, int iolen, int flags);
+
+/* Forks once for every entry of nodes, from one image. Each child gets its rank, 0 to nnodes - 1;
+   the caller gets nnodes and in pids[] what bproc_vexecmove_io gives. */
+int bproc_vrfork(int nnodes, int *nodes, int *pids);
+int bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen);
+int _bproc_vrfork(int nnodes, int *nodes, int *pids, int flags);
+int _bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
+                     int flags);
+
+/* ---- Images in files ---- */
+
+/* Writes the caller's image. Answers the bytes written now, and 0 when the image is resumed. */
+long bproc_dump(int fd, int flags);
+/* The caller becomes the image that it reads from fd; returns only with -1. */
+int bproc_undump(int fd);
+/* Executes cmd, writes its image at the first instruction, and exits; returns only with -1. */
+int bproc_execdump(int fd, int flags, const char *cmd, char *const argv[], char *const envp[]);
+
+/* The list of libraries that images would name instead of carrying them. liblist answers names with
+   a NUL each and an empty one at the end, to be freed with free. */
+int bproc_libclear(void);
+int bproc_libadd(const char *library);
+int bproc_libdel(const char *library);
+int bproc_liblist(char **list);
+
+/* ---- Control of nodes: for root, on the front end ---- */
+
+int bproc_nodechroot(int node, const char *path);
+/* These three do not wait until it has happened. */
+int bproc_nodereboot(int node);
+int bproc_nodehalt(int node);
+int bproc_nodepwroff(int node);
+/* The node connects anew, from the local address (on the node) to the remote one. */
+int bproc_nodereconnect(int node, struct sockaddr *remote, int remote_size,
+                        struct sockaddr *local, int local_size);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,113 @@
+// Calls of the interface that no daemon of this version carries out. Whoever builds one takes it
+// out of here; programs that only link against it work until then, and get ENOSYS when they call.
+#define _GNU_SOURCE
+#include "internal.h"
+
+#include <errno.h>
+
+// The parameters are named as in the header and looked at by nobody.
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+static int unavailable(const char *call) {
+    return bplib_fail(ENOSYS, "%s is not part of this version", call);
+}
+
+// ---- The running process ----
+
+int bproc_move(int node) { return unavailable(__func__); }
+int bproc_move_io(int node, struct bproc_io_t *io, int iolen) { return unavailable(__func__); }
+int _bproc_move(int node, int flags) { return unavailable(__func__); }
+int _bproc_move_io(int node, struct bproc_io_t *io, int iolen, int flags) {
+    return unavailable(__func__);
+}
+
+int bproc_rfork(int node) { return unavailable(__func__); }
+int bproc_rfork_io(int node, struct bproc_io_t *io, int iolen) { return unavailable(__func__); }
+int _bproc_rfork(int node, int flags) { return unavailable(__func__); }
+int _bproc_rfork_io(int node, struct bproc_io_t *io, int iolen, int flags) {
+    return unavailable(__func__);
+}
+
+int bproc_vrfork(int nnodes, int *nodes, int *pids) { return unavailable(__func__); }
+int bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen) {
+    return unavailable(__func__);
+}
+int _bproc_vrfork(int nnodes, int *nodes, int *pids, int flags) { return unavailable(__func__); }
+int _bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
+                     int flags) {
+    return unavailable(__func__);
+}
+
+// ---- Programs ----
+
+int bproc_execmove(int node, const char *cmd, char *const argv[], char *const envp[]) {
+    return unavailable(__func__);
+}
+int bproc_execmove_io(int node, struct bproc_io_t *io, int iolen, const char *cmd,
+                      char *const argv[], char *const envp[]) {
+    return unavailable(__func__);
+}
+int _bproc_execmove(int node, int flags, const char *cmd, char *const argv[], char *const envp[]) {
+    return unavailable(__func__);
+}
+int _bproc_execmove_io(int node, struct bproc_io_t *io, int iolen, int flags, const char *cmd,
+                       char *const argv[], char *const envp[]) {
+    return unavailable(__func__);
+}
+
+int bproc_rexec(int node, const char *cmd, char *const argv[], char *const envp[]) {
+    return unavailable(__func__);
+}
+int bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, const char *cmd, char *const argv[],
+                   char *const envp[]) {
+    return unavailable(__func__);
+}
+int _bproc_rexec(int node, int flags, const char *cmd, char *const argv[], char *const envp[]) {
+    return unavailable(__func__);
+}
+int _bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, int flags, const char *cmd,
+                    char *const argv[], char *const envp[]) {
+    return unavailable(__func__);
+}
+
+int bproc_execve(const char *cmd, char *const argv[], char *const envp[]) {
+    return unavailable(__func__);
+}
+
+// ---- Images in files ----
+
+long bproc_dump(int fd, int flags) { return unavailable(__func__); }
+int bproc_undump(int fd) { return unavailable(__func__); }
+int bproc_execdump(int fd, int flags, const char *cmd, char *const argv[], char *const envp[]) {
+    return unavailable(__func__);
+}
+
+int bproc_libclear(void) { return unavailable(__func__); }
+int bproc_libadd(const char *library) { return unavailable(__func__); }
+int bproc_libdel(const char *library) { return unavailable(__func__); }
+int bproc_liblist(char **list) { return unavailable(__func__); }
+
+// ---- The table of nodes and processes ----
+
+int bproc_notifier(void) { return unavailable(__func__); }
+int bproc_nodelist_(struct bproc_node_set_t *nodes, int notifier) { return unavailable(__func__); }
+int bproc_setnodeattr(int node, const char *name, const void *value, int size) {
+    return unavailable(__func__);
+}
+int bproc_nodesetstatus(int node, const char *status) { return unavailable(__func__); }
+int bproc_chmod(int node, int mode) { return unavailable(__func__); }
+int bproc_chown(int node, int user) { return unavailable(__func__); }
+int bproc_chgrp(int node, int group) { return unavailable(__func__); }
+int bproc_proclist(int node, struct bproc_proc_info_t **list) { return unavailable(__func__); }
+int bproc_pidnode(int pid) { return unavailable(__func__); }
+
+// ---- Control of nodes ----
+
+int bproc_nodechroot(int node, const char *path) { return unavailable(__func__); }
+int bproc_nodereboot(int node) { return unavailable(__func__); }
+int bproc_nodehalt(int node) { return unavailable(__func__); }
+int bproc_nodepwroff(int node) { return unavailable(__func__); }
+int bproc_nodereconnect(int node, struct sockaddr *remote, int remote_size,
+                        struct sockaddr *local, int local_size) {
+    return unavailable(__func__);
+}
