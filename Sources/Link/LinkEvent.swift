@@ -14,6 +14,8 @@ public enum LinkEvent: Sendable {
     case chunkBegins(LinkID, FrameHeader)
     /// All of a chunk's bytes lie where the store wanted them.
     case chunk(LinkID, FrameHeader)
+    /// No connection can be accepted for the moment; told once a minute at most.
+    case acceptingPauses(errorNumber: Int32)
     /// A link that was accepted or ready is gone; nothing more comes from it.
     case lost(LinkID, reason: String)
 }

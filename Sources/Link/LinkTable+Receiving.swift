@@ -38,18 +38,16 @@ extension LinkTable {
     }
 
     mutating func accepted(_ completion: Completion, ring: inout Ring) {
-        if completion.result >= 0 {
-            let socket = OwnedDescriptor(adopting: completion.result)
+        switch takeConnection(completion, ring: &ring) {
+        case .connection(let number):
+            let socket = OwnedDescriptor(adopting: number)
             let address = Socket.peerAddress(of: socket.number)
             try? tune(socket.number, peer: address)
             let peer = address.map { NodeAddress($0) } ?? .unspecified
             let link = insert(socket, peer: peer, state: .awaitingHello)
             receive(link, ring: &ring)
-        }
-        if !completion.hasMore, let listenerNumber {
-            ring.accept(
-                listenerNumber,
-                tag: OperationTag(kind: OperationKind.accept, slot: 0, generation: 0))
+        case .paused(let errorNumber): events.append(.acceptingPauses(errorNumber: errorNumber))
+        case .nothing: break
         }
     }
 

@@ -22,8 +22,9 @@ public struct LinkTable: ~Copyable {
     var links: [Link?] = []
     var generations: [UInt32] = []
     var freeSlots: [Int] = []
-    var listener: OwnedDescriptor?
-    var listenerNumber: Int32?
+    var listener: Acceptor?
+    /// When `tick` has something to do; nil: never.
+    public private(set) var deadlineNanoseconds: UInt64?
     var events: [LinkEvent] = []
     var paused: [LinkID] = []
     /// Receive and send buffer of relay sockets, in bytes: 0 leaves them to the kernel.
@@ -46,12 +47,30 @@ public struct LinkTable: ~Copyable {
     // MARK: Opening
 
     public mutating func listen(
-        on listener: consuming OwnedDescriptor, ring: inout Ring
+        on descriptor: consuming OwnedDescriptor, ring: inout Ring
     ) {
-        ring.accept(
-            listener.number, tag: OperationTag(kind: OperationKind.accept, slot: 0, generation: 0))
-        listenerNumber = listener.number
+        let listener = Acceptor(
+            descriptor, tag: OperationTag(kind: OperationKind.accept, slot: 0, generation: 0))
+        listener.start(on: &ring)
+        deadlineNanoseconds = nil
         self.listener = consume listener
+    }
+
+    mutating func takeConnection(_ completion: Completion, ring: inout Ring) -> Acceptor.Outcome {
+        guard var taken = listener.take() else { return .nothing }
+        let outcome = taken.take(completion, now: Clock.monotonicNanoseconds, ring: &ring)
+        deadlineNanoseconds = taken.resumeNanoseconds
+        listener = consume taken
+        return outcome
+    }
+
+    /// Goes on with what was put off until now.
+    public mutating func tick(now: UInt64, ring: inout Ring) {
+        guard let deadlineNanoseconds, now >= deadlineNanoseconds else { return }
+        self.deadlineNanoseconds = nil
+        guard var taken = listener.take() else { return }
+        taken.tick(now: now, ring: &ring)
+        listener = consume taken
     }
 
     /// Begins a connection to a daemon, with `hello` as its first frame; answered by a ready or

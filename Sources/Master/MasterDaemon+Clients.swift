@@ -9,21 +9,23 @@ import Wire
 // Local programs: requests, job channels.
 extension MasterDaemon {
     mutating func acceptClient(_ completion: Completion) {
-        if completion.result >= 0 {
+        let now = Clock.monotonicNanoseconds
+        switch localListener.take(completion, now: now, ring: &ring) {
+        case .connection(let number):
             let id = ClientID(nextClient)
             nextClient += 1
             do throws(SystemCallError) {
                 let client = try LocalClient(
-                    id: id, descriptor: OwnedDescriptor(adopting: completion.result))
+                    id: id, descriptor: OwnedDescriptor(adopting: number))
                 clients[id.rawValue] = client
                 pollReadable(client)
             } catch {
                 logger.warning("a local connection is refused: \(error)")
             }
-        }
-        if !completion.hasMore {
-            ring.accept(
-                localListener.number, tag: OperationTag(kind: OperationKind.clientAccept, slot: 0))
+        case .paused(let errorNumber):
+            logger.error(
+                "local programs wait: \(SystemCallError("accept", errorNumber: errorNumber))")
+        case .nothing: break
         }
     }
 

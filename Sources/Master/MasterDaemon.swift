@@ -26,7 +26,8 @@ public struct MasterDaemon: ~Copyable {
     var store: LaunchStore
     var peers = RelayPeers()
     let signals: OwnedDescriptor
-    let localListener: OwnedDescriptor
+    /// Where local programs connect.
+    var localListener: Acceptor
     /// This program itself, which is also the capture helper that libbproc starts.
     let helper: OwnedDescriptor
     let address: NodeAddress
@@ -65,7 +66,8 @@ public struct MasterDaemon: ~Copyable {
         self.signals = signals
         self.ring = ring
         self.helper = helper
-        localListener = local
+        localListener = Acceptor(
+            local, tag: OperationTag(kind: OperationKind.clientAccept, slot: 0))
         incarnation = now
         nextWarningNanoseconds = configuration.warnsOfInsecurity ? now : .max
         address = NodeAddress(
@@ -94,8 +96,7 @@ public struct MasterDaemon: ~Copyable {
         logger.info("master of \(configuration.nodeCount) nodes at \(address)")
         ring.poll(
             signals.number, for: .readable, tag: OperationTag(kind: OperationKind.signal, slot: 0))
-        ring.accept(
-            localListener.number, tag: OperationTag(kind: OperationKind.clientAccept, slot: 0))
+        localListener.start(on: &ring)
         while exitCode == nil {
             do throws(SystemCallError) {
                 try ring.waitForCompletions(untilNanoseconds: deadline)
@@ -109,6 +110,8 @@ public struct MasterDaemon: ~Copyable {
             }
             let now = Clock.monotonicNanoseconds
             warnOfInsecurity(now: now)
+            links.tick(now: now, ring: &ring)
+            localListener.tick(now: now, ring: &ring)
             if now >= store.state.deadlineNanoseconds {
                 store.state.tick(now: now, effects: &effects)
                 settle()
@@ -119,7 +122,9 @@ public struct MasterDaemon: ~Copyable {
     }
 
     private var deadline: UInt64 {
-        min(store.state.deadlineNanoseconds, nextWarningNanoseconds)
+        min(
+            store.state.deadlineNanoseconds, nextWarningNanoseconds,
+            links.deadlineNanoseconds ?? .max, localListener.resumeNanoseconds ?? .max)
     }
 
     private mutating func warnOfInsecurity(now: UInt64) {
@@ -202,6 +207,8 @@ public struct MasterDaemon: ~Copyable {
                 receiveControl(header, body: body, from: link, now: now)
             }
         case .chunkBegins, .chunk: break
+        case .acceptingPauses(let errorNumber):
+            logger.error("slaves wait: \(SystemCallError("accept", errorNumber: errorNumber))")
         case .lost(let link, let reason):
             if peers.contains(link) {
                 peers.forget(link)

@@ -41,6 +41,8 @@ extension SlaveDaemon {
             store.state.chunkBegins(launch: header.launch)
             store.state.heard(from: link, launch: header.launch, now: now)
         case .chunk(_, let header): chunkArrived(header, now: now)
+        case .acceptingPauses(let errorNumber):
+            logger.error("relays wait: \(SystemCallError("accept", errorNumber: errorNumber))")
         case .lost(let link, let reason):
             if link == control {
                 control = nil

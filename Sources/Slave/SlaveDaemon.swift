@@ -130,7 +130,7 @@ public struct SlaveDaemon: ~Copyable {
         var earliest = store.state.deadlineNanoseconds ?? .max
         if isWelcome { earliest = min(earliest, masterHeardNanoseconds + silenceLimit) }
         if let reconnectNanoseconds { earliest = min(earliest, reconnectNanoseconds) }
-        earliest = min(earliest, nextWarningNanoseconds)
+        earliest = min(earliest, nextWarningNanoseconds, links.deadlineNanoseconds ?? .max)
         return earliest == .max ? nil : earliest
     }
 
@@ -139,6 +139,7 @@ public struct SlaveDaemon: ~Copyable {
 
     private mutating func tick(now: UInt64) {
         links.relaxLowWater()
+        links.tick(now: now, ring: &ring)
         store.state.tick(now: now, effects: &effects)
         if isWelcome, now >= masterHeardNanoseconds + silenceLimit {
             loseMaster("no word for \((now - masterHeardNanoseconds) / 1_000_000) ms")

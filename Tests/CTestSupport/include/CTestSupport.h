@@ -19,6 +19,8 @@ long bptest_become_nobody(void);
 // Sends a signal to the calling thread.
 void bptest_raise(int number);
 long bptest_limit_locked_memory(size_t byte_count);
+// The soft limit: it can be raised again.
+long bptest_limit_open_files(size_t count);
 // From here on io_uring_setup answers EPERM, in every thread of this process and for good.
 long bptest_forbid_io_uring(void);
 // 1: the descriptor is readable, 0: the time is over.
