@@ -37,7 +37,11 @@ public struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
         switch family {
         case .none: false
         case .ipv4: octets[0] == 127
-        case .ipv6: (0..<15).allSatisfy { octets[$0] == 0 } && octets[15] == 1
+        case .ipv6:
+            // Also an IPv4 peer of a socket that takes both families: ::ffff:127.0.0.1.
+            (0..<15).allSatisfy { octets[$0] == 0 } && octets[15] == 1
+                || (0..<10).allSatisfy { octets[$0] == 0 } && octets[10] == 0xff
+                    && octets[11] == 0xff && octets[12] == 127
         }
     }
 
