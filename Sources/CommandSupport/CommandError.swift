@@ -16,6 +16,10 @@ public struct CommandError: Error, Equatable, CustomStringConvertible {
 public enum ExitStatus {
     public static let success: Int32 = 0
     public static let failure: Int32 = 1
+    /// As a shell answers for a command that is there but cannot be executed.
+    public static let notExecutable: Int32 = 126
+    /// As a shell answers for a command that is not there.
+    public static let commandNotFound: Int32 = 127
     /// A rank was not started, or the job was lost.
     public static let notStarted: Int32 = 255
     /// Added to the number of the signal that ended a process.

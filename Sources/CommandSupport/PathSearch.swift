@@ -11,11 +11,15 @@ public enum PathSearch {
     /// - Parameters:
     ///   - name: with a slash it is a path already, and only checked.
     ///   - path: directories with colons between; an empty one is the working directory.
-    /// - Throws: "command not found", or why the first file of that name cannot be executed.
+    /// - Throws: "command not found", or why the first file of that name cannot be executed; with
+    ///   the exit status of a shell, 127 or 126.
     public static func find(
         _ name: String, path: String? = ProcessEnvironment.value(of: "PATH")
     ) throws(CommandError) -> String {
-        guard !name.isEmpty else { throw CommandError("the command has no name") }
+        guard !name.isEmpty else {
+            throw CommandError(
+                "the command has no name", exitStatus: ExitStatus.commandNotFound)
+        }
         if name.contains("/") {
             if let error = refusal(of: name) { throw failure(name, error) }
             return name
@@ -29,7 +33,7 @@ public enum PathSearch {
             // A directory of that name is passed over, as every shell does.
             if error == EACCES { refused = refused ?? failure(candidate, error) }
         }
-        throw refused ?? CommandError("\(name): command not found")
+        throw refused ?? failure(name, ENOENT)
     }
 
     /// The error number; nil: it can be executed.
@@ -39,11 +43,16 @@ public enum PathSearch {
     }
 
     private static func failure(_ path: String, _ error: Int32) -> CommandError {
-        switch error {
-        case EISDIR: CommandError("\(path): is a directory")
-        case EACCES: CommandError("\(path): permission denied")
-        case ENOENT, ENOTDIR: CommandError("\(path): command not found")
-        default: CommandError("\(path): \(SystemCallError.message(for: error))")
-        }
+        let isThere = error != ENOENT && error != ENOTDIR
+        let reason =
+            switch error {
+            case EISDIR: "is a directory"
+            case EACCES: "permission denied"
+            case ENOENT, ENOTDIR: "command not found"
+            default: SystemCallError.message(for: error)
+            }
+        return CommandError(
+            "\(path): \(reason)",
+            exitStatus: isThere ? ExitStatus.notExecutable : ExitStatus.commandNotFound)
     }
 }

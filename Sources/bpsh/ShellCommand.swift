@@ -17,7 +17,8 @@ struct ShellCommand: ParsableCommand {
             NODES is a comma list of numbers (3), ranges (0-15, 16-), states (up, notdown), all \
             and master. The program is found here, through PATH, and sent as it is in memory: the \
             nodes need no files. The exit status is the largest of the ranks': 128 and the signal \
-            for one that was killed, 255 for one that was not started.
+            for one that was killed, 255 for one that was not started; 127 if the command is not \
+            found here, 126 if it cannot be executed.
             """,
         version: "bpsh (bproc) 0.1")
 
@@ -113,7 +114,15 @@ struct ShellCommand: ParsableCommand {
             in: ProcessEnvironment.entries())
         let begin = Stopwatch.nanoseconds()
         // Before the signals are taken: the program inherits this process's signal mask.
-        let image = try Cluster().capture(program, arguments: command, environment: environment)
+        let image: CapturedImage
+        do throws(BProcError) {
+            image = try Cluster().capture(program, arguments: command, environment: environment)
+        } catch {
+            // What the kernel says of a program that it would not execute here either.
+            guard [EACCES, ENOEXEC, ENOENT].contains(error.errorNumber) else { throw error }
+            StandardOutput.report(error.description, command: "bpsh")
+            return ExitStatus.notExecutable
+        }
         var options = LaunchOptions()
         options.inputIsNull = nullInput
         options.fanOut = fanOut

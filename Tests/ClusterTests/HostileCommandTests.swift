@@ -50,20 +50,20 @@ extension ClusterTests {
             try TestCluster.with(nodes: 1) { cluster in
                 let plain = TestFile.write("echo no\n", to: "\(cluster.folder)/plain")
                 let cases = [
-                    ("/nowhere/at/all", "command not found"),
-                    ("surely-no-such-command", "command not found"),
-                    (plain, "permission denied"),
-                    ("/tmp", "is a directory"),
+                    ("/nowhere/at/all", "command not found", Int32(127)),
+                    ("surely-no-such-command", "command not found", 127),
+                    (plain, "permission denied", 126),
+                    ("/tmp", "is a directory", 126),
                 ]
-                for (name, sentence) in cases {
+                for (name, sentence, status) in cases {
                     let outcome = try cluster.run("0", name)
-                    #expect(outcome.status != 0, "\(name)")
+                    #expect(outcome.status == status, "\(name)")
                     #expect(outcome.errorText.contains(sentence), "\(name): \(outcome.errorText)")
                     #expect(outcome.text.isEmpty)
                 }
                 let nonsense = TestFile.write("nonsense", to: "\(plain)2", mode: 0o755)
                 let outcome = try cluster.run("0", nonsense)
-                #expect(outcome.status != 0)
+                #expect(outcome.status == 126)
                 #expect(outcome.errorText.contains(nonsense), "\(outcome.errorText)")
                 #expect(try cluster.run("0", "echo", "well").text == "well\n")
             }

@@ -98,6 +98,27 @@ import Testing
         }
     }
 
+    /// As shells answer: 127 for what is not there, 126 for what cannot be executed.
+    @Test func theExitStatusIsAShells() throws {
+        try withDirectories { path in
+            func status(_ name: String, _ search: String) -> Int32? {
+                do throws(CommandError) {
+                    _ = try PathSearch.find(name, path: search)
+                    return nil
+                } catch {
+                    return error.exitStatus
+                }
+            }
+            #expect(status("nothing", "\(path)/second") == 127)
+            #expect(status("\(path)/no/such", "") == 127)
+            #expect(status("", "/bin") == 127)
+            #expect(status("plain", "\(path)/second") == 126)
+            #expect(status("\(path)/second/plain", "") == 126)
+            #expect(status("\(path)/first/tool", "") == 126)
+            #expect(status("tool", "\(path)/third") == nil)
+        }
+    }
+
     @Test func withoutPathTheUsualPlacesAreSearched() throws {
         #expect(try PathSearch.find("sh", path: nil) == "/bin/sh")
         #expect(throws: CommandError.self) { try PathSearch.find("sh", path: "") }
