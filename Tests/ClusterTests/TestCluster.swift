@@ -8,6 +8,8 @@ import Testing
 final class TestCluster {
     struct Shape {
         var nodeCount: Int
+        /// All daemons on ::1, told apart by their ports.
+        var usesIPv6 = false
         var master: [String] = []
         /// Options of all slaves, and of single ones.
         var slaves: [String] = []
@@ -45,9 +47,10 @@ final class TestCluster {
         // The suite is serialized, so the count needs no lock; the pid keeps two runs apart.
         Self.clusterCount += 1
         network = 16 + (Int(getpid()) + Self.clusterCount) % 200
-        masterAddress = "127.\(network).255.1"
-        guard let port = RawLink.freePort(of: masterAddress) else {
-            throw Failure(description: "no port of \(masterAddress) is free")
+        let address = "127.\(network).255.1"
+        masterAddress = shape.usesIPv6 ? "[::1]" : address
+        guard let port = RawLink.freePort(of: address) else {
+            throw Failure(description: "no port of \(address) is free")
         }
         self.port = port
         folder = TestFolder.make("cluster")
@@ -71,7 +74,9 @@ final class TestCluster {
     var socket: String { "\(folder)/socket" }
     var masterLog: String { TestFile.text("\(folder)/daemons/master.log") }
     func slaveLog(_ node: Int) -> String { TestFile.text("\(folder)/daemons/\(node).log") }
-    func slaveAddress(_ node: Int) -> String { "127.\(network).0.\(node + 1)" }
+    func slaveAddress(_ node: Int) -> String {
+        shape.usesIPv6 ? "[::1]" : "127.\(network).0.\(node + 1)"
+    }
 
     private func start() throws {
         try startMaster()
@@ -94,7 +99,7 @@ final class TestCluster {
         let arguments =
             [
                 "--foreground", "--log-level", "debug", "--node", "\(node)", "--listen",
-                "\(slaveAddress(node)):\(port)",
+                "\(slaveAddress(node)):\(shape.usesIPv6 ? 0 : port)",
             ] + shape.slaves + (options ?? shape.slave[node] ?? []) + ["\(masterAddress):\(port)"]
         slaves[node] = try daemon(
             "bpslave", arguments, wrapper: shape.slaveWrapper[node] ?? shape.wrapper,
