@@ -273,6 +273,27 @@ BP_BLOB static void bp_set_signals(const struct stub *stub) {
     }
 }
 
+// From here on the process counts as the program and no longer as the daemon's work, in the
+// scheduler's eyes: so it comes last, after the word that the program is placed. A process whose
+// weight falls in the middle of its work is made to pay for it with hundreds of milliseconds. None
+// of this can fail: a nice value below the daemon's own was set before the credentials.
+BP_BLOB static void bp_become_program(const struct bp_stub_arguments *arguments) {
+    if (arguments->steps_back) {
+        // Behind everything else until the daemon says otherwise: nice 19, and the longest turn
+        // there is, so that whoever wakes need not wait for its end (Linux 6.12).
+        uint64_t attributes[6]; /* size and policy, flags, nice and priority, runtime, -, - */
+        bp_zero(attributes, sizeof attributes);
+        attributes[0] = sizeof attributes;
+        attributes[2] = 19;
+        attributes[3] = 100000000;
+        bp_call3(BP_SYS_SCHED_SETATTR, 0, (long)attributes, 0);
+    } else if (arguments->set_nice) {
+        bp_call3(BP_SYS_SETPRIORITY, 0 /* PRIO_PROCESS */, 0, arguments->nice);
+    }
+    // Where the kernel shares the processor out by sessions.
+    if (arguments->leads_session) bp_call3(BP_SYS_SETSID, 0, 0, 0);
+}
+
 _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
                                     struct bp_stub_arguments *arguments) {
     const struct bp_image_header *header = (const void *)(base + BP_IMAGE_HEADER_OFFSET);
@@ -295,15 +316,6 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
     bp_set_memory_map(&stub);
     bp_set_thread_state(&stub);
     bp_set_signals(&stub);
-    if (arguments->set_nice) {
-        long result = bp_call3(BP_SYS_SETPRIORITY, 0 /* PRIO_PROCESS */, 0, arguments->nice);
-        if (result < 0)
-            bp_stub_fail(arguments, STAGE_RESTORE, BP_STEP_PRIORITY, result,
-                         (uint64_t)(int64_t)arguments->nice);
-    }
-    // As late as can be: where the kernel shares the processor out by sessions, the restore counts
-    // as the daemon's work, and only the program is one among its equals.
-    if (arguments->leads_session) bp_call3(BP_SYS_SETSID, 0, 0, 0);
     if (arguments->status >= 0) {
         struct bp_restore_record record = {.magic = BP_RECORD_MAGIC, .rank = arguments->rank};
         record.monotonic_nanoseconds = bp_monotonic_nanoseconds();
@@ -311,6 +323,7 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
         bp_call3(BP_SYS_WRITE, arguments->status, (long)&record, sizeof record);
         bp_call3(BP_SYS_CLOSE, arguments->status, 0, 0);
     }
+    bp_become_program(arguments);
     // All of the home goes but the one page that holds the last instructions.
     uint64_t page = (uint64_t)bp_leave & ~(uint64_t)(BP_IMAGE_PAGE - 1);
     uint64_t end = header->base_address + header->prefix_byte_count + header->scratch_byte_count;

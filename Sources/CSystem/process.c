@@ -96,19 +96,12 @@ struct scheduling {
     uint64_t runtime, deadline, period;
 };
 
-/* An ordinary process with this nice value and length of turn; 0 nanoseconds: the kernel's own. */
-static long set_turns(pid_t pid, int nice, uint64_t nanoseconds) {
-    struct scheduling scheduling = {
-        .size = sizeof scheduling, .nice = nice, .runtime = nanoseconds};
-    return result(syscall(SYS_sched_setattr, pid, &scheduling, 0));
-}
-
 long bp_set_nice(int nice) { return result(setpriority(PRIO_PROCESS, 0, nice)); }
 
-static long write_session_nice(int directory, const char *path, int nice) {
+long bp_set_session_nice(int nice) {
     char text[16];
     int length = snprintf(text, sizeof text, "%d", nice);
-    int fd = openat(directory, path, O_WRONLY | O_CLOEXEC);
+    int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
     if (fd < 0) return -errno;
     ssize_t written = write(fd, text, (size_t)length);
     int error = errno;
@@ -116,18 +109,9 @@ static long write_session_nice(int directory, const char *path, int nice) {
     return written < 0 ? -error : 0;
 }
 
-long bp_set_session_nice(int nice) {
-    return write_session_nice(AT_FDCWD, "/proc/self/autogroup", nice);
-}
-
-long bp_set_process_nice(int proc, int32_t pid, int session_nice, int nice) {
-    char path[32];
-    snprintf(path, sizeof path, "%d/autogroup", pid);
-    if (proc >= 0) write_session_nice(proc, path, session_nice);
-    /* A process that is woken need not wait for the end of a longer turn than its own (Linux 6.12):
-       the longest there is lets every daemon in between. Short turns for the daemons instead would
-       make them interrupt each other, which costs more. */
-    set_turns(pid, nice, session_nice > 0 ? 100000000 : 0);
+long bp_set_usual_turns(int32_t pid, int nice) {
+    struct scheduling scheduling = {.size = sizeof scheduling, .nice = nice};
+    (void)syscall(SYS_sched_setattr, pid, &scheduling, 0);
     return result(setpriority(PRIO_PGRP, (id_t)pid, nice));
 }
 

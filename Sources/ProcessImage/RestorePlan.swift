@@ -62,6 +62,8 @@ public struct RestorePlan: Sendable {
     public var umask: UInt32?
     /// The program leads a session and a process group of its own, from the moment it runs.
     public var leadsSession = true
+    /// The program starts with the lowest priority of all; the daemon gives it `nice` later.
+    public var stepsBack = false
     public var limits: [Limit] = []
     /// Entered as the user. nil: the daemon's.
     public var directory: [UInt8]?
@@ -170,6 +172,7 @@ public struct RestorePlan: Sendable {
         }
         if let nice { arguments.append("n\(nice)") }
         if leadsSession { arguments.append("l1") }
+        if stepsBack { arguments.append("b1") }
         if processNumber != 0 { arguments.append("N\(processNumber)") }
         if !socketPath.isEmpty { arguments.append("p" + socketPath) }
         return arguments.map { Array($0.utf8) } + items.map(\.argument)

@@ -88,6 +88,8 @@ extension SlaveDaemon {
         plan.directory = Array(order.directory.utf8)
         plan.deathSignal = 9
         plan.socketPath = configuration.socketPath
+        // Only a privileged daemon can give the priority back, so only that one takes it.
+        plan.stepsBack = isPrivileged
         return plan
     }
 
@@ -141,21 +143,19 @@ extension SlaveDaemon {
 
     // MARK: Priority
 
-    /// Lets a program that has been placed step back while its launch is still under way: a
-    /// thousand programs at work would take the processor from the images that are still
-    /// travelling. Only a privileged daemon can give the priority back, so only that one takes it.
+    /// A program steps back as the last act of its restore, and stays there while its launch is
+    /// under way: a thousand programs at work would take the processor from the images that are
+    /// still travelling.
     private func holdBack(_ process: RankProcess) {
-        guard isPrivileged, process.exit == nil, store.state.isUnderWay(process.launch) else {
-            return
-        }
+        guard isPrivileged, process.exit == nil else { return }
         process.isHeldBack = true
-        _ = bp_set_process_nice(procDirectory, process.pid, 19, 19)
+        if !store.state.isUnderWay(process.launch) { release(process) }
     }
 
     func release(_ process: RankProcess) {
         guard process.isHeldBack, process.exit == nil else { return }
         process.isHeldBack = false
-        _ = bp_set_process_nice(procDirectory, process.pid, 0, process.nice)
+        _ = bp_set_usual_turns(process.pid, process.nice)
     }
 
     // MARK: Exits

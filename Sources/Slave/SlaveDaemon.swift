@@ -33,8 +33,6 @@ public struct SlaveDaemon: ~Copyable {
     let status: Pipe
     /// /dev/null, opened before a root without one is entered.
     let nullNumber: Int32?
-    /// /proc as it was before a root without one was entered; -1: there is none.
-    let procDirectory: Int32
     let isPrivileged: Bool
     let signals: OwnedDescriptor
     let address: NodeAddress
@@ -69,7 +67,6 @@ public struct SlaveDaemon: ~Copyable {
         let status = try Pipe(nonblockingRead: true)
         let restorer = try Restorer.makeFile()
         let nullNumber = unsafe "/dev/null".withCString { unsafe bp_open_read_write($0) }
-        let procNumber = unsafe "/proc".withCString { unsafe bp_open_read_only($0) }
         if let root = configuration.rootDirectory {
             try check("chroot to \(root)", unsafe root.withCString { unsafe bp_change_root($0) })
         }
@@ -81,7 +78,6 @@ public struct SlaveDaemon: ~Copyable {
         self.arena = arena
         self.status = status
         self.restorer = restorer
-        procDirectory = Int32(truncatingIfNeeded: procNumber)
         isPrivileged = bp_effective_user() == 0
         self.nullNumber = nullNumber >= 0 ? Int32(nullNumber) : nil
         address = NodeAddress(bound)
