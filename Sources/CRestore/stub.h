@@ -13,7 +13,7 @@ struct bp_stub_arguments {
     uint32_t set_nice;
     uint32_t cpu_checked; /* by the daemon: CPUID is slow where a hypervisor answers it */
     uint32_t leads_session; /* the program leads a session and process group of its own */
-    uint32_t steps_back;    /* the program starts behind everything else, until the daemon lifts it */
+    uint32_t steps_back;    /* the program starts behind all else, until the daemon lifts it */
     uint32_t number;        /* its process number, repeated in the record that says "placed" */
     char socket[108]; /* NUL-terminated; empty: none */
 };
