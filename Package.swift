@@ -73,9 +73,10 @@ let package = Package(
 
         // C: only where Swift cannot go.
         .target(name: "CSystem", cSettings: strictC),
-        .target(name: "CRestore", cSettings: strictC + [freestanding]),
-        .target(name: "CChecksum", cSettings: strictC),
         .target(name: "CLocalProtocol"),
+        .target(
+            name: "CRestore", dependencies: ["CLocalProtocol"], cSettings: strictC + [freestanding]),
+        .target(name: "CChecksum", cSettings: strictC),
         .target(name: "CBProc", dependencies: ["CLocalProtocol"], cSettings: strictC),
 
         // Pure: values and decisions, no I/O and no Glibc.

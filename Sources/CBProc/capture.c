@@ -1,86 +1,17 @@
-// The image of a program. A helper does the work; it runs as the caller's child, so that the
-// program finds the caller's directory, limits, terminal and signal mask.
+// The image of a program. A helper does the work; it is started from the caller, so that the program
+// finds the caller's directory, limits, terminal and signal mask.
 #define _GNU_SOURCE
 #include "internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 _Static_assert(BPROC_CAPTURE_AT_ENTRY == (int)BPROC_LOCAL_CAPTURE_AT_ENTRY, "the protocol's");
 _Static_assert(BPROC_CAPTURE_AT_EXEC == (int)BPROC_LOCAL_CAPTURE_AT_EXEC, "the protocol's");
-
-// The daemon lends its executable, so no path has to be known. -1 or a descriptor.
-static int request_helper(void) {
-    struct bplib_channel channel;
-    struct bplib_message answer;
-    if (bplib_channel_open(&channel) < 0) return -1;
-    int helper = -1;
-    if (bplib_channel_queue(&channel, BPROC_LOCAL_HELPER_REQUEST, NULL, 0) == 0 &&
-        bplib_channel_send(&channel, -1, BPLIB_ANSWER_MILLISECONDS) == 0 &&
-        bplib_channel_expect(&channel, &answer, BPROC_LOCAL_HELPER, 0, "capture helper") == 0) {
-        helper = channel.received;
-        channel.received = -1;
-        if (helper < 0) bplib_fail(EPROTO, "capture helper: the daemon sent no descriptor");
-    }
-    bplib_channel_close(&channel);
-    return helper;
-}
-
-// In the child of vfork, which shares the caller's memory until it executes the helper: a handler
-// of the caller must not run there, and what is ignored or blocked must reach the helper unchanged.
-static void restore_signals(const sigset_t *mask) {
-    for (int number = 1; number < NSIG; number++) {
-        struct sigaction action;
-        if (sigaction(number, NULL, &action) < 0) continue;
-        bool has_handler = (action.sa_flags & SA_SIGINFO) ||
-                           (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
-        if (!has_handler) continue;
-        action.sa_handler = SIG_DFL;
-        action.sa_flags = 0;
-        (void)sigaction(number, &action, NULL);
-    }
-    (void)sigprocmask(SIG_SETMASK, mask, NULL);
-}
-
-// Starts the helper on its end of the socket pair. Its pid, or -1.
-static pid_t start_helper(int helper, int socket) {
-    char socket_option[32];
-    (void)snprintf(socket_option, sizeof socket_option, "--socket=%d", socket);
-    char *const argv[] = {(char *)"bproc-capture", (char *)"--helper=capture", socket_option, NULL};
-    char *const envp[] = {NULL};
-    sigset_t all, before;
-    sigfillset(&all);
-    volatile int exec_error = 0;
-    if (pthread_sigmask(SIG_BLOCK, &all, &before) != 0) return bplib_fail(EINVAL, "signal mask");
-    pid_t child = vfork();
-    if (child == 0) {
-        // The child has a descriptor table of its own: the caller's end stays close-on-exec.
-        if (fcntl(socket, F_SETFD, 0) == 0) {
-            restore_signals(&before);
-            (void)execveat(helper, "", argv, envp, AT_EMPTY_PATH);
-        }
-        exec_error = errno;
-        _exit(127);
-    }
-    int error = errno;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (child < 0) return bplib_fail(error, "capture helper: vfork: %s", bproc_strerror(error));
-    if (exec_error) {
-        while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
-        return bplib_fail(exec_error, "capture helper: it cannot be executed: %s",
-                          bproc_strerror(exec_error));
-    }
-    return child;
-}
 
 struct strings {
     uint32_t count;
@@ -135,7 +66,6 @@ static int queue_request(struct bplib_channel *channel, const char *command, cha
 static int converse(struct bplib_channel *channel, const char *command,
                     struct bproc_capture_info *info) {
     struct bplib_message answer;
-    struct bproc_local_captured captured;
     if (bplib_channel_send(channel, -1, -1) < 0 ||
         bplib_channel_receive(channel, &answer, -1) < 0) {
         if (errno == ECONNRESET) {
@@ -143,29 +73,19 @@ static int converse(struct bplib_channel *channel, const char *command,
         }
         return -1;
     }
-    if (answer.header.kind != BPROC_LOCAL_CAPTURED ||
-        answer.header.body_bytes < sizeof captured) {
-        return bplib_fail(EPROTO, "%s: the capture helper answered kind %u with %u bytes", command,
-                          answer.header.kind, answer.header.body_bytes);
-    }
-    memcpy(&captured, answer.body, sizeof captured);
-    if (captured.error) {
-        char text[sizeof captured.reason + 1];
-        bplib_copy_text(text, sizeof text, captured.reason, sizeof captured.reason);
-        int error = captured.error > 0 ? captured.error : EIO;
-        return bplib_fail(error, "%s: %s", command, *text ? text : bproc_strerror(error));
-    }
-    int image = channel->received;
-    struct stat status;
-    if (image < 0 || fstat(image, &status) < 0 || !S_ISREG(status.st_mode)) {
-        return bplib_fail(EPROTO, "%s: the capture helper sent no image", command);
-    }
-    channel->received = -1;
-    if (info) {
-        *info = (struct bproc_capture_info){.image_bytes = captured.image_bytes,
-                                            .capture_nanoseconds = captured.capture_nanoseconds};
-    }
-    return image;
+    return bplib_accept_image(command, &answer.header, answer.body, &channel->received, info);
+}
+
+// Starts the helper with the caller's own signal mask. Its pid, or -1.
+static pid_t start_helper(int helper, int socket) {
+    sigset_t all, before;
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_BLOCK, &all, &before) != 0) return bplib_fail(EINVAL, "signal mask");
+    pid_t child = bplib_start_helper(helper, socket, &before);
+    int error = errno;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return child;
 }
 
 int bproc_capture(const char *command, char *const argv[], char *const envp[], int point,
@@ -175,7 +95,7 @@ int bproc_capture(const char *command, char *const argv[], char *const envp[], i
         return bplib_fail(EINVAL, "%d is no capture point", point);
     }
     if (!envp) envp = environ;
-    int helper = request_helper();
+    int helper = bplib_request_helper(NULL);
     if (helper < 0) return -1;
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
@@ -202,9 +122,6 @@ int bproc_capture(const char *command, char *const argv[], char *const envp[], i
         error = errno;
         bplib_channel_close(&channel);
     }
-    // The helper ends when its socket does. Another thread, or an ignored SIGCHLD, may have taken
-    // its status already.
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
     errno = error;
     return image;
 }

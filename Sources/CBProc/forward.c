@@ -12,8 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-// False when standard output takes nothing any more.
-static bool write_all(const unsigned char *bytes, size_t byte_count) {
+bool bplib_write_output(const unsigned char *bytes, size_t byte_count) {
     while (byte_count > 0) {
         ssize_t count = write(STDOUT_FILENO, bytes, byte_count);
         if (count >= 0) {
@@ -37,7 +36,7 @@ static void forward(bproc_job_t *job, int caller) {
         while ((found = bproc_job_next(job, &event)) > 0) {
             if (event.kind == BPROC_EVENT_END) return;
             if (event.kind != BPROC_EVENT_OUTPUT || event.byte_count == 0) continue;
-            if (!write_all(event.bytes, event.byte_count)) return;
+            if (!bplib_write_output(event.bytes, event.byte_count)) return;
             (void)bproc_job_consumed(job, event.rank, event.stream, event.byte_count);
         }
         if (found < 0) return;
@@ -52,7 +51,7 @@ static void forward(bproc_job_t *job, int caller) {
 }
 
 // What the forwarder inherits beyond its needs would keep other people's pipes open.
-static void close_others(int first, int second) {
+void bplib_close_others(int first, int second) {
     unsigned low = (unsigned)(first < second ? first : second);
     unsigned high = (unsigned)(first < second ? second : first);
     (void)close_range(STDERR_FILENO + 1, low - 1, 0);
@@ -88,7 +87,7 @@ int bplib_start_forwarder(bproc_job_t *job) {
         if (forwarder != 0) _exit(forwarder < 0 ? 1 : 0);
         int input = open("/dev/null", O_RDONLY);
         if (input > 0) (void)dup2(input, STDIN_FILENO);
-        close_others(ends[0], bproc_job_descriptor(job));
+        bplib_close_others(ends[0], bproc_job_descriptor(job));
         default_signals();
         forward(job, ends[0]);
         _exit(0);

@@ -75,6 +75,34 @@ int bplib_channel_expect(struct bplib_channel *channel, struct bplib_message *me
 // A local daemon answers such requests at once; one that is stopped must not hang its callers.
 enum { BPLIB_ANSWER_MILLISECONDS = 30000 };
 
+// ---- Images ----
+
+// The daemon lends its executable, so no path has to be known. -1 or a descriptor.
+int bplib_request_helper(struct bproc_local_welcome *welcome);
+// Starts the helper on its end of a socket pair, with this signal mask; all signals are blocked. It
+// is not a child of the caller; its end is the end of its socket. Its pid, or -1.
+pid_t bplib_start_helper(int helper, int socket, const sigset_t *mask);
+// The image that came with a helper's answer, or -1 with what the answer says. Takes the descriptor
+// over.
+int bplib_accept_image(const char *what, const struct bproc_local_header *header,
+                       const void *body, int *descriptor, struct bproc_capture_info *info);
+
+// Saves what a function call keeps. 0; and 1 in the process that is restored from the image.
+int bplib_save_registers(struct bproc_local_registers *registers)
+    __attribute__((returns_twice));
+
+enum { BPLIB_RESTORED = -2 };
+// The caller's own image. A descriptor, with all signals blocked and *mask the mask to set again; -1
+// with everything as before; BPLIB_RESTORED in the restored process, which has its mask and knows
+// its place. The helper is taken over.
+int bplib_capture_caller(int helper, sigset_t *mask);
+// EBUSY for a caller with several threads. 0 or -1.
+int bplib_check_threads(void);
+
+// Where a restored process is; magic 0 in one that never was.
+extern struct bproc_local_place bplib_place;
+bool bplib_has_place(void);
+
 // The sentence in a message's fixed field, which may lack its NUL.
 void bplib_copy_text(char *text, size_t text_bytes, const char *field, size_t field_bytes);
 
@@ -86,5 +114,18 @@ int bplib_remember_forwarder(int pipe_end);
 int bplib_start_forwarder(bproc_job_t *job);
 // The library's own descriptor of a job, given up without ending the job.
 void bplib_job_abandon(bproc_job_t *job);
+// Forgets the descriptor without closing it: in this process the number means something else.
+void bplib_job_disown(bproc_job_t *job);
+// In a restored process: the jobs stayed with the one that was captured.
+void bplib_lose_jobs(void);
+// A job whose ranks have started is left to itself: with forwarding to a process that copies its
+// output, otherwise remembered as long as this process lives. Takes the job over. 0 or -1.
+int bplib_let_go(bproc_job_t *job, bool forwards);
+// Ends this process as the one rank of the job ends; until then it stands for the rank.
+_Noreturn void bplib_stand_in(bproc_job_t *job);
+// Writes bytes of a job's output to standard output. False when that takes nothing any more.
+bool bplib_write_output(const unsigned char *bytes, size_t byte_count);
+// Closes everything from 3 on but these two.
+void bplib_close_others(int first, int second);
 
 #pragma GCC visibility pop

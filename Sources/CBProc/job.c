@@ -53,6 +53,10 @@ void bproc_job_close(bproc_job_t *job) {
 
 void bplib_job_abandon(bproc_job_t *job) { bplib_channel_close(&job->channel); }
 
+void bplib_job_disown(bproc_job_t *job) {
+    job->channel.descriptor = job->channel.received = -1;
+}
+
 const int *bproc_job_pids(const bproc_job_t *job) { return job->pids; }
 int bproc_job_rank_count(const bproc_job_t *job) { return job->rank_count; }
 const int *bproc_job_nodes(const bproc_job_t *job) { return job->nodes; }

@@ -34,6 +34,21 @@ static void in_child(void) {
     keepsakes = NULL;
     (void)pthread_mutex_unlock(&lock);
 }
+
+// The descriptors exist only where the image was taken: what is open here under their numbers is
+// something else.
+void bplib_lose_jobs(void) {
+    while (keepsakes) {
+        struct keepsake *kept = keepsakes;
+        keepsakes = kept->next;
+        if (kept->job) {
+            bplib_job_disown(kept->job);
+            bproc_job_close(kept->job);
+        }
+        free(kept);
+    }
+}
+
 static void install(void) { (void)pthread_atfork(before_fork, after_fork, in_child); }
 
 static int remember(bproc_job_t *job, int pipe_end) {
@@ -80,6 +95,18 @@ void bplib_forget_ended_jobs(void) {
     (void)pthread_mutex_unlock(&lock);
 }
 
+int bplib_let_go(bproc_job_t *job, bool forwards) {
+    if (forwards) {
+        int result = bplib_start_forwarder(job);
+        // The forwarder holds the connection now, or the job ends with it.
+        bproc_job_close(job);
+        return result;
+    }
+    if (bplib_remember_job(job) == 0) return 0;
+    bproc_job_close(job);
+    return -1;
+}
+
 int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
                        const char *cmd, char *const argv[], char *const envp[]) {
     if (nnodes <= 0) return bplib_fail(EINVAL, "%d nodes", nnodes);
@@ -112,17 +139,7 @@ int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io,
         return -1;
     }
     memcpy(pids, bproc_job_pids(job), (size_t)nnodes * sizeof *pids);
-    if (iolen == BPROC_JOB_FORWARD) {
-        int forwarding = bplib_start_forwarder(job);
-        // The forwarder holds the connection now, or the job ends with it.
-        bproc_job_close(job);
-        return forwarding < 0 ? -1 : nnodes;
-    }
-    if (bplib_remember_job(job) < 0) {
-        bproc_job_close(job);
-        return -1;
-    }
-    return nnodes;
+    return bplib_let_go(job, iolen == BPROC_JOB_FORWARD) < 0 ? -1 : nnodes;
 }
 
 int bproc_vexecmove(int nnodes, int *nodes, int *pids, const char *cmd, char *const argv[],

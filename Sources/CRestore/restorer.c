@@ -5,7 +5,7 @@
 //   i<fd>  image            s<fd>  status         r<number>  rank        u<uid> g<gid>  expected
 //   n<nice>                 p<path>  the daemon's socket, for BPROC_SOCKET
 //   N<number>  process number, told to sockets that ask for it and repeated in the record
-//   l<0|1>  the program leads a session of its own
+//   l<0|1>  the program leads a session of its own      o<node>  the node's number
 //   b<0|1>  the program starts with the lowest priority
 //   F<fd>:<flags>:<mode>:<offset>:<path>            open a file as descriptor fd
 //   S<fd>:<info>:<family>:<port>:<address in hex>   connect a socket; info 1: number and fd first
@@ -164,6 +164,7 @@ BP_BLOB static void bp_take_argument(struct restorer *restorer, const char *text
     else if (kind == 'N') restorer->number = restorer->stub.number = (uint32_t)value;
     else if (kind == 'l') restorer->stub.leads_session = value != 0;
     else if (kind == 'b') restorer->stub.steps_back = value != 0;
+    else if (kind == 'o') restorer->stub.node = (int32_t)value, restorer->stub.has_node = 1;
     else bp_restorer_fail(restorer, STAGE_SPAWN, BP_STEP_ARGUMENTS, -BP_EINVAL, (uint64_t)kind);
 }
 

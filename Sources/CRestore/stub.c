@@ -4,10 +4,15 @@
 //
 // It trusts its tables: the daemon has checked them (ImageHeader.swift) before any process is made,
 // and whoever runs an image by hand runs it with his own rights.
+#include "bproc_local.h"
 #include "freestanding.h"
 #include "include/bp_image.h"
 #include "stub.h"
 #include "vdso.h"
+
+_Static_assert(sizeof(struct bproc_local_place) == BP_IMAGE_PLACE_BYTES, "the format's");
+_Static_assert(sizeof(((struct bp_stub_arguments *)0)->socket) <=
+                   sizeof(((struct bproc_local_place *)0)->socket), "a socket's name has room");
 
 enum { PROT_READ_ = 1, PROT_WRITE_ = 2, MAP_PRIVATE_ = 2, MAP_FIXED_ = 0x10, MAP_ANONYMOUS_ = 0x20,
        MAP_GROWSDOWN_ = 0x100, MAP_NORESERVE_ = 0x4000, MAP_STACK_ = 0x20000 };
@@ -179,7 +184,24 @@ BP_BLOB static void bp_map_regions(const struct stub *stub) {
     }
 }
 
-// Strings in the initial stack that every rank has for itself.
+// The last page of the home that is left when the program runs: it holds the last instructions.
+BP_INLINE uint64_t bp_remains(void) { return (uint64_t)bp_leave & ~(uint64_t)(BP_IMAGE_PAGE - 1); }
+
+// Tells the library in a process that called it where it has come to.
+BP_BLOB static void bp_fill_place(const struct bp_stub_arguments *arguments,
+                                  struct bproc_local_place *place) {
+    bp_zero(place, sizeof *place);
+    place->magic = BPROC_LOCAL_PLACE_MAGIC;
+    place->remains_address = bp_remains();
+    if (!arguments->has_node) return;
+    place->flags = BPROC_LOCAL_PLACE_ON_NODE;
+    place->rank = arguments->rank;
+    place->process = (int32_t)arguments->number;
+    place->node = arguments->node;
+    bp_copy(place->socket, arguments->socket, sizeof arguments->socket);
+}
+
+// What every rank has for itself: strings in the initial stack, the library's place.
 BP_BLOB static void bp_fill_slots(const struct stub *stub) {
     const struct bp_stub_arguments *arguments = stub->arguments;
     const struct bp_image_slot *slots = bp_table(stub, &stub->header->slots);
@@ -199,6 +221,8 @@ BP_BLOB static void bp_fill_slots(const struct stub *stub) {
         } else if (slots[i].kind == BP_IMAGE_SLOT_RANDOM) {
             // Best effort: the bytes from the front end are there already.
             bp_call3(BP_SYS_GETRANDOM, (long)at, byte_count, 1 /* GRND_NONBLOCK */);
+        } else if (slots[i].kind == BP_IMAGE_SLOT_PLACE) {
+            bp_fill_place(arguments, (struct bproc_local_place *)at);
         }
     }
 }
@@ -325,7 +349,7 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
     }
     bp_become_program(arguments);
     // All of the home goes but the one page that holds the last instructions.
-    uint64_t page = (uint64_t)bp_leave & ~(uint64_t)(BP_IMAGE_PAGE - 1);
+    uint64_t page = bp_remains();
     uint64_t end = header->base_address + header->prefix_byte_count + header->scratch_byte_count;
     bp_leave_call(header->frame_address, header->base_address, page - header->base_address,
                   page + BP_IMAGE_PAGE, end - page - BP_IMAGE_PAGE);

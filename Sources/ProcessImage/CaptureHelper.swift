@@ -9,17 +9,15 @@ import System
 /// its directory, limits and terminal, and because a killed helper takes the stopped program with
 /// it.
 public enum CaptureHelper {
-    /// Reads one BPROC_LOCAL_CAPTURE message, answers BPROC_LOCAL_CAPTURED with the image's
-    /// descriptor. Answers the exit status: 0 if an answer was sent (a failure to capture is an
-    /// answer too).
+    /// Reads one BPROC_LOCAL_CAPTURE or BPROC_LOCAL_CAPTURE_CALLER message, answers
+    /// BPROC_LOCAL_CAPTURED with the image's descriptor. Answers the exit status: 0 if an answer was
+    /// sent (a failure to capture is an answer too).
     public static func run(socket: Int32) -> Int32 {
         _ = bp_capture_close_on_exec(socket)
         guard let request = Request(socket: socket) else { return 1 }
         let answer: Answer
         do {
-            let image = try ProgramCapture.image(
-                command: request.command, arguments: request.arguments,
-                environment: request.environment, at: request.point)
+            let image = try image(for: request.question, socket: socket)
             var body = bproc_local_captured()
             body.image_bytes = UInt64(image.byteCount)
             body.capture_nanoseconds = image.nanoseconds
@@ -31,29 +29,68 @@ public enum CaptureHelper {
         }
     }
 
+    private static func image(
+        for question: Question, socket: Int32
+    ) throws(CaptureError) -> CapturedImage {
+        switch question {
+        case .program(let program):
+            return try ProgramCapture.image(
+                command: program.command, arguments: program.arguments,
+                environment: program.environment, at: program.point)
+        case .caller(let caller):
+            // Who made the socket pair, and so who asks.
+            var credentials = bp_credentials()
+            _ = try require(
+                "ask who calls", unsafe bp_peer_credentials(socket, &credentials))
+            return try CallerCapture.image(of: credentials.pid, caller)
+        }
+    }
+
+    private enum Question {
+        case program(ProgramQuestion)
+        case caller(bproc_local_caller)
+    }
+
     /// The library's question, read and checked.
     private struct Request {
         let number: UInt32
-        let command: String
-        let arguments: [[UInt8]]
-        let environment: [[UInt8]]
-        let point: CapturePoint
+        let question: Question
 
         init?(socket: Int32) {
             var header = bproc_local_header()
             let headerSize = MemoryLayout<bproc_local_header>.size
             guard unsafe bp_capture_receive(socket, &header, headerSize) == headerSize,
                 header.magic == BPROC_LOCAL_MAGIC, header.version == UInt16(BPROC_LOCAL_VERSION),
-                header.kind == UInt16(BPROC_LOCAL_CAPTURE.rawValue),
-                header.body_bytes <= BPROC_LOCAL_BODY_MAX,
-                header.body_bytes >= UInt32(MemoryLayout<bproc_local_capture>.size)
+                header.body_bytes <= BPROC_LOCAL_BODY_MAX
             else { return nil }
             var body = [UInt8](repeating: 0, count: Int(header.body_bytes))
             guard unsafe bp_capture_receive(socket, &body, body.count) == body.count else {
                 return nil
             }
             number = header.request
+            switch UInt32(header.kind) {
+            case BPROC_LOCAL_CAPTURE.rawValue:
+                guard let program = ProgramQuestion(body) else { return nil }
+                question = .program(program)
+            case BPROC_LOCAL_CAPTURE_CALLER.rawValue:
+                guard body.count == MemoryLayout<bproc_local_caller>.size else { return nil }
+                question = .caller(
+                    unsafe body.span.bytes.unsafeLoadUnaligned(as: bproc_local_caller.self))
+            default: return nil
+            }
+        }
+    }
+
+    /// Which program, with what arguments, stopped where.
+    private struct ProgramQuestion {
+        let command: String
+        let arguments: [[UInt8]]
+        let environment: [[UInt8]]
+        let point: CapturePoint
+
+        init?(_ body: [UInt8]) {
             let fixedSize = MemoryLayout<bproc_local_capture>.size
+            guard body.count >= fixedSize else { return nil }
             let fixed = unsafe body.span.bytes.unsafeLoadUnaligned(as: bproc_local_capture.self)
             // Each is at most 32 bits wide: the sum does not overflow.
             let lengths = [fixed.command_bytes, fixed.argument_bytes, fixed.environment_bytes]

@@ -219,7 +219,8 @@ struct ImageTables {
         }
     }
 
-    /// Frame, content and slots are written by the stub: they must lie in the one stack.
+    /// Frame, content and slots are written by the stub: they must lie in the one stack, a caller's
+    /// place in writable memory.
     private func checkStack() throws(ImageError) {
         let stacks = regions.filter(\.isStack)
         guard stacks.count == 1, let stack = stacks.first, stack.protection & 3 == 3 else {
@@ -232,7 +233,15 @@ struct ImageTables {
             throw .outsideStack(field: "register frame (unaligned)", address: raw.frame_address)
         }
         for slot in slots {
-            try FixedHeader.check("slot kind", UInt64(slot.kind), 1...3, aligned: false)
+            try FixedHeader.check("slot kind", UInt64(slot.kind), 1...4, aligned: false)
+            if slot.kind == BP_IMAGE_SLOT_PLACE.rawValue {
+                let byteCount = UInt64(BP_IMAGE_PLACE_BYTES)
+                try FixedHeader.check(
+                    "slot byte count", UInt64(slot.byte_count), byteCount...byteCount,
+                    aligned: false)
+                try writable("place", slot.address, byteCount)
+                continue
+            }
             try FixedHeader.check(
                 "slot byte count", UInt64(slot.byte_count), 1...4096, aligned: false)
             try inside(span, "slot", slot.address, UInt64(slot.byte_count))

@@ -2,13 +2,14 @@ import CRestore
 import CSystem
 import System
 
-/// Writes the image of a stopped program: lays out the file, reads the memory into it, then the
-/// tables.
+/// Writes the image of a process that does not run meanwhile: lays out the file, reads the memory
+/// into it, then the tables.
 struct ImageWriter: ~Copyable {
     private var file: ImageFile
     private var header = bp_image_header()
     private let state: ProcessState
-    private let command: Command
+    private let subject: ImageSubject
+    private let memory: ProcessMemory
     private let plan: MemoryPlan
     private let stackContent: [UInt8]
     private var regions: [bp_image_region] = []
@@ -20,16 +21,12 @@ struct ImageWriter: ~Copyable {
     private let page = Int(BP_IMAGE_PAGE)
 
     /// Plans the file; nothing of the memory is read yet but the stack.
-    init(
-        program: borrowing TracedProgram, state: ProcessState, command: Command, hasStarted: Bool
-    ) throws(CaptureError) {
+    init(subject: ImageSubject, state: ProcessState) throws(CaptureError) {
         let page = Int(BP_IMAGE_PAGE)
-        let plan = try MemoryPlan(of: program, lines: state.lines)
-        let stackStart = (state.registers.rsp - 128) & ~63
-        guard let stack = plan.stack, stackStart >= stack.start, stackStart < stack.end else {
-            throw .system(SystemCallError("find the stack", errorNumber: 14))
-        }
-        let stackContent = try program.bytes(stackStart, count: Int(stack.end - stackStart))
+        let memory = ProcessMemory(pid: state.pid)
+        let plan = try MemoryPlan(of: state.pid, lines: state.lines)
+        let stack = try UsedStack(plan: plan, stackPointer: state.registers.rsp, pid: state.pid)
+        let stackContent = try memory.bytes(stack.start, count: Int(stack.end - stack.start))
         let code = RestoreCode()
         let codeByteCount = page + (code.bytes.count + page - 1) / page * page
         let tables =
@@ -37,7 +34,7 @@ struct ImageWriter: ~Copyable {
             + Int(BP_IMAGE_FRAME) + plan.areas.count * MemoryLayout<bp_image_region>.size
             + plan.mostRuns * MemoryLayout<bp_image_run>.size
             + (plan.byteCount / Int(BP_IMAGE_CHECKSUM_BLOCK) + 1) * 8
-            + command.embeddedFiles.reduce(0) { $0 + $1.bytes.count + 64 } + 8192
+            + subject.embeddedFiles.reduce(0) { $0 + $1.bytes.count + 64 } + 8192
         let prefix = codeByteCount + (tables + page - 1) / page * page
         guard prefix <= Int(BP_IMAGE_PREFIX_MAX) else {
             throw .tooLarge(
@@ -46,25 +43,24 @@ struct ImageWriter: ~Copyable {
         }
         let homeByteCount = UInt64(prefix) + UInt64(BP_IMAGE_SCRATCH)
         let home = try plan.hole(of: homeByteCount, beside: state.lines)
-        file = try ImageFile(name: command.name, capacity: prefix + plan.byteCount)
+        file = try ImageFile(name: subject.name, capacity: prefix + plan.byteCount)
         self.state = state
-        self.command = command
+        self.subject = subject
+        self.memory = memory
         self.plan = plan
         self.stackContent = stackContent
         self.codeByteCount = codeByteCount
         self.home = home
         prefixByteCount = prefix
         cursor = prefix
-        fillHeader(stackAddress: stackStart, hasStarted: hasStarted)
+        fillHeader(stack)
         writeCode(code)
     }
 
     /// Reads all memory and writes the tables. Answers the sizes of the file and its prefix.
-    mutating func writeAll(
-        _ program: borrowing TracedProgram
-    ) throws(CaptureError) -> (total: Int, prefix: Int) {
-        var reader = MemoryReader(pid: program.pid)
-        for area in plan.areas { try write(area, program, &reader) }
+    mutating func writeAll() throws(CaptureError) -> (total: Int, prefix: Int) {
+        var reader = MemoryReader(memory)
+        for area in plan.areas { try write(area, &reader) }
         writeTables()
         return (cursor, prefixByteCount)
     }
@@ -75,17 +71,17 @@ struct ImageWriter: ~Copyable {
         return try file.seal(byteCount: byteCount)
     }
 
-    private mutating func fillHeader(stackAddress: UInt64, hasStarted: Bool) {
+    private mutating func fillHeader(_ stack: UsedStack) {
         header.magic = BP_IMAGE_MAGIC
         header.version = BP_IMAGE_VERSION
         header.architecture = BP_IMAGE_ARCHITECTURE_X86_64
         header.prefix_byte_count = UInt64(prefixByteCount)
         header.checksum_block_byte_count = BP_IMAGE_CHECKSUM_BLOCK
-        header.flags = hasStarted ? BP_IMAGE_STARTED.rawValue : 0
+        header.flags = subject.hasStarted ? BP_IMAGE_STARTED.rawValue : 0
         header.base_address = home
         header.code_byte_count = UInt64(codeByteCount)
         header.scratch_byte_count = UInt64(BP_IMAGE_SCRATCH)
-        header.register_origin = BP_IMAGE_ORIGIN_STOPPED.rawValue
+        header.register_origin = subject.origin.rawValue
         let stat = state.stat
         let field = { (number: Int) in number < stat.count ? stat[number] : 0 }
         header.start_code = field(26)
@@ -108,8 +104,8 @@ struct ImageWriter: ~Copyable {
         header.rseq_address = state.restartableSequence.address
         header.rseq_byte_count = state.restartableSequence.byte_count
         header.rseq_signature = state.restartableSequence.signature
-        header.frame_address = SignalFrame.address(below: state.registers.rsp)
-        header.stack_address = stackAddress
+        header.frame_address = stack.frameAddress
+        header.stack_address = stack.start
         if let vdso = state.lines.first(where: \.isVdso) {
             let vvar = state.lines.first { $0.name.starts(with: Array("[vvar".utf8)) }
             header.vdso_address = vdso.start
@@ -119,10 +115,10 @@ struct ImageWriter: ~Copyable {
         }
         // The linker has chosen functions by this CPU; a program that has not run will choose on
         // the node.
-        header.features = (hasStarted ? CPUFeatures.local.relevantToCode : .none).words
+        header.features = (subject.hasStarted ? CPUFeatures.local.relevantToCode : .none).words
         header.xsave_components = CPUFeatures.localXSaveComponents
         unsafe withUnsafeMutableBytes(of: &header.name) { name in
-            for (index, byte) in command.name.utf8.prefix(15).enumerated() {
+            for (index, byte) in subject.name.utf8.prefix(15).enumerated() {
                 unsafe name[index] = byte
             }
         }
@@ -151,7 +147,7 @@ struct ImageWriter: ~Copyable {
 
     /// One mapping of the program: its content piece by piece, each zero-checked as it is read.
     private mutating func write(
-        _ area: MemoryPlan.Area, _ program: borrowing TracedProgram, _ reader: inout MemoryReader
+        _ area: MemoryPlan.Area, _ reader: inout MemoryReader
     ) throws(CaptureError) {
         var region = bp_image_region()
         region.address = area.line.start
@@ -172,7 +168,7 @@ struct ImageWriter: ~Copyable {
                 let kept = try unsafe file.withBytes(
                     cursor..<(cursor + count)
                 ) { bytes throws(CaptureError) in
-                    try unsafe reader.read(address, into: bytes, program)
+                    try unsafe reader.read(address, into: bytes)
                     return unsafe ZeroPages.compact(bytes)
                 }
                 for piece in kept {
@@ -216,7 +212,7 @@ struct ImageWriter: ~Copyable {
         header.stack = put(stackContent, at: &at)
         header.vdso = put(state.vdso, at: &at)
         var files: [bp_image_file] = []
-        for embedded in command.embeddedFiles {
+        for embedded in subject.embeddedFiles {
             let place = put(embedded.bytes, at: &at)
             var file = bp_image_file()
             file.offset = place.offset
@@ -257,8 +253,16 @@ struct ImageWriter: ~Copyable {
         return table
     }
 
-    /// The places in the initial stack that every rank gets for itself.
+    /// The places that every rank gets for itself: of a caller the library's record, of a program
+    /// strings in its initial stack.
     private func slots() -> [bp_image_slot] {
+        if subject.origin == BP_IMAGE_ORIGIN_WAITING {
+            return [
+                bp_image_slot(
+                    address: subject.placeAddress, kind: BP_IMAGE_SLOT_PLACE.rawValue,
+                    byte_count: BP_IMAGE_PLACE_BYTES)
+            ]
+        }
         var slots: [bp_image_slot] = []
         let add = { (address: UInt64, kind: bp_image_slot_kind, byteCount: Int) in
             guard slots.count < Int(BP_IMAGE_SLOTS_MAX) else { return }

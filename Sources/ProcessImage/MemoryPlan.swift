@@ -27,8 +27,8 @@ struct MemoryPlan {
 
     var stack: MapLine? { areas.first { $0.line.isStack }?.line }
 
-    init(of program: borrowing TracedProgram, lines: [MapLine]) throws(CaptureError) {
-        let pages = try MemoryPages(pid: program.pid)
+    init(of pid: Int32, lines: [MapLine]) throws(CaptureError) {
+        let pages = try MemoryPages(pid: pid)
         for line in lines where !line.isKernels {
             if line.isShared && line.protection & 2 != 0 {
                 throw .writableSharedMemory(address: line.start)
@@ -69,20 +69,19 @@ struct MemoryPlan {
     }
 }
 
-/// Reads a stopped program's memory, also where the program itself may not.
+/// Reads a process's memory, also where the process itself may not.
 struct MemoryReader: ~Copyable {
-    private let pid: Int32
-    private var memory: OwnedDescriptor?
+    private let memory: ProcessMemory
+    private var file: OwnedDescriptor?
 
-    init(pid: Int32) { self.pid = pid }
+    init(_ memory: ProcessMemory) { self.memory = memory }
 
     /// Fills `bytes`. What cannot be read at all (a file mapping beyond the file's end) becomes
     /// zeros.
     mutating func read(
-        _ address: UInt64, into bytes: UnsafeMutableRawBufferPointer,
-        _ program: borrowing TracedProgram
+        _ address: UInt64, into bytes: UnsafeMutableRawBufferPointer
     ) throws(CaptureError) {
-        var done = unsafe program.read(address, into: bytes)
+        var done = unsafe memory.read(address, into: bytes)
         let page = Int(BP_IMAGE_PAGE)
         while done < bytes.count {
             // Through /proc/<pid>/mem protection does not count: execute-only and PROT_NONE pages.
@@ -91,16 +90,16 @@ struct MemoryReader: ~Copyable {
                 address + UInt64(done), UnsafeMutableRawBufferPointer(rebasing: bytes[done..<end]))
             done = end
             let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[done...])
-            if rest.count > 0 { done += unsafe program.read(address + UInt64(done), into: rest) }
+            if rest.count > 0 { done += unsafe memory.read(address + UInt64(done), into: rest) }
         }
     }
 
     private mutating func readPage(
         _ address: UInt64, _ bytes: UnsafeMutableRawBufferPointer
     ) throws(CaptureError) {
-        if memory == nil { memory = try ProcFiles(pid: pid).memory() }
+        if file == nil { file = try ProcFiles(pid: memory.pid).memory() }
         guard let start = bytes.baseAddress else { return }
-        let number = memory?.number ?? -1
+        let number = file?.number ?? -1
         var done = 0
         while done < bytes.count {
             let count = unsafe ProcFiles.readMemory(

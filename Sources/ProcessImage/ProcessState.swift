@@ -2,7 +2,7 @@ import CRestore
 import CSystem
 import System
 
-/// What the kernel knows of a stopped program beside its memory and general registers.
+/// What the kernel knows of a process beside its memory.
 struct ProcessState {
     let registers: bp_registers
     let frame: SignalFrame
@@ -42,7 +42,7 @@ struct ProcessState {
         let float = try program.floatRegisters()
         vdso =
             if let line = lines.first(where: \.isVdso) {
-                try program.bytes(line.start, count: Int(line.byteCount))
+                try program.memory.bytes(line.start, count: Int(line.byteCount))
             } else { [] }
         // What only the program itself can ask. Answers go below its stack pointer, where nothing
         // lives.
@@ -83,7 +83,7 @@ struct ProcessState {
 
         /// The n-th 64-bit word of the last answer.
         func word(_ program: borrowing TracedProgram, _ index: Int) throws(CaptureError) -> UInt64 {
-            let bytes = try program.bytes(answer + 8 * UInt64(index), count: 8)
+            let bytes = try program.memory.bytes(answer + 8 * UInt64(index), count: 8)
             return bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
         }
     }

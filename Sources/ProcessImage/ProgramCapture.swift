@@ -31,6 +31,17 @@ public struct CapturedImage: ~Copyable {
         self.prefixByteCount = prefixByteCount
         self.nanoseconds = nanoseconds
     }
+
+    /// Reads a process whose state is known. `start` is when the work for the image began.
+    init(
+        of subject: ImageSubject, in state: ProcessState, since start: UInt64
+    ) throws(CaptureError) {
+        var writer = try ImageWriter(subject: subject, state: state)
+        let sizes = try writer.writeAll()
+        self.init(
+            descriptor: try writer.finish(), byteCount: sizes.total, prefixByteCount: sizes.prefix,
+            nanoseconds: bp_capture_clock() - start)
+    }
 }
 
 /// Takes the image of a program that has not run yet, from outside.
@@ -51,13 +62,10 @@ public enum ProgramCapture {
             environment: SocketPlaceholder.added(to: environment))
         let started = try advance(program, to: point)
         let state = try ProcessState(of: program)
-        var writer = try ImageWriter(
-            program: program, state: state, command: resolved, hasStarted: started)
-        let sizes = try writer.writeAll(program)
-        let descriptor = try writer.finish()
-        return CapturedImage(
-            descriptor: descriptor, byteCount: sizes.total, prefixByteCount: sizes.prefix,
-            nanoseconds: bp_capture_clock() - start)
+        let subject = ImageSubject(
+            name: resolved.name, embeddedFiles: resolved.embeddedFiles,
+            origin: BP_IMAGE_ORIGIN_STOPPED, hasStarted: started)
+        return try CapturedImage(of: subject, in: state, since: start)
     }
 
     /// The same for text.

@@ -71,7 +71,10 @@ public struct RestorePlan: Sendable {
     public var fallsBackToRootDirectory = true
     /// Sent to the process when the spawning thread ends; 0: nothing.
     public var deathSignal: Int32 = 0
-    /// The daemon's socket, for BPROC_SOCKET; at most 107 bytes. Empty: the variable is blanked.
+    /// The number of the node, for a process that calls the library. nil: it is told nothing of a
+    /// daemon.
+    public var node: Int32?
+    /// The daemon's socket, for BPROC_SOCKET and for a process that calls the library; at most 107 bytes. Empty: the variable is blanked.
     public var socketPath: String = ""
     public var items: [Item] = []
 
@@ -174,6 +177,7 @@ public struct RestorePlan: Sendable {
         if leadsSession { arguments.append("l1") }
         if stepsBack { arguments.append("b1") }
         if processNumber != 0 { arguments.append("N\(processNumber)") }
+        if let node { arguments.append("o\(node)") }
         if !socketPath.isEmpty { arguments.append("p" + socketPath) }
         return arguments.map { Array($0.utf8) } + items.map(\.argument)
     }

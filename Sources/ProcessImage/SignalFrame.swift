@@ -12,9 +12,12 @@ struct SignalFrame {
     let signalMask: UInt64
     let alternateStack: (address: UInt64, flags: UInt32, byteCount: UInt64)
 
-    /// Below the stack pointer and the 128 bytes that a function may use there, 64-byte aligned.
+    /// What a function may use below its stack pointer without moving it.
+    static let redZone: UInt64 = 128
+
+    /// Below the stack pointer and its red zone, 64-byte aligned.
     static func address(below stackPointer: UInt64) -> UInt64 {
-        (stackPointer - 128 - UInt64(BP_IMAGE_FRAME)) & ~63
+        (stackPointer - redZone - UInt64(BP_IMAGE_FRAME)) & ~63
     }
 
     /// The bytes for a frame that will lie at an address.

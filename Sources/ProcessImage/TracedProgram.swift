@@ -145,21 +145,5 @@ struct TracedProgram: ~Copyable {
         return Int64(bitPattern: try self.registers().rax)
     }
 
-    /// Reads memory that may have holes. Answers how many bytes came before the first hole.
-    borrowing func read(
-        _ address: UInt64, into bytes: UnsafeMutableRawBufferPointer
-    ) -> Int {
-        guard let base = bytes.baseAddress else { return 0 }
-        let count = unsafe bp_trace_read(pid, address, base, bytes.count)
-        return max(0, count)
-    }
-
-    borrowing func bytes(_ address: UInt64, count: Int) throws(CaptureError) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: count)
-        let got = unsafe bytes.withUnsafeMutableBytes { unsafe read(address, into: $0) }
-        guard got == count else {
-            throw .system(SystemCallError("read memory at \(hex(address))", errorNumber: 14))
-        }
-        return bytes
-    }
+    var memory: ProcessMemory { ProcessMemory(pid: pid) }
 }

@@ -87,6 +87,7 @@ extension SlaveDaemon {
         }
         plan.directory = Array(order.directory.utf8)
         plan.deathSignal = 9
+        plan.node = store.state.node
         plan.socketPath = configuration.socketPath
         // Only a privileged daemon can give the priority back, so only that one takes it.
         plan.stepsBack = isPrivileged

@@ -60,6 +60,7 @@ enum bproc_local_kind {
     /* library to capture helper, and back */
     BPROC_LOCAL_CAPTURE = 128,  /* bproc_local_capture and tail */
     BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; error 0: the sealed image attached */
+    BPROC_LOCAL_CAPTURE_CALLER = 130, /* bproc_local_caller; answered with CAPTURED */
 };
 
 struct bproc_local_hello {
@@ -203,4 +204,64 @@ struct bproc_local_captured {
     uint64_t image_bytes;
     uint64_t capture_nanoseconds;
     char reason[BPROC_LOCAL_REASON_LEN];
+};
+
+/* ---- The caller's own image ---- */
+
+/* The registers that a function call keeps (x86-64, System V ABI), and where it returns to. */
+struct bproc_local_registers {
+    uint64_t rbx, rbp, r12, r13, r14, r15;
+    uint64_t rsp; /* after the return */
+    uint64_t rip;
+    uint32_t mxcsr;
+    uint16_t x87_control;
+    uint16_t reserved;
+};
+
+/* A signal's action as the kernel has it. */
+struct bproc_local_action {
+    uint64_t handler, flags, restorer, mask;
+};
+
+#define BPROC_LOCAL_SIGNALS 64
+
+/* What a process that waits for its image says of itself: what cannot be seen from outside. Who it
+   is the helper takes from SO_PEERCRED. In the restored process the call that saved the registers
+   returns again, with 1. */
+struct bproc_local_caller {
+    struct bproc_local_registers registers;
+    uint64_t signal_mask; /* before the wait */
+    uint64_t alternate_stack_address, alternate_stack_byte_count;
+    uint32_t alternate_stack_flags;
+    uint32_t rseq_byte_count;
+    uint64_t rseq_address; /* 0: none */
+    uint32_t rseq_signature;
+    uint32_t reserved;
+    uint64_t fs_base, gs_base;
+    uint64_t brk;
+    uint64_t thread_id_address;
+    uint64_t robust_list_address, robust_list_byte_count;
+    uint64_t place_address; /* of the library's bproc_local_place */
+    /* Whole pages that the image leaves out. */
+    uint64_t scratch_address, scratch_byte_count;
+    struct bproc_local_action actions[BPROC_LOCAL_SIGNALS]; /* [0]: signal 1 */
+};
+
+#define BPROC_LOCAL_PLACE_MAGIC 0x31504c42u /* "BLP1" */
+
+enum bproc_local_place_flags {
+    BPROC_LOCAL_PLACE_ON_NODE = 1, /* a daemon restored it: rank, process, node, socket are known */
+};
+
+/* Where a restored process is. The stub writes it into the library's memory; it is the only thing
+   by which the library finds its daemon then. */
+struct bproc_local_place {
+    uint32_t magic; /* BPROC_LOCAL_PLACE_MAGIC; 0: never restored */
+    uint32_t flags; /* bproc_local_place_flags */
+    uint32_t rank;
+    int32_t process; /* the number that the master chose */
+    int32_t node;    /* -1: the front end */
+    uint32_t reserved;
+    uint64_t remains_address; /* one page of the restore code, to be unmapped */
+    char socket[112]; /* ended by a zero byte; "@name" is abstract; empty: the daemon has none */
 };

@@ -22,6 +22,7 @@
 #define BP_IMAGE_FRAME 960u
 #define BP_IMAGE_FRAME_FLOAT_OFFSET 448u
 #define BP_IMAGE_SOCKET_CAPACITY 107u
+#define BP_IMAGE_PLACE_BYTES 144u /* sizeof(struct bproc_local_place) */
 #define BP_IMAGE_LOWEST_ADDRESS 0x10000ull
 #define BP_IMAGE_USER_END 0x7ffffffff000ull
 #define BP_IMAGE_FEATURE_WORDS 8
@@ -125,6 +126,7 @@ enum bp_image_slot_kind {
     BP_IMAGE_SLOT_RANK = 1,   /* seven X in the stack: the rank, %07u */
     BP_IMAGE_SLOT_SOCKET = 2, /* the daemon's socket path, or nothing */
     BP_IMAGE_SLOT_RANDOM = 3, /* AT_RANDOM of a program that has not run: fresh bytes */
+    BP_IMAGE_SLOT_PLACE = 4,  /* a bproc_local_place in the memory of a caller that waited */
 };
 
 struct bp_image_slot {

@@ -1,0 +1,65 @@
+// The caller's image in a file, a pipe or a socket.
+#define _GNU_SOURCE
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// One piece; what the kernel cannot send by itself (a file open for appending) goes through memory.
+static ssize_t write_piece(int descriptor, int image, off_t *offset, size_t byte_count) {
+    ssize_t count = sendfile(descriptor, image, offset, byte_count);
+    if (count >= 0 || (errno != EINVAL && errno != ENOSYS)) return count;
+    char piece[16384];
+    count = pread(image, piece, byte_count < sizeof piece ? byte_count : sizeof piece, *offset);
+    if (count <= 0) return count;
+    count = write(descriptor, piece, (size_t)count);
+    if (count > 0) *offset += count;
+    return count;
+}
+
+static long write_image(int descriptor, int image) {
+    struct stat status;
+    if (fstat(image, &status) < 0) return bplib_fail(errno, "%s", bproc_strerror(errno));
+    off_t offset = 0;
+    while (offset < status.st_size) {
+        size_t rest = (size_t)(status.st_size - offset);
+        ssize_t count = write_piece(descriptor, image, &offset, rest);
+        if (count > 0 || (count < 0 && errno == EINTR)) continue;
+        if (count < 0 && errno == EAGAIN) {
+            struct pollfd entry = {.fd = descriptor, .events = POLLOUT};
+            (void)poll(&entry, 1, -1);
+            continue;
+        }
+        int error = count < 0 ? errno : EIO;
+        return bplib_fail(error, "the image was cut after %lld of %lld bytes: %s",
+                          (long long)offset, (long long)status.st_size, bproc_strerror(error));
+    }
+    return (long)status.st_size;
+}
+
+long bproc_dump(int fd, int flags) {
+    if (bplib_check_flags(flags) < 0) return -1;
+    int mode = fcntl(fd, F_GETFL);
+    if (mode < 0 || (mode & O_ACCMODE) == O_RDONLY) {
+        return bplib_fail(EBADF, "descriptor %d is not open for writing", fd);
+    }
+    if (bplib_check_threads() < 0) return -1;
+    int helper = bplib_request_helper(NULL);
+    if (helper < 0) return -1;
+    sigset_t mask;
+    int image = bplib_capture_caller(helper, &mask);
+    if (image == BPLIB_RESTORED) return 0;
+    if (image < 0) return -1;
+    bplib_set_mask(&mask);
+    long byte_count = write_image(fd, image);
+    int error = errno;
+    close(image);
+    errno = error;
+    return byte_count;
+}

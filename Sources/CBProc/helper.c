@@ -1,0 +1,130 @@
+// The helper that takes images: borrowed from the daemon, run for one question.
+#define _GNU_SOURCE
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int bplib_request_helper(struct bproc_local_welcome *welcome) {
+    struct bplib_channel channel;
+    struct bplib_message answer;
+    if (bplib_channel_open(&channel) < 0) return -1;
+    if (welcome) *welcome = channel.welcome;
+    int helper = -1;
+    if (bplib_channel_queue(&channel, BPROC_LOCAL_HELPER_REQUEST, NULL, 0) == 0 &&
+        bplib_channel_send(&channel, -1, BPLIB_ANSWER_MILLISECONDS) == 0 &&
+        bplib_channel_expect(&channel, &answer, BPROC_LOCAL_HELPER, 0, "capture helper") == 0) {
+        helper = channel.received;
+        channel.received = -1;
+        if (helper < 0) bplib_fail(EPROTO, "capture helper: the daemon sent no descriptor");
+    }
+    bplib_channel_close(&channel);
+    return helper;
+}
+
+// In a child that shares the caller's memory until it executes the helper: a handler of the caller
+// must not run there, and what is ignored or blocked must reach the helper unchanged.
+static void restore_signals(const sigset_t *mask) {
+    for (int number = 1; number < NSIG; number++) {
+        struct sigaction action;
+        if (sigaction(number, NULL, &action) < 0) continue;
+        bool has_handler = (action.sa_flags & SA_SIGINFO) ||
+                           (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
+        if (!has_handler) continue;
+        action.sa_handler = SIG_DFL;
+        action.sa_flags = 0;
+        (void)sigaction(number, &action, NULL);
+    }
+    (void)sigprocmask(SIG_SETMASK, mask, NULL);
+}
+
+struct start {
+    int helper, socket;
+    const sigset_t *mask;
+    pid_t pid;
+    int error;
+};
+
+static void execute(struct start *start) {
+    char option[32];
+    (void)snprintf(option, sizeof option, "--socket=%d", start->socket);
+    char *const argv[] = {(char *)"bproc-capture", (char *)"--helper=capture", option, NULL};
+    char *const envp[] = {NULL};
+    // This process has a descriptor table of its own: the caller's end stays close-on-exec.
+    if (fcntl(start->socket, F_SETFD, 0) == 0) {
+        restore_signals(start->mask);
+        (void)execveat(start->helper, "", argv, envp, AT_EMPTY_PATH);
+    }
+    start->error = errno;
+    _exit(127);
+}
+
+// The life of the process between the caller and the helper.
+static int between(void *argument) {
+    struct start *start = argument;
+    start->pid = vfork();
+    if (start->pid == 0) execute(start);
+    if (start->pid < 0) start->error = errno;
+    while (start->pid > 0 && start->error && waitpid(start->pid, NULL, 0) < 0 && errno == EINTR) {}
+    _exit(0);
+}
+
+// exec gives a process an exit signal, and its parent a child that wait reports. A caller must see
+// neither, so the helper is the child of a process that ends at once, has no exit signal itself and
+// is invisible to a plain wait.
+pid_t bplib_start_helper(int helper, int socket, const sigset_t *mask) {
+    char stack[16384] __attribute__((aligned(64)));
+    struct start start = {.helper = helper, .socket = socket, .mask = mask};
+    // The orphan shall not come back as a child.
+    int adopts_orphans = 0;
+    (void)prctl(PR_GET_CHILD_SUBREAPER, &adopts_orphans, 0, 0, 0);
+    if (adopts_orphans) (void)prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+    pid_t child = clone(between, stack + sizeof stack, CLONE_VM | CLONE_VFORK, &start);
+    int error = errno;
+    while (child > 0 && waitpid(child, NULL, __WCLONE) < 0 && errno == EINTR) {}
+    if (adopts_orphans) (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    if (child < 0) return bplib_fail(error, "capture helper: clone: %s", bproc_strerror(error));
+    if (start.pid < 0) {
+        return bplib_fail(start.error, "capture helper: vfork: %s", bproc_strerror(start.error));
+    }
+    if (start.error) {
+        return bplib_fail(start.error, "capture helper: it cannot be executed: %s",
+                          bproc_strerror(start.error));
+    }
+    return start.pid;
+}
+
+int bplib_accept_image(const char *what, const struct bproc_local_header *header,
+                       const void *body, int *descriptor, struct bproc_capture_info *info) {
+    struct bproc_local_captured captured;
+    if (header->kind != BPROC_LOCAL_CAPTURED || header->body_bytes < sizeof captured) {
+        return bplib_fail(EPROTO, "%s: the capture helper answered kind %u with %u bytes", what,
+                          header->kind, header->body_bytes);
+    }
+    memcpy(&captured, body, sizeof captured);
+    if (captured.error) {
+        char text[sizeof captured.reason + 1];
+        bplib_copy_text(text, sizeof text, captured.reason, sizeof captured.reason);
+        int error = captured.error > 0 ? captured.error : EIO;
+        return bplib_fail(error, "%s: %s", what, *text ? text : bproc_strerror(error));
+    }
+    int image = *descriptor;
+    struct stat status;
+    if (image < 0 || fstat(image, &status) < 0 || !S_ISREG(status.st_mode)) {
+        return bplib_fail(EPROTO, "%s: the capture helper sent no image", what);
+    }
+    *descriptor = -1;
+    if (info) {
+        *info = (struct bproc_capture_info){.image_bytes = captured.image_bytes,
+                                            .capture_nanoseconds = captured.capture_nanoseconds};
+    }
+    return image;
+}
