@@ -96,10 +96,13 @@ let package = Package(
 
         // I/O: carries the decisions out.
         .target(name: "System", dependencies: ["CSystem"], swiftSettings: strict),
-        .target(name: "Ring", dependencies: ["System", "CLiburing", "CSystem"], swiftSettings: strict),
+        .target(
+            name: "Ring", dependencies: ["System", "CLiburing", "CSystem"], swiftSettings: strict),
         .target(
             name: "ProcessImage",
-            dependencies: ["System", "CSystem", "CRestore", "CLocalProtocol", "CChecksum", "CXXHash", "CLZ4"],
+            dependencies: [
+                "System", "CSystem", "CRestore", "CLocalProtocol", "CChecksum", "CXXHash", "CLZ4",
+            ],
             exclude: ["FORMAT.md"],
             swiftSettings: strict),
 
@@ -110,13 +113,15 @@ let package = Package(
         .target(
             name: "Master",
             dependencies: [
-                "MasterCore", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System", "CSystem",
+                "MasterCore", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System",
+                "CSystem",
                 "ProcessImage", "CLocalProtocol", logging,
             ], swiftSettings: strict),
         .target(
             name: "Slave",
             dependencies: [
-                "SlaveCore", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System", "CSystem",
+                "SlaveCore", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System",
+                "CSystem",
                 "ProcessImage", logging,
             ], swiftSettings: strict),
 
@@ -133,10 +138,15 @@ let package = Package(
 
         // Tools: one short main each.
         .executableTarget(
-            name: "bpmaster", dependencies: ["Master", "ProcessImage", "DaemonSupport", "System", "CSystem", argumentParser, logging],
+            name: "bpmaster",
+            dependencies: [
+                "Master", "ProcessImage", "DaemonSupport", "System", "CSystem", argumentParser,
+                logging,
+            ],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
-            name: "bpslave", dependencies: ["Slave", "DaemonSupport", "System", "CSystem", argumentParser, logging],
+            name: "bpslave",
+            dependencies: ["Slave", "DaemonSupport", "System", "CSystem", argumentParser, logging],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpsh", dependencies: ["CommandSupport", "BProc", "System", argumentParser],
@@ -145,7 +155,8 @@ let package = Package(
             name: "bpstat", dependencies: ["CommandSupport", "BProc", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
-            name: "bpcluster", dependencies: ["CommandSupport", "BProc", "System", "CSystem", argumentParser],
+            name: "bpcluster",
+            dependencies: ["CommandSupport", "BProc", "System", "CSystem", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
 
         // Tests: one target per library, and the whole cluster with real daemons.
@@ -193,7 +204,8 @@ let package = Package(
         .testTarget(name: "ClusterTests", dependencies: ["System"], swiftSettings: testing),
         .target(name: "ClientTestSupport", path: "Tests/ClientTestSupport", cSettings: strictC),
         .testTarget(
-            name: "BProcTests", dependencies: ["BProc", "CBProc", "CLocalProtocol", "ClientTestSupport"],
+            name: "BProcTests",
+            dependencies: ["BProc", "CBProc", "CLocalProtocol", "ClientTestSupport"],
             swiftSettings: testing),
         .testTarget(
             name: "CommandTests", dependencies: ["CommandSupport", "BProc", "System", "NodeSpec"],

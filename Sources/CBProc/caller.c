@@ -49,6 +49,12 @@ int bplib_check_threads(void) {
     return bplib_fail(EBUSY, "a process with several threads cannot be moved");
 }
 
+void bplib_set_mask(const sigset_t *mask) {
+    int error = errno;
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, mask, NULL, 8);
+    errno = error;
+}
+
 static void describe_signals(struct bproc_local_caller *caller) {
     stack_t alternate = {.ss_flags = SS_DISABLE};
     (void)sigaltstack(NULL, &alternate);
@@ -170,10 +176,8 @@ static int capture(int helper, int ends[2], struct exchange *exchange, sigset_t 
         return BPLIB_RESTORED;
     }
     int image = take_image(exchange, helper, ends);
-    int error = errno;
     *mask = exchange->mask;
-    if (image < 0) (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, mask, NULL, 8);
-    errno = error;
+    if (image < 0) bplib_set_mask(mask);
     return image;
 }
 

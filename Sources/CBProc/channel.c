@@ -266,13 +266,19 @@ static int connect_to(const char *path) {
         return bplib_fail(ENAMETOOLONG, "%s: longer than a socket's name may be (%zu bytes)", path,
                           sizeof address.sun_path - 1);
     }
-    memcpy(address.sun_path, path, length + 1);
+    memcpy(address.sun_path, path, length);
+    socklen_t address_bytes = sizeof address;
+    if (*path == '@') {
+        // An abstract name: a zero byte in the place of the @, and no byte behind it.
+        address.sun_path[0] = 0;
+        address_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    }
     int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (descriptor < 0) return bplib_fail(errno, "socket: %s", bproc_strerror(errno));
     // On a Unix socket an interrupted connect leaves nothing under way: it is simply asked again.
     int result;
     do {
-        result = connect(descriptor, (struct sockaddr *)&address, sizeof address);
+        result = connect(descriptor, (struct sockaddr *)&address, address_bytes);
     } while (result < 0 && errno == EINTR);
     if (result == 0) return descriptor;
     int error = errno;
@@ -284,6 +290,11 @@ static int connect_to(const char *path) {
 }
 
 static int connect_to_daemon(void) {
+    // A restored process goes by what it was told when it came here, never by what it inherited.
+    if (bplib_has_place()) {
+        if (*bplib_place.socket) return connect_to(bplib_place.socket);
+        return bplib_fail(EBUSY, "the daemon of node %d has no socket", bplib_place.node);
+    }
     // A program with more rights than its user must not talk to a daemon of the user's choice.
     const char *path = secure_getenv("BPROC_SOCKET");
     if (path && *path) return connect_to(path);

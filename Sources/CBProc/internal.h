@@ -98,6 +98,23 @@ enum { BPLIB_RESTORED = -2 };
 int bplib_capture_caller(int helper, sigset_t *mask);
 // EBUSY for a caller with several threads. 0 or -1.
 int bplib_check_threads(void);
+// EINVAL for anything but BPROC_DUMP_ bits. 0 or -1.
+int bplib_check_flags(int flags);
+void bplib_set_mask(const sigset_t *mask);
+
+// What a call that makes images of its caller begins with: the helper, and the node it is on.
+struct bplib_start {
+    int helper; // -1: no daemon answers; the sentence and errno say why
+    int node;
+};
+// 0; -1 for another failure than that there is no daemon.
+int bplib_begin(struct bplib_start *start);
+// Launches the caller's image (closed here) and waits until every rank has started or failed. The
+// name of the processes is the caller's. NULL: nothing has started.
+bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes, const struct bproc_io_t *io,
+                          int iolen, const char *command);
+// The arguments that every call with I/O entries checks first. 0 or -1.
+int bplib_check_io(const struct bproc_io_t *io, int iolen);
 
 // Where a restored process is; magic 0 in one that never was.
 extern struct bproc_local_place bplib_place;

@@ -18,7 +18,7 @@ _Static_assert(sizeof(struct bproc_io_t) == 280, "bproc_io_t");
 _Static_assert(BPROC_JOB_FORWARD == (int)BPROC_LOCAL_IO_FORWARD, "the protocol's");
 _Static_assert((int)RLIMIT_NLIMITS <= BPROC_LOCAL_RLIMITS, "a limit has no place");
 
-static int check_io(const struct bproc_io_t *io, int io_count) {
+int bplib_check_io(const struct bproc_io_t *io, int io_count) {
     if (io_count == BPROC_JOB_FORWARD) return 0;
     if (io_count < 0 || io_count > BPROC_IO_MAX_LEN) {
         return bplib_fail(EINVAL, "%d I/O entries; %d are the most", io_count, BPROC_IO_MAX_LEN);
@@ -56,7 +56,7 @@ static int check_request(const struct bproc_job_request *request) {
         return bplib_fail(EINVAL, "unknown flags %#x", request->flags);
     }
     if (fcntl(request->image, F_GETFD) < 0) return bplib_fail(EBADF, "the image is no descriptor");
-    return check_io(request->io, request->io_count);
+    return bplib_check_io(request->io, request->io_count);
 }
 
 // The process's umask. The kernel tells it without changing it only here; where /proc is missing it
@@ -139,6 +139,31 @@ int bproc_job_launch(const struct bproc_job_request *request, bproc_job_t **resu
     }
     *result = job;
     return 0;
+}
+
+bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes, const struct bproc_io_t *io,
+                          int iolen, const char *command) {
+    struct bproc_job_request request = {
+        .struct_bytes = sizeof request,
+        .image = image,
+        .rank_count = rank_count,
+        .nodes = nodes,
+        .command = command,
+        .io = io,
+        .io_count = iolen,
+        // The original's default input; its output is forwarded.
+        .flags = iolen == BPROC_JOB_FORWARD ? BPROC_JOB_NULL_INPUT : 0,
+    };
+    bproc_job_t *job = NULL;
+    int result = bproc_job_launch(&request, &job);
+    if (result == 0 && bproc_job_wait_started(job) < 0) {
+        bproc_job_close(job);
+        job = NULL;
+    }
+    int error = errno;
+    close(image);
+    errno = error;
+    return job;
 }
 
 // A rank as the protocol names it.

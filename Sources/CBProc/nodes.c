@@ -40,6 +40,7 @@ int bproc_numnodes(void) {
 }
 
 int bproc_currnode(void) {
+    if (bplib_has_place()) return bplib_place.node;
     struct bplib_channel channel;
     if (bplib_channel_open(&channel) < 0) return BPROC_NODE_MASTER;
     int node = channel.welcome.node;

@@ -13,8 +13,7 @@ _Static_assert(offsetof(struct bproc_local_registers, x87_control) == 68, "the o
 // What a function must keep for its caller (System V ABI, 3.2.1 and 3.2.3), and where this one
 // returns to. 0 now; the restored process comes back here with 1.
 __attribute__((naked, noinline, returns_twice)) int bplib_save_registers(
-    struct bproc_local_registers *registers) {
-    (void)registers;
+    __attribute__((unused)) struct bproc_local_registers *registers) {
     __asm__("movq %rbx, 0(%rdi)\n\t"
             "movq %rbp, 8(%rdi)\n\t"
             "movq %r12, 16(%rdi)\n\t"

@@ -12,71 +12,12 @@ static int unavailable(const char *call) {
     return bplib_fail(ENOSYS, "%s is not part of this version", call);
 }
 
-// ---- The running process ----
-
-int bproc_move(int node) { return unavailable(__func__); }
-int bproc_move_io(int node, struct bproc_io_t *io, int iolen) { return unavailable(__func__); }
-int _bproc_move(int node, int flags) { return unavailable(__func__); }
-int _bproc_move_io(int node, struct bproc_io_t *io, int iolen, int flags) {
-    return unavailable(__func__);
-}
-
-int bproc_rfork(int node) { return unavailable(__func__); }
-int bproc_rfork_io(int node, struct bproc_io_t *io, int iolen) { return unavailable(__func__); }
-int _bproc_rfork(int node, int flags) { return unavailable(__func__); }
-int _bproc_rfork_io(int node, struct bproc_io_t *io, int iolen, int flags) {
-    return unavailable(__func__);
-}
-
-int bproc_vrfork(int nnodes, int *nodes, int *pids) { return unavailable(__func__); }
-int bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen) {
-    return unavailable(__func__);
-}
-int _bproc_vrfork(int nnodes, int *nodes, int *pids, int flags) { return unavailable(__func__); }
-int _bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
-                     int flags) {
-    return unavailable(__func__);
-}
-
-// ---- Programs ----
-
-int bproc_execmove(int node, const char *cmd, char *const argv[], char *const envp[]) {
-    return unavailable(__func__);
-}
-int bproc_execmove_io(int node, struct bproc_io_t *io, int iolen, const char *cmd,
-                      char *const argv[], char *const envp[]) {
-    return unavailable(__func__);
-}
-int _bproc_execmove(int node, int flags, const char *cmd, char *const argv[], char *const envp[]) {
-    return unavailable(__func__);
-}
-int _bproc_execmove_io(int node, struct bproc_io_t *io, int iolen, int flags, const char *cmd,
-                       char *const argv[], char *const envp[]) {
-    return unavailable(__func__);
-}
-
-int bproc_rexec(int node, const char *cmd, char *const argv[], char *const envp[]) {
-    return unavailable(__func__);
-}
-int bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, const char *cmd, char *const argv[],
-                   char *const envp[]) {
-    return unavailable(__func__);
-}
-int _bproc_rexec(int node, int flags, const char *cmd, char *const argv[], char *const envp[]) {
-    return unavailable(__func__);
-}
-int _bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, int flags, const char *cmd,
-                    char *const argv[], char *const envp[]) {
-    return unavailable(__func__);
-}
-
 int bproc_execve(const char *cmd, char *const argv[], char *const envp[]) {
     return unavailable(__func__);
 }
 
 // ---- Images in files ----
 
-long bproc_dump(int fd, int flags) { return unavailable(__func__); }
 int bproc_undump(int fd) { return unavailable(__func__); }
 int bproc_execdump(int fd, int flags, const char *cmd, char *const argv[], char *const envp[]) {
     return unavailable(__func__);

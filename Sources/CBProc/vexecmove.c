@@ -115,29 +115,8 @@ int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io,
     bplib_forget_ended_jobs();
     int image = bproc_capture(cmd, argv, envp, BPROC_CAPTURE_AT_ENTRY, NULL);
     if (image < 0) return -1;
-    struct bproc_job_request request = {
-        .struct_bytes = sizeof request,
-        .image = image,
-        .rank_count = nnodes,
-        .nodes = nodes,
-        .command = cmd,
-        .io = io,
-        .io_count = iolen,
-        // The original's default input; its output is forwarded.
-        .flags = iolen == BPROC_JOB_FORWARD ? BPROC_JOB_NULL_INPUT : 0,
-    };
-    bproc_job_t *job;
-    int launched = bproc_job_launch(&request, &job);
-    int error = errno;
-    close(image);
-    if (launched < 0) {
-        errno = error;
-        return -1;
-    }
-    if (bproc_job_wait_started(job) < 0) {
-        bproc_job_close(job);
-        return -1;
-    }
+    bproc_job_t *job = bplib_launch(image, nnodes, nodes, io, iolen, cmd);
+    if (!job) return -1;
     memcpy(pids, bproc_job_pids(job), (size_t)nnodes * sizeof *pids);
     return bplib_let_go(job, iolen == BPROC_JOB_FORWARD) < 0 ? -1 : nnodes;
 }
@@ -148,19 +127,19 @@ int bproc_vexecmove(int nnodes, int *nodes, int *pids, const char *cmd, char *co
 }
 
 // What an image may name instead of carrying it, and here carries nevertheless.
-static int check_flags(int flags) {
+int bplib_check_flags(int flags) {
     if ((flags & ~BPROC_DUMP_ALL) == 0) return 0;
     return bplib_fail(EINVAL, "unknown flags %#x", (unsigned int)flags & ~BPROC_DUMP_ALL);
 }
 
 int _bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
                         int flags, const char *cmd, char *const argv[], char *const envp[]) {
-    if (check_flags(flags) < 0) return -1;
+    if (bplib_check_flags(flags) < 0) return -1;
     return bproc_vexecmove_io(nnodes, nodes, pids, io, iolen, cmd, argv, envp);
 }
 
 int _bproc_vexecmove(int nnodes, int *nodes, int *pids, int flags, const char *cmd,
                      char *const argv[], char *const envp[]) {
-    if (check_flags(flags) < 0) return -1;
+    if (bplib_check_flags(flags) < 0) return -1;
     return bproc_vexecmove(nnodes, nodes, pids, cmd, argv, envp);
 }

@@ -25,6 +25,9 @@
 #define BPROC_DUMP_OTHER 4
 #define BPROC_DUMP_ALL 7
 
+/* With the flags of a move: children of the caller may be left behind; init gets them. */
+#define BPROC_MOVE_ORPHANS 0x100
+
 /* bproc_io_t.type */
 #define BPROC_IO_FILE 0
 #define BPROC_IO_SOCKET 1

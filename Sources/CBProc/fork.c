@@ -1,0 +1,163 @@
+// rfork and vrfork: children of the caller on nodes, all from one image of it.
+#define _GNU_SOURCE
+#include "internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+int bplib_begin(struct bplib_start *start) {
+    struct bproc_local_welcome welcome;
+    start->node = bplib_has_place() ? bplib_place.node : BPROC_NODE_MASTER;
+    start->helper = bplib_request_helper(&welcome);
+    if (start->helper < 0) return errno == EBUSY ? 0 : -1;
+    start->node = welcome.node;
+    return 0;
+}
+
+static bool is_here(const struct bplib_start *start, int node) {
+    return node == start->node || node == BPROC_NODE_SELF;
+}
+
+// One call of vrfork. Ranks on the caller's own node are plain forks; the others are one launch.
+struct fork_call {
+    struct bplib_start start;
+    int count;
+    const int *nodes;
+    int *pids;
+    const struct bproc_io_t *io;
+    int iolen;
+    int *remote_nodes;
+    int remote_count;
+};
+
+static int find_remote(struct fork_call *call) {
+    call->remote_nodes = malloc((size_t)call->count * sizeof *call->remote_nodes);
+    if (!call->remote_nodes) return bplib_fail(ENOMEM, "out of memory: %d ranks", call->count);
+    for (int i = 0; i < call->count; i++) {
+        if (!is_here(&call->start, call->nodes[i])) {
+            call->remote_nodes[call->remote_count++] = call->nodes[i];
+        }
+    }
+    return 0;
+}
+
+// The rank of a restored child: the launch counts the remote ones only.
+static int own_rank(const struct fork_call *call) {
+    uint32_t before = 0;
+    for (int i = 0; i < call->count; i++) {
+        if (is_here(&call->start, call->nodes[i])) continue;
+        if (before++ == bplib_place.rank) return i;
+    }
+    return 0;
+}
+
+// Notes the pids of the remote ranks and leaves the job to itself. 0 or -1.
+static int note_remote(const struct fork_call *call, bproc_job_t *job) {
+    const int *pids = bproc_job_pids(job);
+    int remote = 0, started = 0;
+    for (int i = 0; i < call->count; i++) {
+        if (is_here(&call->start, call->nodes[i])) continue;
+        call->pids[i] = pids[remote++];
+        started += call->pids[i] > 0;
+    }
+    if (started) return bplib_let_go(job, call->iolen == BPROC_JOB_FORWARD);
+    bproc_job_close(job);
+    return 0;
+}
+
+// 0 in the caller, -1, or BPLIB_RESTORED in a child.
+static int fork_remote(const struct fork_call *call) {
+    char name[16] = "";
+    (void)prctl(PR_GET_NAME, name, 0, 0, 0);
+    sigset_t mask;
+    int image = bplib_capture_caller(call->start.helper, &mask);
+    if (image < 0) return image;
+    bplib_set_mask(&mask);
+    bproc_job_t *job = bplib_launch(image, call->remote_count, call->remote_nodes, call->io,
+                                    call->iolen, name);
+    return job ? note_remote(call, job) : -1;
+}
+
+// The ranks on this node, last of all: what fails before never had a child. The number of children,
+// or -1 - rank in the child of that rank.
+static int fork_local(const struct fork_call *call) {
+    int children = 0;
+    for (int i = 0; i < call->count; i++) {
+        if (!is_here(&call->start, call->nodes[i])) continue;
+        pid_t pid = fork();
+        if (pid == 0) return -1 - i;
+        call->pids[i] = pid > 0 ? pid : -errno;
+        children += pid > 0;
+    }
+    return children;
+}
+
+static int run(struct fork_call *call) {
+    if (bplib_begin(&call->start) < 0) return -1;
+    int error = errno;
+    if (find_remote(call) < 0) {
+        if (call->start.helper >= 0) close(call->start.helper);
+        return -1;
+    }
+    int result = 0;
+    if (call->remote_count == 0) {
+        if (call->start.helper >= 0) close(call->start.helper);
+    } else if (call->start.helper < 0) {
+        errno = error;
+        result = -1;
+    } else {
+        result = fork_remote(call);
+    }
+    error = errno;
+    free(call->remote_nodes);
+    errno = error;
+    if (result == BPLIB_RESTORED) return own_rank(call);
+    if (result < 0) return -1;
+    int local = fork_local(call);
+    return local < 0 ? -1 - local : call->count;
+}
+
+int _bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
+                     int flags) {
+    if (nnodes <= 0) return bplib_fail(EINVAL, "%d nodes", nnodes);
+    if (!nodes || !pids) return bplib_fail(EFAULT, "no nodes, or no place for the pids");
+    if (bplib_check_io(io, iolen) < 0 || bplib_check_flags(flags) < 0) return -1;
+    if (bplib_check_threads() < 0) return -1;
+    bplib_forget_ended_jobs();
+    struct fork_call call = {
+        .count = nnodes, .nodes = nodes, .pids = pids, .io = io, .iolen = iolen};
+    return run(&call);
+}
+
+int bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen) {
+    return _bproc_vrfork_io(nnodes, nodes, pids, io, iolen, 0);
+}
+
+int _bproc_vrfork(int nnodes, int *nodes, int *pids, int flags) {
+    return _bproc_vrfork_io(nnodes, nodes, pids, NULL, BPROC_JOB_FORWARD, flags);
+}
+
+int bproc_vrfork(int nnodes, int *nodes, int *pids) {
+    return _bproc_vrfork_io(nnodes, nodes, pids, NULL, BPROC_JOB_FORWARD, 0);
+}
+
+int _bproc_rfork_io(int node, struct bproc_io_t *io, int iolen, int flags) {
+    int pid = 0;
+    int result = _bproc_vrfork_io(1, &node, &pid, io, iolen, flags);
+    if (result <= 0) return result;
+    return pid > 0 ? pid : bplib_fail(-pid, "node %d: %s", node, bproc_strerror(pid));
+}
+
+int bproc_rfork_io(int node, struct bproc_io_t *io, int iolen) {
+    return _bproc_rfork_io(node, io, iolen, 0);
+}
+
+int _bproc_rfork(int node, int flags) {
+    return _bproc_rfork_io(node, NULL, BPROC_JOB_FORWARD, flags);
+}
+
+int bproc_rfork(int node) { return _bproc_rfork_io(node, NULL, BPROC_JOB_FORWARD, 0); }

@@ -1,0 +1,169 @@
+// move, execmove and rexec: the caller goes on elsewhere, and leaves a stand-in.
+#define _GNU_SOURCE
+#include "internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int check_children(int flags) {
+    siginfo_t information;
+    if (flags & BPROC_MOVE_ORPHANS) return 0;
+    if (waitid(P_ALL, 0, &information, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0) return 0;
+    return bplib_fail(EBUSY, "the caller has children that nobody has waited for");
+}
+
+static int check(const struct bproc_io_t *io, int iolen, int flags) {
+    if (bplib_check_io(io, iolen) < 0) return -1;
+    if (bplib_check_flags(flags & ~BPROC_MOVE_ORPHANS) < 0) return -1;
+    if (bplib_check_threads() < 0) return -1;
+    return check_children(flags);
+}
+
+enum { MOVE_HERE = 1 };
+
+// Gets ready for a move. 0: start->helper is there; MOVE_HERE: nothing is to be done; -1.
+static int begin(struct bplib_start *start, int node) {
+    if (bplib_begin(start) < 0) return -1;
+    if (node != start->node && node != BPROC_NODE_SELF) return start->helper < 0 ? -1 : 0;
+    if (start->helper >= 0) close(start->helper);
+    return MOVE_HERE;
+}
+
+// Starts the image, of the caller or its program, as the caller's successor. All signals are
+// blocked: those that come meanwhile are for the successor. Returns only with -1.
+static int become(int image, int node, const struct bproc_io_t *io, int iolen, const char *name) {
+    bproc_job_t *job = bplib_launch(image, 1, &node, io, iolen, name);
+    if (!job) return -1;
+    int pid = bproc_job_pids(job)[0];
+    if (pid > 0) bplib_stand_in(job);
+    bproc_job_close(job);
+    return bplib_fail(-pid, "node %d: %s", node, bproc_strerror(pid));
+}
+
+// BPLIB_RESTORED on the node; otherwise -1. The helper is taken over.
+static int go(int helper, int node, const struct bproc_io_t *io, int iolen) {
+    char name[16] = "";
+    (void)prctl(PR_GET_NAME, name, 0, 0, 0);
+    sigset_t mask;
+    int image = bplib_capture_caller(helper, &mask);
+    if (image < 0) return image;
+    (void)become(image, node, io, iolen, name);
+    bplib_set_mask(&mask);
+    return -1;
+}
+
+int _bproc_move_io(int node, struct bproc_io_t *io, int iolen, int flags) {
+    struct bplib_start start;
+    if (check(io, iolen, flags) < 0) return -1;
+    int ready = begin(&start, node);
+    if (ready != 0) return ready < 0 ? -1 : 0;
+    return go(start.helper, node, io, iolen) == BPLIB_RESTORED ? 0 : -1;
+}
+
+int bproc_move_io(int node, struct bproc_io_t *io, int iolen) {
+    return _bproc_move_io(node, io, iolen, 0);
+}
+
+int _bproc_move(int node, int flags) { return _bproc_move_io(node, NULL, -1, flags); }
+
+int bproc_move(int node) { return _bproc_move_io(node, NULL, -1, 0); }
+
+// ---- rexec ----
+
+// The environment with the socket of the daemon here; the new program has no record to find it by.
+static char **environment_here(char *const envp[]) {
+    static const char name[] = "BPROC_SOCKET=";
+    size_t count = 0;
+    while (envp[count]) count++;
+    char **list = malloc((count + 2) * sizeof *list);
+    char *own = malloc(sizeof name + sizeof bplib_place.socket);
+    if (!list || !own) {
+        free(list);
+        free(own);
+        return NULL;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(envp[i], name, strlen(name)) != 0) list[kept++] = envp[i];
+    }
+    (void)sprintf(own, "%s%.*s", name, (int)sizeof bplib_place.socket, bplib_place.socket);
+    list[kept++] = own;
+    list[kept] = NULL;
+    return list;
+}
+
+static int execute_here(const char *cmd, char *const argv[], char *const envp[]) {
+    if (!bplib_has_place()) {
+        (void)execve(cmd, argv, envp);
+        return bplib_fail(errno, "%s: %s", cmd, bproc_strerror(errno));
+    }
+    char **environment = environment_here(envp);
+    if (!environment) return bplib_fail(ENOMEM, "out of memory");
+    (void)execve(cmd, argv, environment);
+    return bplib_fail(errno, "%s: %s", cmd, bproc_strerror(errno));
+}
+
+int _bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, int flags, const char *cmd,
+                    char *const argv[], char *const envp[]) {
+    struct bplib_start start;
+    if (!cmd || !argv) return bplib_fail(EFAULT, "no command, or no arguments");
+    if (check(io, iolen, flags | BPROC_MOVE_ORPHANS) < 0) return -1;
+    int ready = begin(&start, node);
+    if (ready < 0) return -1;
+    if (ready == 0 && go(start.helper, node, io, iolen) != BPLIB_RESTORED) return -1;
+    return execute_here(cmd, argv, envp ? envp : environ);
+}
+
+int bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, const char *cmd, char *const argv[],
+                   char *const envp[]) {
+    return _bproc_rexec_io(node, io, iolen, 0, cmd, argv, envp);
+}
+
+int _bproc_rexec(int node, int flags, const char *cmd, char *const argv[], char *const envp[]) {
+    return _bproc_rexec_io(node, NULL, -1, flags, cmd, argv, envp);
+}
+
+int bproc_rexec(int node, const char *cmd, char *const argv[], char *const envp[]) {
+    return _bproc_rexec_io(node, NULL, -1, 0, cmd, argv, envp);
+}
+
+// ---- execmove ----
+
+int _bproc_execmove_io(int node, struct bproc_io_t *io, int iolen, int flags, const char *cmd,
+                       char *const argv[], char *const envp[]) {
+    struct bplib_start start;
+    if (!cmd || !argv) return bplib_fail(EFAULT, "no command, or no arguments");
+    if (bplib_check_io(io, iolen) < 0) return -1;
+    if (bplib_check_flags(flags & ~BPROC_MOVE_ORPHANS) < 0) return -1;
+    int ready = begin(&start, node);
+    if (ready < 0) return -1;
+    if (ready == MOVE_HERE) return execute_here(cmd, argv, envp ? envp : environ);
+    close(start.helper);
+    int image = bproc_capture(cmd, argv, envp, BPROC_CAPTURE_AT_ENTRY, NULL);
+    if (image < 0) return -1;
+    // The program counts as executed from here on: there is no way back to the caller.
+    sigset_t all;
+    sigfillset(&all);
+    bplib_set_mask(&all);
+    (void)become(image, node, io, iolen, cmd);
+    _exit(errno > 0 && errno < 256 ? errno : 255);
+}
+
+int bproc_execmove_io(int node, struct bproc_io_t *io, int iolen, const char *cmd,
+                      char *const argv[], char *const envp[]) {
+    return _bproc_execmove_io(node, io, iolen, 0, cmd, argv, envp);
+}
+
+int _bproc_execmove(int node, int flags, const char *cmd, char *const argv[], char *const envp[]) {
+    return _bproc_execmove_io(node, NULL, -1, flags, cmd, argv, envp);
+}
+
+int bproc_execmove(int node, const char *cmd, char *const argv[], char *const envp[]) {
+    return _bproc_execmove_io(node, NULL, -1, 0, cmd, argv, envp);
+}
