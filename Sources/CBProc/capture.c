@@ -1,5 +1,5 @@
-// The image of a program. A helper does the work; it is started from the caller, so that the program
-// finds the caller's directory, limits, terminal and signal mask.
+// The image of a program. A helper does the work; it is started from the caller, so that the
+// program finds the caller's directory, limits, terminal and signal mask.
 #define _GNU_SOURCE
 #include "internal.h"
 

@@ -92,9 +92,9 @@ int bplib_save_registers(struct bproc_local_registers *registers)
     __attribute__((returns_twice));
 
 enum { BPLIB_RESTORED = -2 };
-// The caller's own image. A descriptor, with all signals blocked and *mask the mask to set again; -1
-// with everything as before; BPLIB_RESTORED in the restored process, which has its mask and knows
-// its place. The helper is taken over.
+// The caller's own image. A descriptor, with all signals blocked and *mask the mask to set again;
+// -1 with everything as before; BPLIB_RESTORED in the restored process, which has its mask and
+// knows its place. The helper is taken over.
 int bplib_capture_caller(int helper, sigset_t *mask);
 // EBUSY for a caller with several threads. 0 or -1.
 int bplib_check_threads(void);

@@ -1,5 +1,5 @@
-// Where this process is. A process that was restored on a node is told so by the restore code, which
-// writes the record here; its environment still tells of the place where it was started.
+// Where this process is. A process that was restored on a node is told so by the restore code,
+// which writes the record here; its environment still tells of the place where it was started.
 #define _GNU_SOURCE
 #include "internal.h"
 

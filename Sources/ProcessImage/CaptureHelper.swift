@@ -10,8 +10,8 @@ import System
 /// it.
 public enum CaptureHelper {
     /// Reads one BPROC_LOCAL_CAPTURE or BPROC_LOCAL_CAPTURE_CALLER message, answers
-    /// BPROC_LOCAL_CAPTURED with the image's descriptor. Answers the exit status: 0 if an answer was
-    /// sent (a failure to capture is an answer too).
+    /// BPROC_LOCAL_CAPTURED with the image's descriptor. Answers the exit status: 0 if an answer
+    /// was sent (a failure to capture is an answer too).
     public static func run(socket: Int32) -> Int32 {
         _ = bp_capture_close_on_exec(socket)
         guard let request = Request(socket: socket) else { return 1 }

@@ -74,7 +74,8 @@ public struct RestorePlan: Sendable {
     /// The number of the node, for a process that calls the library. nil: it is told nothing of a
     /// daemon.
     public var node: Int32?
-    /// The daemon's socket, for BPROC_SOCKET and for a process that calls the library; at most 107 bytes. Empty: the variable is blanked.
+    /// The daemon's socket, for BPROC_SOCKET and for a process that calls the library; at most 107
+    /// bytes. Empty: the variable is blanked.
     public var socketPath: String = ""
     public var items: [Item] = []
 
