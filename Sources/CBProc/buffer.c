@@ -1,4 +1,5 @@
 // A byte queue.
+#define _GNU_SOURCE
 #include "internal.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 // The registers of the call, x86-64: the one place of the library that knows the processor. Porting
 // it means this function, struct bproc_local_registers and Sources/CRestore.
+#define _GNU_SOURCE
 #include "internal.h"
 
 #include <stddef.h>
