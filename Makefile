@@ -29,10 +29,10 @@ LIBRARY = out/lib
 LIBRARY_ABI = 4
 LIBRARY_SOURCES = $(wildcard Sources/CBProc/*.c)
 LIBRARY_HEADERS = $(wildcard Sources/CBProc/*.h Sources/CBProc/include/sys/*.h \
-	Sources/CLocalProtocol/include/*.h)
+	Sources/CLocalProtocol/include/*.h Sources/CImageFormat/include/*.h)
 LIBRARY_OBJECTS = $(LIBRARY_SOURCES:Sources/CBProc/%.c=$(LIBRARY)/%.o)
 LIBRARY_CFLAGS = -O2 -fPIC -std=gnu11 -Wall -Werror -ISources/CBProc/include \
-	-ISources/CLocalProtocol/include
+	-ISources/CLocalProtocol/include -ISources/CImageFormat/include
 
 all: build library
 

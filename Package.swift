@@ -72,12 +72,16 @@ let package = Package(
             name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
 
         // C: only where Swift cannot go.
-        .target(name: "CSystem", cSettings: strictC),
+        // The image's bytes: headers that the restore code, libbproc and Swift share.
+        .target(name: "CImageFormat"),
+        .target(name: "CSystem", dependencies: ["CImageFormat"], cSettings: strictC),
         .target(name: "CLocalProtocol"),
         .target(
-            name: "CRestore", dependencies: ["CLocalProtocol"], cSettings: strictC + [freestanding]),
+            name: "CRestore", dependencies: ["CImageFormat", "CLocalProtocol"],
+            cSettings: strictC + [freestanding]),
         .target(name: "CChecksum", cSettings: strictC),
-        .target(name: "CBProc", dependencies: ["CLocalProtocol"], cSettings: strictC),
+        .target(
+            name: "CBProc", dependencies: ["CLocalProtocol", "CImageFormat"], cSettings: strictC),
 
         // Pure: values and decisions, no I/O and no Glibc.
         .target(name: "NodeSpec", swiftSettings: strict),

@@ -1,5 +1,6 @@
 // The part that runs in the daemon: where the restore code lies in this executable.
 #include "include/CRestore.h"
+#include "bp_cpu.h"
 #include "freestanding.h"
 
 extern const unsigned char __start_bp_restore[] __attribute__((visibility("hidden")));
@@ -25,3 +26,23 @@ struct bp_restore_code bp_restore_code(void) {
 }
 
 uint64_t bp_local_features(uint32_t *words) { return bp_feature_words(words); }
+
+extern const char bp_text_steps[] __attribute__((visibility("hidden")));
+extern const unsigned char bp_text_features[] __attribute__((visibility("hidden")));
+
+const char *bp_restore_sentence(unsigned step) {
+    if (step == 0 || step >= BP_STEP_COUNT) return NULL;
+    const char *text = bp_text_steps;
+    for (unsigned i = 1; i < step && *text; i++)
+        while (*text++) {}
+    return *text ? text : NULL;
+}
+
+const char *bp_feature_name(unsigned index, unsigned *number) {
+    const unsigned char *at = bp_text_features;
+    for (; index > 0 && *at != 255; index--)
+        for (at++; *at++;) {}
+    if (*at == 255) return NULL;
+    *number = *at;
+    return (const char *)at + 1;
+}

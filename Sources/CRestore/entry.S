@@ -82,13 +82,4 @@ bp_entry_scratch:
 bp_entry_stack:
     .quad 0
 
-    .globl bp_text_proc_fd
-    .hidden bp_text_proc_fd
-bp_text_proc_fd:
-    .asciz "/proc/self/fd/"
-    .globl bp_text_failed
-    .hidden bp_text_failed
-bp_text_failed:
-    .asciz "bproc image: not restored: step, errno: "
-
     .section .note.GNU-stack, "", @progbits

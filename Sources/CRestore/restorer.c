@@ -9,11 +9,10 @@
 //   b<0|1>  the program starts with the lowest priority
 //   F<fd>:<flags>:<mode>:<offset>:<path>            open a file as descriptor fd
 //   S<fd>:<info>:<family>:<port>:<address in hex>   connect a socket; info 1: number and fd first
+#include "bp_image.h"
 #include "freestanding.h"
-#include "include/bp_image.h"
+#include "report.h"
 #include "stub.h"
-
-enum { STAGE_HEADER = 3, STAGE_SPAWN = 5, STAGE_RESTORE = 6, STAGE_IO = 7 };
 
 struct restorer {
     struct bp_stub_arguments stub;

@@ -4,9 +4,11 @@
 //
 // It trusts its tables: the daemon has checked them (ImageHeader.swift) before any process is made,
 // and whoever runs an image by hand runs it with his own rights.
+#include "bp_cpu.h"
+#include "bp_image.h"
 #include "bproc_local.h"
 #include "freestanding.h"
-#include "include/bp_image.h"
+#include "report.h"
 #include "stub.h"
 #include "vdso.h"
 
@@ -17,11 +19,7 @@ _Static_assert(sizeof(((struct bp_stub_arguments *)0)->socket) <=
 enum { PROT_READ_ = 1, PROT_WRITE_ = 2, MAP_PRIVATE_ = 2, MAP_FIXED_ = 0x10, MAP_ANONYMOUS_ = 0x20,
        MAP_GROWSDOWN_ = 0x100, MAP_NORESERVE_ = 0x4000, MAP_STACK_ = 0x20000 };
 
-/* stages of bproc_local.h */
-enum { STAGE_HEADER = 3, STAGE_RESTORE = 6, STAGE_IO = 7 };
-
 extern const char bp_text_proc_fd[] __attribute__((visibility("hidden")));
-extern const char bp_text_failed[] __attribute__((visibility("hidden")));
 extern const char bp_leave[] __attribute__((visibility("hidden")));
 _Noreturn void bp_leave_call(uint64_t frame, uint64_t low, uint64_t low_count, uint64_t high,
                              uint64_t high_count) __asm__("bp_leave")
@@ -45,32 +43,9 @@ BP_INLINE int bp_append_number(char *text, int length, unsigned number) {
     return length;
 }
 
-// Says why the program will not run, and ends. The exit status names the step for those who have
-// nothing else: 100 and the step.
-BP_BLOB static _Noreturn void bp_stub_fail(const struct bp_stub_arguments *arguments, int stage,
-                                           int step, long error, uint64_t detail) {
-    struct bp_restore_record record;
-    record.magic = BP_RECORD_MAGIC;
-    record.rank = arguments->rank;
-    record.stage = (uint16_t)stage;
-    record.step = (uint16_t)step;
-    record.error = (int32_t)-error;
-    record.monotonic_nanoseconds = bp_monotonic_nanoseconds();
-    record.detail = detail;
-    if (arguments->status >= 0) {
-        bp_call3(BP_SYS_WRITE, arguments->status, (long)&record, sizeof record);
-    } else {
-        char text[96];
-        int length = 0;
-        for (; bp_text_failed[length]; length++) text[length] = bp_text_failed[length];
-        length = bp_append_number(text, length, (unsigned)step);
-        text[length++] = ',';
-        text[length++] = ' ';
-        length = bp_append_number(text, length, (unsigned)-error);
-        text[length++] = '\n';
-        bp_call3(BP_SYS_WRITE, 2, (long)text, length);
-    }
-    for (;;) bp_call3(BP_SYS_EXIT_GROUP, 100 + step, 0, 0);
+BP_INLINE _Noreturn void bp_fail(const struct stub *stub, int stage, int step, long error,
+                                 uint64_t detail) {
+    bp_stub_fail(stub->arguments, stub->header->name, stage, step, error, detail);
 }
 
 BP_INLINE const void *bp_table(const struct stub *stub, const struct bp_image_table *table) {
@@ -84,7 +59,7 @@ BP_BLOB static void bp_check_cpu(const struct stub *stub) {
     for (int i = 0; i < 8; i++) {
         uint32_t missing = stub->header->features[i] & ~words[i];
         if (missing)
-            bp_stub_fail(stub->arguments, STAGE_HEADER, BP_STEP_CPU, -BP_ENOEXEC,
+            bp_fail(stub, STAGE_HEADER, BP_STEP_CPU, -BP_ENOEXEC,
                          (uint64_t)i << 32 | missing);
     }
 }
@@ -104,19 +79,19 @@ BP_BLOB static void bp_open_embedded_files(const struct stub *stub) {
             if (*ours[k] != wanted) continue;
             long moved = bp_call3(BP_SYS_FCNTL, wanted, 0 /* F_DUPFD */, wanted + 1);
             if (moved < 0)
-                bp_stub_fail(arguments, STAGE_IO, BP_STEP_MOVE_DESCRIPTOR, moved, (uint64_t)wanted);
+                bp_fail(stub, STAGE_IO, BP_STEP_MOVE_DESCRIPTOR, moved, (uint64_t)wanted);
             *ours[k] = (int)moved;
         }
         long memory = bp_call3(BP_SYS_MEMFD_CREATE, (long)stub->header->name, 0, 0);
         if (memory < 0)
-            bp_stub_fail(arguments, STAGE_IO, BP_STEP_EMBEDDED_FILE, memory, (uint64_t)wanted);
+            bp_fail(stub, STAGE_IO, BP_STEP_EMBEDDED_FILE, memory, (uint64_t)wanted);
         uint64_t written = 0;
         while (written < file->byte_count) {
             long count = bp_call3(BP_SYS_WRITE, memory, (long)(stub->base + file->offset + written),
                                   (long)(file->byte_count - written));
             if (count == -BP_EINTR) continue;
             if (count <= 0)
-                bp_stub_fail(arguments, STAGE_IO, BP_STEP_EMBEDDED_FILE, count ? count : -BP_EIO,
+                bp_fail(stub, STAGE_IO, BP_STEP_EMBEDDED_FILE, count ? count : -BP_EIO,
                              (uint64_t)wanted);
             written += (uint64_t)count;
         }
@@ -124,7 +99,7 @@ BP_BLOB static void bp_open_embedded_files(const struct stub *stub) {
         if (memory != wanted) {
             long placed = bp_call3(BP_SYS_DUP3, memory, wanted, 0);
             if (placed < 0)
-                bp_stub_fail(arguments, STAGE_IO, BP_STEP_EMBEDDED_FILE, placed, (uint64_t)wanted);
+                bp_fail(stub, STAGE_IO, BP_STEP_EMBEDDED_FILE, placed, (uint64_t)wanted);
             bp_call3(BP_SYS_CLOSE, memory, 0, 0);
         }
         char path[32];
@@ -133,7 +108,7 @@ BP_BLOB static void bp_open_embedded_files(const struct stub *stub) {
         path[bp_append_number(path, length, file->descriptor)] = 0;
         long reachable = bp_call3(BP_SYS_ACCESS, (long)path, 4 /* R_OK */, 0);
         if (reachable < 0)
-            bp_stub_fail(arguments, STAGE_IO, BP_STEP_SCRIPT_NEEDS_PROC, reachable,
+            bp_fail(stub, STAGE_IO, BP_STEP_SCRIPT_NEEDS_PROC, reachable,
                          (uint64_t)wanted);
     }
 }
@@ -146,7 +121,7 @@ BP_BLOB static void bp_unmap_all_else(const struct stub *stub) {
     long low = bp_call3(BP_SYS_MUNMAP, 0, (long)header->base_address, 0);
     long high = bp_call3(BP_SYS_MUNMAP, (long)end, (long)(BP_IMAGE_USER_END - end), 0);
     if (low < 0 || high < 0)
-        bp_stub_fail(stub->arguments, STAGE_RESTORE, BP_STEP_UNMAP, low < 0 ? low : high, end);
+        bp_fail(stub, STAGE_RESTORE, BP_STEP_UNMAP, low < 0 ? low : high, end);
 }
 
 BP_INLINE void bp_map_zeros(const struct stub *stub, const struct bp_image_region *region,
@@ -157,7 +132,7 @@ BP_INLINE void bp_map_zeros(const struct stub *stub, const struct bp_image_regio
     if (region->kind == BP_IMAGE_REGION_STACK) flags |= MAP_GROWSDOWN_ | MAP_STACK_;
     long at = bp_call6(BP_SYS_MMAP, (long)address, (long)(end - address), region->protection, flags,
                        -1, 0);
-    if (at < 0) bp_stub_fail(stub->arguments, STAGE_RESTORE, BP_STEP_MAP_REGION, at, address);
+    if (at < 0) bp_fail(stub, STAGE_RESTORE, BP_STEP_MAP_REGION, at, address);
 }
 
 // Memory: data runs straight from the file, copy-on-write; the rest of a region is zero memory.
@@ -177,7 +152,7 @@ BP_BLOB static void bp_map_regions(const struct stub *stub) {
                                region->protection, flags, stub->arguments->image,
                                (long)run->file_offset);
             if (at < 0)
-                bp_stub_fail(stub->arguments, STAGE_RESTORE, BP_STEP_MAP_RUN, at, run->address);
+                bp_fail(stub, STAGE_RESTORE, BP_STEP_MAP_RUN, at, run->address);
             cursor = run->address + run->byte_count;
         }
         bp_map_zeros(stub, region, cursor, region->address + region->byte_count);
@@ -243,7 +218,7 @@ BP_BLOB static void bp_set_memory_map(const struct stub *stub) {
         result = bp_call5(BP_SYS_PRCTL, 35, 14, (long)map, sizeof map, 0);
     }
     if (result < 0)
-        bp_stub_fail(stub->arguments, STAGE_RESTORE, BP_STEP_MEMORY_MAP, result, header->brk);
+        bp_fail(stub, STAGE_RESTORE, BP_STEP_MEMORY_MAP, result, header->brk);
 }
 
 // What the kernel knows of the thread and is not in the signal frame.
@@ -253,7 +228,7 @@ BP_BLOB static void bp_set_thread_state(const struct stub *stub) {
     bp_call3(BP_SYS_ARCH_PRCTL, 0x1001 /* ARCH_SET_GS */, (long)header->gs_base, 0);
     long result = bp_call3(BP_SYS_ARCH_PRCTL, 0x1002 /* ARCH_SET_FS */, (long)header->fs_base, 0);
     if (result < 0)
-        bp_stub_fail(stub->arguments, STAGE_RESTORE, BP_STEP_THREAD_STATE, result, header->fs_base);
+        bp_fail(stub, STAGE_RESTORE, BP_STEP_THREAD_STATE, result, header->fs_base);
     if (header->thread_id_address) {
         // glibc keeps the thread id there; others keep a lock there, which is not the old id.
         uint32_t *cached = (uint32_t *)header->thread_id_address;
@@ -292,7 +267,7 @@ BP_BLOB static void bp_set_signals(const struct stub *stub) {
         long result =
             bp_call4(BP_SYS_RT_SIGACTION, actions[i].number, (long)action, 0, 8);
         if (result < 0)
-            bp_stub_fail(stub->arguments, STAGE_RESTORE, BP_STEP_SIGNALS, result,
+            bp_fail(stub, STAGE_RESTORE, BP_STEP_SIGNALS, result,
                          actions[i].number);
     }
 }
@@ -323,7 +298,7 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
     const struct bp_image_header *header = (const void *)(base + BP_IMAGE_HEADER_OFFSET);
     struct stub stub = {base, header, arguments};
     if (arguments->byte_count < sizeof *arguments)
-        bp_stub_fail(arguments, STAGE_RESTORE, BP_STEP_ARGUMENTS, -BP_EINVAL,
+        bp_fail(&stub, STAGE_RESTORE, BP_STEP_ARGUMENTS, -BP_EINVAL,
                      arguments->byte_count);
     if (!arguments->cpu_checked) bp_check_cpu(&stub);
     bp_open_embedded_files(&stub);
@@ -331,7 +306,7 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
     uint64_t vdso_failure = 0;
     long vdso = bp_place_vdso(header, base + header->vdso.offset, &vdso_failure);
     if (vdso < 0)
-        bp_stub_fail(arguments, STAGE_RESTORE, BP_STEP_VDSO, vdso, vdso_failure);
+        bp_fail(&stub, STAGE_RESTORE, BP_STEP_VDSO, vdso, vdso_failure);
     bp_map_regions(&stub);
     bp_copy((void *)header->stack_address, base + header->stack.offset, header->stack.count);
     bp_copy((void *)header->frame_address, base + header->frame.offset, header->frame.count);
@@ -353,34 +328,4 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
     uint64_t end = header->base_address + header->prefix_byte_count + header->scratch_byte_count;
     bp_leave_call(header->frame_address, header->base_address, page - header->base_address,
                   page + BP_IMAGE_PAGE, end - page - BP_IMAGE_PAGE);
-}
-
-// The image run as a program: the kernel has mapped the home. The file is opened again by the name
-// that exec was given.
-_Noreturn BP_BLOB void bp_stub_direct(const unsigned char *base, const uint64_t *stack,
-                                      struct bp_stub_arguments *arguments) {
-    const struct bp_image_header *header = (const void *)(base + BP_IMAGE_HEADER_OFFSET);
-    bp_zero(arguments, sizeof *arguments);
-    arguments->byte_count = sizeof *arguments;
-    arguments->status = -1;
-    const uint64_t *word = stack + 1 + stack[0] + 1;
-    while (*word) word++;
-    word++;
-    const char *name = 0;
-    for (; word[0]; word += 2)
-        if (word[0] == 31 /* AT_EXECFN */) name = (const char *)word[1];
-    long file = name ? bp_call3(BP_SYS_OPEN, (long)name, 0, 0) : -BP_EINVAL;
-    if (file < 0) bp_stub_fail(arguments, STAGE_RESTORE, BP_STEP_IMAGE_FILE, file, 0);
-    arguments->image = (int)file;
-    // The same file, and all of it: a page beyond its end would be a SIGBUS later.
-    struct bp_image_header found;
-    long count = bp_call4(BP_SYS_PREAD64, file, (long)&found, sizeof found, BP_IMAGE_HEADER_OFFSET);
-    if (count != sizeof found || !bp_equal(&found, header, sizeof found))
-        bp_stub_fail(arguments, STAGE_HEADER, BP_STEP_CHECK_HEADER, -BP_ENOEXEC, 0);
-    uint64_t status[18];
-    long result = bp_call3(BP_SYS_FSTAT, file, (long)status, 0);
-    if (result < 0 || status[6] < header->total_byte_count)
-        bp_stub_fail(arguments, STAGE_HEADER, BP_STEP_SIZE, result < 0 ? result : -BP_ENOEXEC,
-                     header->total_byte_count);
-    bp_stub_main(base, arguments);
 }

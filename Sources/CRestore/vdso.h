@@ -1,7 +1,7 @@
 // The vDSO: code of the kernel whose address the program's C library has already stored. See
 // vdso.c for how the node's own takes the old one's place.
 #pragma once
-#include "include/bp_image.h"
+#include "bp_image.h"
 
 // Puts a vDSO where the image had one. Answers 0 or a negated errno, and what it was about.
 long bp_place_vdso(const struct bp_image_header *header, const unsigned char *old,

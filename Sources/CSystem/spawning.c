@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "include/spawning.h"
+#include "bp_image.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -12,10 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-// stages of bproc_local.h and steps of bp_image.h
-enum { STAGE_SPAWN = 5, STEP_CREDENTIALS = 2, STEP_IMAGE_FILE = 21, STEP_DIRECTORY = 22,
-       STEP_LIMITS = 23, STEP_SESSION = 24, STEP_DESCRIPTORS = 25, STEP_CLONE = 26,
-       STEP_EXECUTE = 27, STEP_PRIORITY = 20 };
+enum { STAGE_SPAWN = 5 }; /* of bproc_local.h */
 
 struct spawn {
     const struct bp_spawn_plan *plan;
@@ -57,16 +55,16 @@ static void set_credentials(struct spawn *spawn) {
     if (set_groups(plan) < 0 ||
         syscall(SYS_setresgid, plan->group, plan->group, plan->group) < 0 ||
         syscall(SYS_setresuid, plan->user, plan->user, plan->user) < 0)
-        child_fail(spawn, STEP_CREDENTIALS);
+        child_fail(spawn, BP_STEP_CREDENTIALS);
     uid_t user[3];
     gid_t group[3];
     if (getresuid(&user[0], &user[1], &user[2]) < 0 ||
         getresgid(&group[0], &group[1], &group[2]) < 0)
-        child_fail(spawn, STEP_CREDENTIALS);
+        child_fail(spawn, BP_STEP_CREDENTIALS);
     for (int i = 0; i < 3; i++) {
         if (user[i] != plan->user || group[i] != plan->group) {
             errno = EPERM;
-            child_fail(spawn, STEP_CREDENTIALS);
+            child_fail(spawn, BP_STEP_CREDENTIALS);
         }
     }
 }
@@ -82,15 +80,15 @@ static int place_descriptors(struct spawn *spawn, int image) {
         copies[i] = -1;
         if (wanted[i] < 0) continue;
         copies[i] = fcntl(wanted[i], F_DUPFD, 6);
-        if (copies[i] < 0) child_fail(spawn, STEP_DESCRIPTORS);
+        if (copies[i] < 0) child_fail(spawn, BP_STEP_DESCRIPTORS);
     }
     for (int i = 0; i < 6; i++) {
         if (copies[i] < 0)
             close(i);
         else if (dup3(copies[i], i, i == 5 ? O_CLOEXEC : 0) < 0)
-            child_fail(spawn, STEP_DESCRIPTORS);
+            child_fail(spawn, BP_STEP_DESCRIPTORS);
     }
-    if (syscall(SYS_close_range, 6, ~0u, 0) < 0) child_fail(spawn, STEP_DESCRIPTORS);
+    if (syscall(SYS_close_range, 6, ~0u, 0) < 0) child_fail(spawn, BP_STEP_DESCRIPTORS);
     return 5;
 }
 
@@ -103,11 +101,11 @@ static void set_limits(struct spawn *spawn) {
         struct rlimit own;
         if (errno != EPERM ||
             syscall(SYS_prlimit64, 0, plan->limits[i].resource, NULL, &own) < 0)
-            child_fail(spawn, STEP_LIMITS);
+            child_fail(spawn, BP_STEP_LIMITS);
         limit.rlim_max = own.rlim_max;
         if (limit.rlim_cur > limit.rlim_max) limit.rlim_cur = limit.rlim_max;
         if (syscall(SYS_prlimit64, 0, plan->limits[i].resource, &limit, NULL) < 0)
-            child_fail(spawn, STEP_LIMITS);
+            child_fail(spawn, BP_STEP_LIMITS);
     }
 }
 
@@ -116,7 +114,7 @@ static void enter_directory(struct spawn *spawn) {
     if (!plan->directory || chdir(plan->directory) == 0) return;
     int absent = errno == ENOENT || errno == ENOTDIR || errno == EACCES;
     if (absent && (plan->flags & BP_SPAWN_ROOT_IF_NO_DIRECTORY) && chdir("/") == 0) return;
-    child_fail(spawn, STEP_DIRECTORY);
+    child_fail(spawn, BP_STEP_WORKING_DIRECTORY);
 }
 
 // The child's whole life before the restorer. It shares the daemon's memory and runs on a piece of
@@ -130,23 +128,23 @@ __attribute__((used)) static void child_main(void *argument) {
         image = openat(plan->image_directory, plan->image_name, O_RDONLY);
     if (image < 0) {
         if (errno == 0) errno = EBADF;
-        child_fail(spawn, STEP_IMAGE_FILE);
+        child_fail(spawn, BP_STEP_IMAGE_FILE);
     }
     int restorer = place_descriptors(spawn, image);
     // Limits come after the descriptors: a small RLIMIT_NOFILE must not hinder the work above.
     set_limits(spawn);
     if ((plan->flags & BP_SPAWN_SET_NICE) && plan->nice < getpriority(PRIO_PROCESS, 0) &&
         setpriority(PRIO_PROCESS, 0, plan->nice) < 0)
-        child_fail(spawn, STEP_PRIORITY);
+        child_fail(spawn, BP_STEP_PRIORITY);
     errno = 0;
     if (plan->flags & BP_SPAWN_SET_UMASK) umask((mode_t)plan->umask);
     if (plan->flags & BP_SPAWN_SET_CREDENTIALS) set_credentials(spawn);
     if (plan->death_signal && prctl(PR_SET_PDEATHSIG, plan->death_signal) < 0)
-        child_fail(spawn, STEP_SESSION);
+        child_fail(spawn, BP_STEP_SESSION);
     enter_directory(spawn);
     char *const no_environment[] = {NULL};
     syscall(SYS_execveat, restorer, "", plan->arguments, no_environment, AT_EMPTY_PATH);
-    child_fail(spawn, STEP_EXECUTE);
+    child_fail(spawn, BP_STEP_EXECUTE);
 }
 
 // clone3 with a stack of the child's own. The child never returns into this frame.
@@ -191,7 +189,7 @@ long bp_spawn_restored(const struct bp_spawn_plan *plan, int *pidfd,
     failure->step = 0;
     if (pid < 0) {
         failure->stage = STAGE_SPAWN;
-        failure->step = STEP_CLONE;
+        failure->step = BP_STEP_CLONE;
         return pid;
     }
     if (spawn.step) {

@@ -100,47 +100,16 @@ public struct CPUFeatures: Equatable, Sendable {
         let name: String
     }
 
-    /// Intel SDM volume 2A, CPUID; names as the Linux kernel prints them.
+    /// All that have a name, as the restore code lists them.
     static let named: [Named] = {
-        let table: [(Int, [(Int, String)])] = [
-            (
-                0,
-                [
-                    (0, "pni"), (1, "pclmulqdq"), (9, "ssse3"), (12, "fma"), (13, "cx16"),
-                    (19, "sse4_1"), (20, "sse4_2"), (22, "movbe"), (23, "popcnt"), (25, "aes"),
-                    (26, "xsave"), (27, "osxsave"), (28, "avx"), (29, "f16c"), (30, "rdrand"),
-                ]
-            ),
-            (
-                1,
-                [
-                    (0, "fsgsbase"), (3, "bmi1"), (4, "hle"), (5, "avx2"), (8, "bmi2"),
-                    (9, "erms"), (11, "rtm"), (16, "avx512f"), (17, "avx512dq"), (18, "rdseed"),
-                    (19, "adx"), (21, "avx512ifma"), (23, "clflushopt"), (24, "clwb"),
-                    (28, "avx512cd"), (29, "sha_ni"), (30, "avx512bw"), (31, "avx512vl"),
-                ]
-            ),
-            (
-                2,
-                [
-                    (1, "avx512vbmi"), (6, "avx512_vbmi2"), (8, "gfni"), (9, "vaes"),
-                    (10, "vpclmulqdq"), (11, "avx512_vnni"), (12, "avx512_bitalg"),
-                    (14, "avx512_vpopcntdq"), (22, "rdpid"),
-                ]
-            ),
-            (
-                3,
-                [
-                    (4, "fsrm"), (8, "avx512_vp2intersect"), (22, "amx_bf16"),
-                    (23, "avx512_fp16"), (24, "amx_tile"), (25, "amx_int8"),
-                ]
-            ),
-            (4, [(4, "avx_vnni"), (5, "avx512_bf16"), (10, "fzrm"), (11, "fsrs"), (12, "fsrc")]),
-            (5, [(0, "lahf_lm"), (5, "abm"), (6, "sse4a"), (8, "3dnowprefetch")]),
-            (6, [(0, "xsaveopt"), (1, "xsavec")]),
-        ]
-        return table.flatMap { word, bits in
-            bits.map { Named(word: word, bit: $0.0, name: $0.1) }
+        var found: [Named] = []
+        var number: UInt32 = 0
+        while let name = unsafe bp_feature_name(UInt32(found.count), &number) {
+            found.append(
+                Named(
+                    word: Int(number / 32), bit: Int(number % 32),
+                    name: unsafe String(cString: name)))
         }
+        return found
     }()
 }

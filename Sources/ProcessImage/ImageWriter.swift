@@ -19,6 +19,8 @@ struct ImageWriter: ~Copyable {
     private let home: UInt64
     private var cursor: Int
     private let page = Int(BP_IMAGE_PAGE)
+    /// Of two segments and PT_GNU_STACK.
+    private static let programHeaderByteCount = 3 * ElfHeader.programHeaderByteCount
 
     /// Plans the file; nothing of the memory is read yet but the stack.
     init(subject: ImageSubject, state: ProcessState) throws(CaptureError) {
@@ -28,7 +30,10 @@ struct ImageWriter: ~Copyable {
         let stack = try UsedStack(plan: plan, stackPointer: state.registers.rsp, pid: state.pid)
         let stackContent = try memory.bytes(stack.start, count: Int(stack.end - stack.start))
         let code = RestoreCode()
-        let codeByteCount = page + (code.bytes.count + page - 1) / page * page
+        // The program headers are the code's last bytes: exec then refuses a file that is cut off
+        // inside the code, and every other one can say what is wrong with it.
+        let codeByteCount =
+            page + (code.bytes.count + Self.programHeaderByteCount + page - 1) / page * page
         let tables =
             stackContent.count + state.auxiliaryVector.count + state.vdso.count
             + Int(BP_IMAGE_FRAME) + plan.areas.count * MemoryLayout<bp_image_region>.size
@@ -140,9 +145,10 @@ struct ImageWriter: ~Copyable {
                     fileByteCount: UInt64(prefixByteCount - codeByteCount),
                     memoryByteCount: UInt64(prefixByteCount - codeByteCount)
                         + UInt64(BP_IMAGE_SCRATCH), protection: 3),
-            ])
+            ], programHeaderOffset: codeByteCount - Self.programHeaderByteCount)
         unsafe file.write(elf.bytes.span.bytes, at: 0)
         unsafe file.write(placed.span.bytes, at: page)
+        unsafe file.write(elf.programHeaders.span.bytes, at: elf.programHeaderOffset)
     }
 
     /// One mapping of the program: its content piece by piece, each zero-checked as it is read.

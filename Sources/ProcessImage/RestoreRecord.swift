@@ -56,37 +56,19 @@ public struct RestoreFailure: Error, Equatable, Sendable, CustomStringConvertibl
         "\(sentence): \(SystemCallError.message(for: errorNumber))"
     }
 
+    /// The restore code's own words, with the detail in its place.
     private var sentence: String {
-        switch bp_restore_step(rawValue: step) {
-        case BP_STEP_ARGUMENTS: "the restorer does not understand its arguments"
-        case BP_STEP_CREDENTIALS: "user, group or groups could not be set"
-        case BP_STEP_READ_HEADER: "the image could not be read"
-        case BP_STEP_CHECK_HEADER: "this is not the image that was announced"
-        case BP_STEP_SIZE: "the image file is shorter than the image"
-        case BP_STEP_MAP_STUB: "the restore code could not be mapped at \(hex(detail))"
-        case BP_STEP_OPEN_ITEM: "the file for descriptor \(detail) could not be opened"
-        case BP_STEP_SOCKET_ITEM: "the socket for descriptor \(detail) could not be connected"
-        case BP_STEP_MOVE_DESCRIPTOR: "descriptor \(detail) could not be freed"
-        case BP_STEP_CPU: "the CPU lacks \(missingFeature)"
-        case BP_STEP_EMBEDDED_FILE: "the script could not be given as descriptor \(detail)"
-        case BP_STEP_SCRIPT_NEEDS_PROC:
-            "a script needs /proc on the node to be opened as /proc/self/fd/\(detail)"
-        case BP_STEP_UNMAP: "the address space could not be cleared"
-        case BP_STEP_VDSO: "the vDSO could not be put at \(hex(detail))"
-        case BP_STEP_MAP_REGION, BP_STEP_MAP_RUN: "memory at \(hex(detail)) could not be mapped"
-        case BP_STEP_MEMORY_MAP: "brk could not be set to \(hex(detail))"
-        case BP_STEP_THREAD_STATE: "the thread pointer could not be set to \(hex(detail))"
-        case BP_STEP_SIGNALS: "the action of signal \(detail) could not be set"
-        case BP_STEP_PRIORITY: "the nice value could not be set"
-        case BP_STEP_IMAGE_FILE: "the image file could not be opened"
-        case BP_STEP_WORKING_DIRECTORY: "the working directory could not be entered"
-        case BP_STEP_LIMITS: "a resource limit could not be set"
-        case BP_STEP_SESSION: "a new session could not be started"
-        case BP_STEP_DESCRIPTORS: "the standard descriptors could not be placed"
-        case BP_STEP_CLONE: "no process could be made"
-        case BP_STEP_EXECUTE: "the restorer could not be executed"
-        default: "step \(step) failed"
+        guard let text = unsafe bp_restore_sentence(step) else { return "step \(step) failed" }
+        var sentence = ""
+        for character in unsafe String(cString: text) {
+            switch character {
+            case "@": sentence += hex(detail)
+            case "#": sentence += String(detail)
+            case "%": sentence += missingFeature
+            default: sentence.append(character)
+            }
         }
+        return sentence
     }
 
     /// The detail of a CPU refusal is the word in the upper half, the missing bits in the lower.

@@ -14,15 +14,15 @@ public enum Restorer {
                 try check("create restorer file", unsafe bp_image_file("bproc-restorer", 1))))
         let code = RestoreCode()
         let page = Int(BP_IMAGE_PAGE)
-        var bytes = ElfHeader(
+        let elf = ElfHeader(
             entry: BP_RESTORER_ADDRESS + UInt64(page + code.restorerEntry),
             segments: [
                 ElfHeader.Segment(
                     address: BP_RESTORER_ADDRESS, fileOffset: 0,
                     fileByteCount: UInt64(page + code.bytes.count),
                     memoryByteCount: UInt64(page + code.bytes.count), protection: 5)
-            ]
-        ).bytes
+            ])
+        var bytes = elf.bytes + elf.programHeaders
         bytes += [UInt8](repeating: 0, count: page - bytes.count)
         bytes += code.bytes
         try check("write restorer file", unsafe bp_image_write(file.number, bytes, bytes.count))
@@ -75,9 +75,13 @@ struct ElfHeader {
 
     let entry: UInt64
     let segments: [Segment]
+    /// Where in the file the program headers lie.
+    var programHeaderOffset = ElfHeader.byteCount
 
-    /// The header and its program headers, PT_GNU_STACK among them: without it the kernel would
-    /// make the stack executable.
+    static let byteCount = 64
+    static let programHeaderByteCount = 56
+
+    /// The first bytes of the file.
     var bytes: [UInt8] {
         var bytes = [UInt8](repeating: 0, count: 64)
         bytes.replaceSubrange(0..<7, with: [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1])
@@ -85,19 +89,23 @@ struct ElfHeader {
         bytes.store(UInt16(62), at: 18)  // EM_X86_64
         bytes.store(UInt32(1), at: 20)
         bytes.store(entry, at: 24)
-        bytes.store(UInt64(64), at: 32)
-        bytes.store(UInt16(64), at: 52)
-        bytes.store(UInt16(56), at: 54)
+        bytes.store(UInt64(programHeaderOffset), at: 32)
+        bytes.store(UInt16(Self.byteCount), at: 52)
+        bytes.store(UInt16(Self.programHeaderByteCount), at: 54)
         bytes.store(UInt16(segments.count + 1), at: 56)
-        for segment in segments { bytes += programHeader(type: 1, segment) }
-        let none = Segment(
-            address: 0, fileOffset: 0, fileByteCount: 0, memoryByteCount: 0, protection: 3)
-        bytes += programHeader(type: 0x6474_e551, none)  // PT_GNU_STACK
         return bytes
     }
 
+    /// PT_GNU_STACK is among them: without it the kernel would make the stack executable.
+    var programHeaders: [UInt8] {
+        let none = Segment(
+            address: 0, fileOffset: 0, fileByteCount: 0, memoryByteCount: 0, protection: 3)
+        return segments.flatMap { programHeader(type: 1, $0) }
+            + programHeader(type: 0x6474_e551, none)
+    }
+
     private func programHeader(type: UInt32, _ segment: Segment) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: 56)
+        var bytes = [UInt8](repeating: 0, count: Self.programHeaderByteCount)
         // ELF has execute at bit 0 and read at bit 2, mmap the other way round.
         let flags =
             (segment.protection & 1) << 2 | (segment.protection & 2)

@@ -182,7 +182,7 @@ import Testing
     }
 
     @Test func everyStepHasASentence() {
-        for step in 1...27 as ClosedRange<UInt32> {
+        for step in 1..<BP_STEP_COUNT.rawValue {
             let failure = RestoreFailure(stage: 5, step: step, errorNumber: EPERM)
             #expect(!failure.description.contains("step \(step) failed"))
             #expect(failure.description.hasSuffix("Operation not permitted"))

@@ -132,7 +132,21 @@ enum Workshop {
         precondition(file >= 0 && Glibc.write(file, bytes, bytes.count) == bytes.count)
         fchmod(file, mode)
         close(file)
+        if mode & 0o111 != 0 { waitUntilExecutable(path) }
         return path
+    }
+
+    /// Another test's child may hold our writing descriptor until it executes, and exec refuses a
+    /// file that is open for writing; so does a read lease.
+    private static func waitUntilExecutable(_ path: String) {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        defer { close(file) }
+        let setLease: Int32 = 1024  // F_SETLEASE
+        for _ in 0..<5000 {
+            if fcntl(file, setLease, F_RDLCK) == 0 || errno != EAGAIN { break }
+            usleep(1000)
+        }
+        _ = fcntl(file, setLease, F_UNLCK)
     }
 
     static func bytes(of path: String) -> [UInt8] {

@@ -17,3 +17,11 @@ struct bp_restore_code bp_restore_code(void);
 
 // Fills eight words with this CPU's features (FORMAT.md has the bits) and answers XCR0.
 uint64_t bp_local_features(uint32_t *_Nonnull words);
+
+// What failed at a step (bp_restore_step), as a sentence; NULL for other numbers. @ stands for the
+// detail as an address, # in decimal, % for the CPU features that it names.
+const char *_Nullable bp_restore_sentence(unsigned step);
+
+// The CPU features that code may be chosen by, one after the other: the name, and 32 times the word
+// plus the bit. NULL behind the last.
+const char *_Nullable bp_feature_name(unsigned index, unsigned *_Nonnull number);

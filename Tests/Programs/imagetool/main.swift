@@ -4,7 +4,8 @@
 //   imagetool capture [--exec] IMAGE COMMAND [ARGUMENT...]
 //   imagetool restore [--chroot DIR] [--user UID] [--rank N] [--socket PATH] [--nice N]
 //                     [--file FD:FLAGS:PATH] [--times N] IMAGE
-//   imagetool exec [--chroot DIR] [--user UID] IMAGE [ARGUMENT...]   run an image as a program
+//   imagetool exec [--chroot DIR] [--user UID] [--by-descriptor yes] [--by-link yes] IMAGE
+//                     [ARGUMENT...]   run an image as a program
 //   imagetool measure PROGRAM [TIMES]
 //   imagetool --helper=capture --socket=N
 //
@@ -192,6 +193,7 @@ func restore(_ arguments: [String]) throws {
 func execute(_ arguments: [String]) throws {
     var rest = arguments[...]
     var user: UInt32?
+    var descriptor: Int32 = -1
     while let option = rest.first, option.hasPrefix("--") {
         guard rest.count >= 2 else { fail("\(option) needs a value") }
         let value = rest[rest.startIndex + 1]
@@ -200,6 +202,12 @@ func execute(_ arguments: [String]) throws {
         case "--chroot":
             guard chroot(value) == 0, chdir("/") == 0 else { fail("chroot \(value)") }
         case "--user": user = UInt32(value)
+        case "--by-descriptor", "--by-link":
+            // Opened before the root changes. A link ends with the exec, a descriptor does not.
+            let isLink = option == "--by-link"
+            descriptor = open(rest.last ?? "", O_RDONLY | (isLink ? O_CLOEXEC : 0))
+            if isLink { rest = ["/proc/self/fd/\(descriptor)"] }
+            if isLink { descriptor = -1 }
         default: fail("unknown option \(option)")
         }
     }
@@ -208,6 +216,7 @@ func execute(_ arguments: [String]) throws {
     }
     guard let path = rest.first else { fail("exec: IMAGE") }
     var list = rest.map { strdup($0) } + [nil]
+    if descriptor >= 0 { fexecve(descriptor, &list, environ) }
     execv(path, &list)
     fail("exec \(path): \(String(cString: strerror(errno)))")
 }

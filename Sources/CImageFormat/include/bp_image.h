@@ -148,6 +148,8 @@ struct bp_restore_record {
     uint64_t detail; /* the address or descriptor that the step was about */
 };
 
+// A process that is not restored ends with status 100 + step: below 128, where shells tell of
+// signals.
 enum bp_restore_step {
     BP_STEP_PLACED = 0,
     BP_STEP_ARGUMENTS = 1,
@@ -171,10 +173,18 @@ enum bp_restore_step {
     BP_STEP_SIGNALS = 19,
     BP_STEP_PRIORITY = 20,
     BP_STEP_IMAGE_FILE = 21,
-    BP_STEP_WORKING_DIRECTORY = 22,
-    BP_STEP_LIMITS = 23,
-    BP_STEP_SESSION = 24,
-    BP_STEP_DESCRIPTORS = 25,
-    BP_STEP_CLONE = 26,
-    BP_STEP_EXECUTE = 27,
+    /* Only where nobody has checked the file before it runs: ./image. */
+    BP_STEP_PREFIX_CHECKSUM = 22,
+    BP_STEP_DATA_CHECKSUM = 23,
+    BP_STEP_MAP_DATA = 24,
+    BP_STEP_VERSION = 25,
+    BP_STEP_SET_ID = 26,
+    /* In the daemon's child, before the restorer: never an exit status. */
+    BP_STEP_WORKING_DIRECTORY = 27,
+    BP_STEP_LIMITS = 28,
+    BP_STEP_SESSION = 29,
+    BP_STEP_DESCRIPTORS = 30,
+    BP_STEP_CLONE = 31,
+    BP_STEP_EXECUTE = 32,
+    BP_STEP_COUNT = 33, /* one behind the last */
 };
