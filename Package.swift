@@ -113,20 +113,26 @@ let package = Package(
         .target(
             name: "Link", dependencies: ["Ring", "System", "Relay", "Wire"], swiftSettings: strict),
 
+        // What both daemons stand on: ring, links, relay links, local programs.
+        .target(
+            name: "Host",
+            dependencies: [
+                "Link", "Relay", "Wire", "Ring", "System", "CSystem", "ProcessImage",
+                "CLocalProtocol", logging,
+            ], swiftSettings: strict),
+
         // Daemons.
         .target(
             name: "Master",
             dependencies: [
-                "MasterCore", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System",
-                "CSystem",
-                "ProcessImage", "CLocalProtocol", logging,
+                "MasterCore", "Host", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring",
+                "System", "CSystem", "ProcessImage", "CLocalProtocol", logging,
             ], swiftSettings: strict),
         .target(
             name: "Slave",
             dependencies: [
-                "SlaveCore", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System",
-                "CSystem",
-                "ProcessImage", logging,
+                "SlaveCore", "Host", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System",
+                "CSystem", "ProcessImage", "CLocalProtocol", logging,
             ], swiftSettings: strict),
 
         .target(
@@ -144,13 +150,15 @@ let package = Package(
         .executableTarget(
             name: "bpmaster",
             dependencies: [
-                "Master", "ProcessImage", "DaemonSupport", "System", "CSystem", argumentParser,
+                "Master", "Host", "DaemonSupport", "System", "CSystem", argumentParser,
                 logging,
             ],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpslave",
-            dependencies: ["Slave", "DaemonSupport", "System", "CSystem", argumentParser, logging],
+            dependencies: [
+                "Slave", "Host", "DaemonSupport", "System", "CSystem", argumentParser, logging,
+            ],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpsh", dependencies: ["CommandSupport", "BProc", "System", argumentParser],
@@ -198,7 +206,7 @@ let package = Package(
             name: "FuzzTargets",
             dependencies: [
                 "Wire", "WireSamples", "SimulatedCluster", "NodeSpec", "Relay", "MasterCore",
-                "SlaveCore", "Master", "ProcessImage", "CRestore", "CLocalProtocol",
+                "SlaveCore", "Master", "Host", "ProcessImage", "CRestore", "CLocalProtocol",
             ], path: "Tests/FuzzTargets", swiftSettings: testing),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: testing),
         .executableTarget(

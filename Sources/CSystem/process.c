@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -120,6 +121,13 @@ uint32_t bp_effective_user(void) { return geteuid(); }
 int32_t bp_own_pid(void) { return getpid(); }
 
 long bp_open_read_only(const char *path) { return result(open(path, O_RDONLY | O_CLOEXEC)); }
+
+long bp_open_own_program(void) {
+    long fd = bp_open_read_only("/proc/self/exe");
+    if (fd >= 0) return fd;
+    const char *path = (const char *)getauxval(AT_EXECFN);
+    return path ? bp_open_read_only(path) : fd;
+}
 
 long bp_open_read_write(const char *path) { return result(open(path, O_RDWR | O_CLOEXEC)); }
 

@@ -128,13 +128,19 @@ long bp_sendfile(int out_fd, int in_fd, uint64_t offset, size_t count) {
     return result(sendfile(out_fd, in_fd, &position, count));
 }
 
+/* "@" and a name: an address without a file, which is reachable from any root directory. */
+static int is_abstract(const char *path) { return path[0] == '@'; }
+
 static long unix_address(const char *path, struct sockaddr_un *address) {
     size_t length = strlen(path);
     memset(address, 0, sizeof *address);
     if (length == 0 || length >= sizeof address->sun_path) return -ENAMETOOLONG;
     address->sun_family = AF_UNIX;
     memcpy(address->sun_path, path, length);
-    return (long)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+    if (!is_abstract(path)) return (long)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+    if (length == 1) return -EINVAL;
+    address->sun_path[0] = 0;
+    return (long)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
 long bp_unix_connect(const char *path) {
@@ -151,10 +157,8 @@ long bp_unix_connect(const char *path) {
     return fd;
 }
 
-long bp_unix_listen(const char *path, unsigned mode) {
-    struct sockaddr_un address;
-    long length = unix_address(path, &address);
-    if (length < 0) return length;
+/* Takes a dead daemon's socket file away, so that its path can be bound again. */
+static long make_way(const char *path) {
     /* A socket file that nobody answers on is left over from a daemon that died. */
     long other = bp_unix_connect(path);
     if (other >= 0) {
@@ -165,10 +169,22 @@ long bp_unix_listen(const char *path, unsigned mode) {
     struct stat status;
     if (other == -ECONNREFUSED && lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
         unlink(path);
+    return 0;
+}
+
+long bp_unix_listen(const char *path, unsigned mode) {
+    struct sockaddr_un address;
+    long length = unix_address(path, &address);
+    if (length < 0) return length;
+    int abstract = is_abstract(path);
+    if (!abstract) {
+        long way = make_way(path);
+        if (way < 0) return way;
+    }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
-    if (bind(fd, (void *)&address, (socklen_t)length) < 0 || chmod(path, mode) < 0 ||
-        listen(fd, 128) < 0) {
+    if (bind(fd, (void *)&address, (socklen_t)length) < 0 ||
+        (!abstract && chmod(path, mode) < 0) || listen(fd, 128) < 0) {
         int error = errno;
         close(fd);
         return -error;

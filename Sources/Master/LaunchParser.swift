@@ -1,6 +1,7 @@
 import CLocalProtocol
+package import Host
 package import MasterCore
-import Wire
+package import Wire
 
 /// Reads a launch message: every count is compared with what has really come before it is believed.
 package struct LaunchParser {

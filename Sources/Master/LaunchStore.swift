@@ -1,29 +1,32 @@
-import Link
-import MasterCore
-import Relay
+import Host
+package import Link
+package import MasterCore
+package import Relay
 import System
-import Wire
+package import Wire
 
 /// What the master holds: its decisions, and the images it is the root for.
-struct LaunchStore: ChunkStore, ~Copyable {
+package final class LaunchStore: RelayStore {
     struct Entry {
         let image: LaunchImage
         let order: LaunchOrder
     }
 
-    var state: MasterState
+    package var state: MasterState
     var entries: [UInt64: Entry] = [:]
 
+    init(state: MasterState) { self.state = state }
+
     /// Nothing comes to the root in chunks.
-    mutating func destination(for header: FrameHeader, from link: LinkID)
+    package func destination(for header: FrameHeader, from link: LinkID)
         -> UnsafeMutableRawBufferPointer?
     {
         nil
     }
 
-    func byteCount(after header: FrameHeader) -> Int { 0 }
+    package func byteCount(after header: FrameHeader) -> Int { 0 }
 
-    func source(ofChunk chunk: UInt32, launch: UInt64) -> ChunkSource? {
+    package func source(ofChunk chunk: UInt32, launch: UInt64) -> ChunkSource? {
         guard let entry = entries[launch], chunk < entry.order.chunkCount else { return nil }
         let range = entry.order.byteRange(ofChunk: chunk)
         return ChunkSource(

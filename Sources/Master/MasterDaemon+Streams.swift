@@ -1,4 +1,5 @@
 import CLocalProtocol
+import Host
 import Link
 import MasterCore
 import Relay
@@ -8,9 +9,9 @@ import Wire
 extension MasterDaemon {
     /// Output of a rank, on its way to the client.
     mutating func output(_ header: FrameHeader, body: [UInt8], from link: LinkID) {
-        guard let node = store.state.nodes.node(of: link),
-            let id = store.state.client(of: header.launch, rank: header.subject, node: node),
-            let client = clients[id.rawValue]
+        guard let node = host.store.state.nodes.node(of: link),
+            let id = host.store.state.client(of: header.launch, rank: header.subject, node: node),
+            let client = host.programs[id]
         else { return }
         var raw = bproc_local_stream()
         raw.rank = header.subject
@@ -28,22 +29,21 @@ extension MasterDaemon {
         var reader = WireReader(body)
         let byteCount = try reader.read(UInt64.self, "input credit")
         try reader.finish()
-        guard let node = store.state.nodes.node(of: link),
-            let id = store.state.client(of: header.launch, rank: header.subject, node: node),
-            let client = clients[id.rawValue], streams[header.launch] != nil
+        guard let node = host.store.state.nodes.node(of: link),
+            let id = host.store.state.client(of: header.launch, rank: header.subject, node: node),
+            let client = host.programs[id], streams[header.launch] != nil
         else { return }
         let credit = streams[header.launch]!.taken(by: header.subject, byteCount: byteCount)
         sendInputCredit(credit, rank: header.subject, to: client)
     }
 
     /// A rank that has ended, or never began, keeps nobody waiting for its input.
-    mutating func endInput(of client: LocalClient, rank: UInt32) {
+    mutating func endInput(of client: Client, rank: UInt32) {
         guard let launch = client.launch, streams[launch] != nil else { return }
         sendInputCredit(streams[launch]!.ended(rank), rank: rank, to: client)
     }
 
-    private mutating func sendInputCredit(_ byteCount: UInt64, rank: UInt32, to client: LocalClient)
-    {
+    private mutating func sendInputCredit(_ byteCount: UInt64, rank: UInt32, to client: Client) {
         guard byteCount > 0 else { return }
         var raw = bproc_local_credit()
         raw.rank = UInt32(BPROC_LOCAL_ALL_RANKS)
@@ -55,12 +55,14 @@ extension MasterDaemon {
     }
 
     /// Input of the client, on its way to one rank or all.
-    mutating func input(_ body: [UInt8], from client: LocalClient) throws(LocalProtocolError) {
-        guard let raw = LocalMessage.load(bproc_local_stream.self, from: body) else {
+    mutating func input(
+        _ message: LocalMessage, from client: Client
+    ) throws(LocalProtocolError) {
+        guard let raw = message.load(bproc_local_stream.self) else {
             throw .tooSmall("input message")
         }
         guard let launch = client.launch else { return }
-        let bytes = Array(body[MemoryLayout<bproc_local_stream>.size...])
+        let bytes = Array(message.body[MemoryLayout<bproc_local_stream>.size...])
         let limit = Int(FrameKind.input.bodyLimit)
         var start = 0
         repeat {
@@ -75,30 +77,30 @@ extension MasterDaemon {
             FrameHeader(.input, launch: launch, subject: rank), body: bytes)
         if rank == FrameHeader.allRanks {
             streams[launch]?.sentToAll(byteCount: bytes.count)
-            for link in store.state.links(ofLaunch: launch) {
-                links.send(frame, on: link, store: store, ring: &ring)
+            for link in host.store.state.links(ofLaunch: launch) {
+                host.send(frame, on: link)
             }
-        } else if let link = store.state.link(ofRank: rank, launch: launch) {
+        } else if let link = host.store.state.link(ofRank: rank, launch: launch) {
             streams[launch]?.sent(to: rank, byteCount: bytes.count)
-            links.send(frame, on: link, store: store, ring: &ring)
+            host.send(frame, on: link)
         }
     }
 
     mutating func outputCredit(
-        _ body: [UInt8], from client: LocalClient
+        _ message: LocalMessage, from client: Client
     ) throws(LocalProtocolError) {
-        guard let raw = LocalMessage.load(bproc_local_credit.self, from: body) else {
+        guard let raw = message.load(bproc_local_credit.self) else {
             throw .tooSmall("credit message")
         }
         guard let launch = client.launch, (1...2).contains(raw.stream),
-            let link = store.state.link(ofRank: raw.rank, launch: launch)
+            let link = host.store.state.link(ofRank: raw.rank, launch: launch)
         else { return }
         var writer = WireWriter()
         writer.write(raw.byte_count)
-        links.send(
+        host.send(
             FrameHeader.frame(
                 FrameHeader(
                     .outputCredit, launch: launch, subject: raw.rank, stream: UInt16(raw.stream)),
-                body: writer.bytes), on: link, store: store, ring: &ring)
+                body: writer.bytes), on: link)
     }
 }

@@ -1,12 +1,6 @@
 public import Relay
 public import Wire
 
-/// A connection of a local program, named by whoever carries out I/O.
-public struct ClientID: Hashable, Sendable {
-    public let rawValue: UInt64
-    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
-}
-
 /// What the master's state wants done.
 public enum MasterEffect: Equatable, Sendable {
     case relay(launch: UInt64, RelayEffect)

@@ -4,7 +4,7 @@ public import Wire
 
 /// Everything the master decides: pure, driven by events, answering with effects. The daemon and
 /// the simulated cluster run the same code.
-public struct MasterState {
+public struct MasterState: RelayState {
     public struct Configuration: Sendable {
         public var nodeCount: Int
         /// A slave that is silent for this long is down; it is asked twice in that time.

@@ -40,18 +40,6 @@ public struct NodeRecord: Equatable, Sendable {
     }
 }
 
-/// Who asks, as the kernel says.
-public struct Caller: Equatable, Sendable {
-    public var user: UInt32
-    public var group: UInt32
-    public var supplementaryGroups: [UInt32]
-    public init(user: UInt32, group: UInt32, supplementaryGroups: [UInt32]) {
-        self.user = user
-        self.group = group
-        self.supplementaryGroups = supplementaryGroups
-    }
-}
-
 /// The nodes the master is configured for, by number.
 public struct NodeTable: Sendable {
     public private(set) var records: [NodeRecord]

@@ -14,3 +14,17 @@ public enum RelayEffect: Equatable, Sendable {
     /// Worth a line in the log.
     case note(String)
 }
+
+/// A daemon's decisions, as far as they answer the effects of its relays.
+public protocol RelayState {
+    associatedtype Effect
+
+    /// The link that a relay asked for stands.
+    mutating func linkIsReady(
+        launch: UInt64, node: Int32, link: LinkID, now: UInt64, effects: inout [Effect])
+
+    /// The link that a relay asked for did not come about.
+    mutating func linkFailed(
+        launch: UInt64, node: Int32, errorNumber: Int32, reason: String, now: UInt64,
+        effects: inout [Effect])
+}

@@ -1,16 +1,19 @@
-import Link
-import Relay
-import SlaveCore
+import Host
+package import Link
+package import Relay
+package import SlaveCore
 import System
-import Wire
+package import Wire
 
 /// What a slave holds: its decisions, and the images they are about. Links ask it where chunks
 /// belong.
-struct ImageStore: ChunkStore, ~Copyable {
-    var state: SlaveState
+package final class ImageStore: RelayStore {
+    package var state: SlaveState
     var images: [UInt64: ReceivedImage] = [:]
 
-    mutating func destination(for header: FrameHeader, from link: LinkID)
+    init(state: SlaveState) { self.state = state }
+
+    package func destination(for header: FrameHeader, from link: LinkID)
         -> UnsafeMutableRawBufferPointer?
     {
         guard state.wants(chunk: header.subject, launch: header.launch, from: link),
@@ -19,13 +22,13 @@ struct ImageStore: ChunkStore, ~Copyable {
         return unsafe image.place(ofChunk: header.subject, byteCount: header.bodyByteCount)
     }
 
-    func byteCount(after header: FrameHeader) -> Int {
+    package func byteCount(after header: FrameHeader) -> Int {
         guard let order = images[header.launch]?.order, header.subject + 1 < order.chunkCount
         else { return 0 }
         return FrameHeader.byteCount + order.byteRange(ofChunk: header.subject + 1).count
     }
 
-    func source(ofChunk chunk: UInt32, launch: UInt64) -> ChunkSource? {
+    package func source(ofChunk chunk: UInt32, launch: UInt64) -> ChunkSource? {
         images[launch]?.source(ofChunk: chunk)
     }
 }

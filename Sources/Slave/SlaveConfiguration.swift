@@ -1,3 +1,4 @@
+import CSystem
 public import System
 
 /// How one slave runs.
@@ -14,8 +15,9 @@ public struct SlaveConfiguration: Sendable {
     public var socketBufferByteCount: Int
     /// The directory that becomes "/" for everything the slave starts.
     public var rootDirectory: String?
-    /// Path of the slave's local socket, given to the processes it starts.
-    public var socketPath: String
+    /// The local socket that the processes of this node find in BPROC_SOCKET: a path, or "@" and an
+    /// abstract name, which is reachable from any root directory.
+    public var socketName: String
     /// Run without io_uring even where it works.
     public var forbidsRing: Bool
     /// Say once a minute that peers are not authenticated.
@@ -32,10 +34,15 @@ public struct SlaveConfiguration: Sendable {
         arenaByteCount = 8 << 20
         socketBufferByteCount = 0
         rootDirectory = nil
-        socketPath = ""
+        socketName = Self.ownSocketName
         forbidsRing = false
         reconnectSeconds = nil
         fault = nil
+    }
+
+    /// An abstract name that no other slave has, neither beside this one nor before it.
+    private static var ownSocketName: String {
+        "@bproc-slave-\(bp_own_pid())-" + String(Clock.monotonicNanoseconds, radix: 36)
     }
 }
 

@@ -1,4 +1,5 @@
 import CSystem
+import Host
 import Logging
 import ProcessImage
 import Ring
@@ -9,19 +10,19 @@ import Wire
 // Processes: started from a complete image, heard of through the status pipe, reaped by pidfd.
 extension SlaveDaemon {
     mutating func spawn(launch: UInt64, rank: RelaySubtree.Rank) {
-        guard let image = store.images[launch] else { return }
+        guard let image = host.store.images[launch] else { return }
         do throws(RankFailure) {
             let process = try start(launch: launch, rank: rank, image: image)
             ranks.insert(process)
-            ring.poll(
+            host.ring.poll(
                 process.pidfd, for: .readable,
                 tag: ranks.tag(OperationKind.childExit, process))
             for stream in 1...2 { pollOutput(process, stream: stream) }
         } catch {
-            store.state.rankFailed(
+            host.store.state.rankFailed(
                 launch: launch, rank: rank.rank, stage: error.stage,
                 errorNumber: error.errorNumber, reason: error.reason,
-                now: Clock.monotonicNanoseconds, effects: &effects)
+                now: Clock.monotonicNanoseconds, effects: &host.effects)
         }
     }
 
@@ -87,8 +88,8 @@ extension SlaveDaemon {
         }
         plan.directory = Array(order.directory.utf8)
         plan.deathSignal = 9
-        plan.node = store.state.node
-        plan.socketPath = configuration.socketPath
+        plan.node = host.node
+        plan.socketPath = configuration.socketName
         // Only a privileged daemon can give the priority back, so only that one takes it.
         plan.stepsBack = isPrivileged
         return plan
@@ -99,7 +100,7 @@ extension SlaveDaemon {
     /// Reads what restorers have said since the last time.
     mutating func readStatus() {
         takeStatusRecords()
-        ring.poll(
+        host.ring.poll(
             status.reading.number, for: .readable,
             tag: OperationTag(kind: OperationKind.status, slot: 0))
     }
@@ -127,19 +128,19 @@ extension SlaveDaemon {
         if let failure = record.failure {
             process.hasFailed = true
             let rankFailure = RankFailure(failure)
-            store.state.rankFailed(
+            host.store.state.rankFailed(
                 launch: process.launch, rank: process.rank, stage: rankFailure.stage,
                 errorNumber: rankFailure.errorNumber, reason: rankFailure.reason, now: now,
-                effects: &effects)
+                effects: &host.effects)
             return
         }
         process.isPlaced = true
         holdBack(process)
         let placed = record.monotonicNanoseconds
-        let complete = store.images[process.launch]?.completeNanoseconds ?? placed
-        store.state.rankIsPlaced(
+        let complete = host.store.images[process.launch]?.completeNanoseconds ?? placed
+        host.store.state.rankIsPlaced(
             launch: process.launch, rank: process.rank,
-            undumpNanoseconds: placed - min(placed, complete), now: now, effects: &effects)
+            undumpNanoseconds: placed - min(placed, complete), now: now, effects: &host.effects)
     }
 
     // MARK: Priority
@@ -150,7 +151,7 @@ extension SlaveDaemon {
     private func holdBack(_ process: RankProcess) {
         guard isPrivileged, process.exit == nil else { return }
         process.isHeldBack = true
-        if !store.state.isUnderWay(process.launch) { release(process) }
+        if !host.store.state.isUnderWay(process.launch) { release(process) }
     }
 
     func release(_ process: RankProcess) {
@@ -167,21 +168,21 @@ extension SlaveDaemon {
         takeStatusRecords()
         do throws(SystemCallError) {
             guard let exit = try ChildExit.reap(pidfd: process.pidfd) else {
-                ring.poll(process.pidfd, for: .readable, tag: tag)
+                host.ring.poll(process.pidfd, for: .readable, tag: tag)
                 return
             }
             process.exit = exit
         } catch {
-            logger.error("rank \(process.rank) of launch \(process.launch): \(error)")
+            host.logger.error("rank \(process.rank) of launch \(process.launch): \(error)")
             process.exit = ChildExit.unknown
         }
         if !process.isPlaced, !process.hasFailed {
             process.hasFailed = true
-            store.state.rankFailed(
+            host.store.state.rankFailed(
                 launch: process.launch, rank: process.rank, stage: .restore, errorNumber: 5,
                 reason: "the restorer ended without a word, wait status "
                     + String(process.exit!.waitStatus), now: Clock.monotonicNanoseconds,
-                effects: &effects)
+                effects: &host.effects)
         }
         finishIfOver(process)
     }
@@ -193,12 +194,12 @@ extension SlaveDaemon {
         guard process.outputs.allSatisfy({ $0 == nil }) else { return }
         ranks.remove(process)
         guard process.isPlaced else { return }
-        store.state.rankExited(
+        host.store.state.rankExited(
             ExitRecord(
                 launch: process.launch, rank: process.rank, waitStatus: exit.waitStatus,
                 userMicroseconds: exit.userMicroseconds,
                 systemMicroseconds: exit.systemMicroseconds,
-                maximumResidentKilobytes: exit.maximumResidentKilobytes), effects: &effects)
+                maximumResidentKilobytes: exit.maximumResidentKilobytes), effects: &host.effects)
     }
 
     mutating func signal(launch: UInt64, rank: UInt32, number: Int32) {

@@ -1,4 +1,5 @@
 import CSystem
+import Host
 import Logging
 import Ring
 import System
@@ -13,7 +14,7 @@ extension SlaveDaemon {
             output.creditByteCount > 0
         else { return }
         output.isPolling = true
-        ring.poll(
+        host.ring.poll(
             output.descriptor.number, for: .readable,
             tag: ranks.tag(
                 stream == 1 ? OperationKind.standardOutput : OperationKind.standardError, process))
@@ -103,7 +104,7 @@ extension SlaveDaemon {
             }
             if body.isEmpty { input.isAtEnd = true }
             guard input.pending.count + body.count <= InputStream.pendingLimit else {
-                logger.warning("rank \(process.rank): more input than credit was given for")
+                host.logger.warning("rank \(process.rank): more input than credit was given for")
                 process.input = nil
                 continue
             }
@@ -128,7 +129,7 @@ extension SlaveDaemon {
                         input.descriptor.number, input.pending[written...])
                 else {
                     input.isPolling = true
-                    ring.poll(
+                    host.ring.poll(
                         input.descriptor.number, for: .writable,
                         tag: ranks.tag(OperationKind.input, process))
                     break

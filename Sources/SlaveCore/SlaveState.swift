@@ -3,7 +3,7 @@ public import Wire
 
 /// Everything a slave decides: pure, driven by events, answering with effects. The daemon and the
 /// simulated cluster run the same code.
-public struct SlaveState: Sendable {
+public struct SlaveState: RelayState, Sendable {
     public let node: Int32
     var launches: [UInt64: SlaveLaunch] = [:]
     /// Launches that are over here, or were aborted before they came; latest last.

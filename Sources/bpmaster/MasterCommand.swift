@@ -1,9 +1,9 @@
 import ArgumentParser
 import CSystem
 import DaemonSupport
+import Host
 import Logging
 import Master
-import ProcessImage
 import System
 
 @main

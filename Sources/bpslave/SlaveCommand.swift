@@ -1,6 +1,7 @@
 import ArgumentParser
 import CSystem
 import DaemonSupport
+import Host
 import Logging
 import Slave
 import System
@@ -37,8 +38,11 @@ struct SlaveCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Path that processes of this node find in BPROC_SOCKET.", valueName: "path"))
-    var socket = ""
+            """
+            Local socket of this node, as its processes find it in BPROC_SOCKET: a path, or @ and \
+            an abstract name. Without it an abstract name is made up.
+            """, valueName: "path"))
+    var socket: String?
 
     @Option(
         help: ArgumentHelp(
@@ -66,7 +70,11 @@ struct SlaveCommand: ParsableCommand {
     @Argument(help: ArgumentHelp("The master's address and port.", valueName: "master"))
     var master: String?
 
-    static func main() { main(withConfigurationAt: "/etc/bproc/bpslave.json5") }
+    static func main() {
+        // Another role of the same binary: no parser, no daemon.
+        if let code = HelperRole.run(CommandLine.arguments) { bp_exit(code) }
+        main(withConfigurationAt: "/etc/bproc/bpslave.json5")
+    }
 
     func validate() throws {
         guard master != nil || configuredMaster != nil else {
@@ -81,8 +89,8 @@ struct SlaveCommand: ParsableCommand {
         if let reconnect, !(1...86400).contains(reconnect) {
             throw ValidationError("--reconnect must be 1 to 86400 seconds")
         }
-        guard socket.utf8.count <= 107 else {
-            throw ValidationError("--socket is longer than a socket path can be (107 bytes)")
+        guard (1...107).contains((socket ?? "@").utf8.count) else {
+            throw ValidationError("--socket must have 1 to 107 bytes")
         }
         if let fault, FaultPoint(fault) == nil {
             throw ValidationError("--fault '\(fault)' is not a fault point")
@@ -104,7 +112,7 @@ struct SlaveCommand: ParsableCommand {
         configuration.arenaByteCount = arena
         configuration.socketBufferByteCount = daemon.socketBuffer
         configuration.rootDirectory = root
-        configuration.socketPath = socket
+        if let socket { configuration.socketName = socket }
         configuration.forbidsRing = daemon.forbidsRing
         configuration.reconnectSeconds = reconnect
         configuration.fault = fault.flatMap { FaultPoint($0) }

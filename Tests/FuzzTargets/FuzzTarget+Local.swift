@@ -1,4 +1,5 @@
 import CLocalProtocol
+import Host
 import Master
 import MasterCore
 import Wire

@@ -35,6 +35,8 @@ long bp_set_usual_turns(int32_t pid, int nice);
 uint32_t bp_effective_user(void);
 int32_t bp_own_pid(void);
 long bp_open_read_only(const char *_Nonnull path);
+/* The executable that runs, where /proc is missing by the name it was started with. */
+long bp_open_own_program(void);
 long bp_open_read_write(const char *_Nonnull path);
 long bp_change_root(const char *_Nonnull path);
 /* Tells systemd (NOTIFY_SOCKET) a state; 0 without one. */

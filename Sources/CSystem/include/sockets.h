@@ -36,6 +36,7 @@ long bp_send(int fd, const void *_Nonnull bytes, size_t count, int more);
 long bp_receive(int fd, void *_Nonnull bytes, size_t count);
 long bp_sendfile(int out_fd, int in_fd, uint64_t offset, size_t count);
 
+/* Unix sockets have a path, or "@" and an abstract name, which has no mode. */
 long bp_unix_listen(const char *_Nonnull path, unsigned mode);
 long bp_unix_connect(const char *_Nonnull path);
 long bp_unix_pair(int *_Nonnull fds);

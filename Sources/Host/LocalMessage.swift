@@ -1,8 +1,19 @@
 package import CLocalProtocol
 
-/// Messages of the local protocol as bytes: the C structs of `bproc_local.h`, one after the other.
-package enum LocalMessage {
+/// A message of the local protocol. As bytes: the C structs of `bproc_local.h`, one after the
+/// other.
+package struct LocalMessage: Sendable {
+    package let header: bproc_local_header
+    package let body: [UInt8]
+
+    package var kind: bproc_local_kind { bproc_local_kind(rawValue: UInt32(header.kind)) }
+    /// Chosen by the asker, repeated in the answer.
+    package var request: UInt32 { header.request }
+
     static let headerByteCount = MemoryLayout<bproc_local_header>.size
+
+    /// The struct that the body begins with, or nil if it is too short for it.
+    package func load<T: BitwiseCopyable>(_ type: T.Type) -> T? { Self.load(type, from: body) }
 
     /// A whole message: header, then `body`.
     package static func bytes(_ kind: bproc_local_kind, request: UInt32 = 0, body: [UInt8] = [])
@@ -38,7 +49,7 @@ package enum LocalMessage {
     /// Takes the first whole message off what was received, or nil if it is still on its way.
     package static func take(
         from received: inout [UInt8]
-    ) throws(LocalProtocolError) -> (header: bproc_local_header, body: [UInt8])? {
+    ) throws(LocalProtocolError) -> LocalMessage? {
         guard let header = load(bproc_local_header.self, from: received) else { return nil }
         guard header.magic == UInt32(BPROC_LOCAL_MAGIC) else { throw .badMagic }
         guard header.version == UInt16(BPROC_LOCAL_VERSION) else {
@@ -51,11 +62,13 @@ package enum LocalMessage {
         guard received.count >= end else { return nil }
         let body = Array(received[headerByteCount..<end])
         received.removeFirst(end)
-        return (header, body)
+        return LocalMessage(header: header, body: body)
     }
 
     /// Copies a text into a fixed field of a struct's bytes, always ended by a NUL.
-    static func put(_ text: String, into bytes: inout [UInt8], at offset: Int, capacity: Int) {
+    package static func put(
+        _ text: String, into bytes: inout [UInt8], at offset: Int, capacity: Int
+    ) {
         let kept = text.utf8.prefix(capacity - 1)
         for (index, byte) in kept.enumerated() { bytes[offset + index] = byte }
     }

@@ -1,17 +1,17 @@
 import CSystem
 import ProcessImage
-import System
+package import System
 
 /// The image of one launch as its caller handed it over: sealed, so that it cannot change while it
 /// is sent by reference, and checked before the first node is asked to take it.
-final class LaunchImage {
-    let file: OwnedDescriptor
-    let byteCount: Int
+package final class LaunchImage {
+    package let file: OwnedDescriptor
+    package let byteCount: Int
 
     /// F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE
     private static let neededSeals = 0x2 | 0x4 | 0x8
 
-    init(file: consuming OwnedDescriptor) throws(LaunchImageError) {
+    package init(file: consuming OwnedDescriptor) throws(LaunchImageError) {
         let seals = bp_seals(file.number)
         guard seals >= 0, seals & Self.neededSeals == Self.neededSeals else { throw .notSealed }
         let byteCount = bp_file_size(file.number)
@@ -38,12 +38,12 @@ final class LaunchImage {
     }
 }
 
-enum LaunchImageError: Error, CustomStringConvertible {
+package enum LaunchImageError: Error, CustomStringConvertible {
     case notSealed
     case tooShort(Int)
     case invalid(String)
 
-    var description: String {
+    package var description: String {
         switch self {
         case .notSealed: "the image is not sealed against change"
         case .tooShort(let byteCount): "\(byteCount) bytes are not an image"

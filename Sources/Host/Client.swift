@@ -1,26 +1,25 @@
-import CLocalProtocol
 import CSystem
-import MasterCore
-import System
+package import System
+package import Wire
 
 /// A program on this machine, connected over the local socket. Who it is comes from the kernel.
-final class LocalClient {
-    let id: ClientID
+package final class Client {
+    package let id: ClientID
     let descriptor: OwnedDescriptor
-    let caller: Caller
+    package let caller: Caller
     /// Received bytes that are not a whole message yet.
     var received: [UInt8] = []
     /// The descriptor that came with the message being received.
-    var attached: OwnedDescriptor?
+    package var attached: OwnedDescriptor?
     var outgoing: [UInt8] = []
     /// A descriptor to send with the byte at this place of `outgoing`.
     var outgoingDescriptor: (place: Int, number: Int32)?
     var isPollingWritable = false
-    var isClosed = false
+    package internal(set) var isClosed = false
     var hasSaidHello = false
     /// The launch whose job channel this connection is.
-    var launch: UInt64?
-    var launchRequest: UInt32 = 0
+    package var launch: UInt64?
+    package var launchRequest: UInt32 = 0
 
     /// A client that lets more than this pile up does not read.
     static let backlogByteLimit = 256 << 20
@@ -45,28 +44,7 @@ final class LocalClient {
     }
 
     /// Takes the next whole message off what was received.
-    func takeMessage() throws(LocalProtocolError) -> (header: bproc_local_header, body: [UInt8])? {
+    func takeMessage() throws(LocalProtocolError) -> LocalMessage? {
         try LocalMessage.take(from: &received)
-    }
-}
-
-/// What a local program did wrong.
-package enum LocalProtocolError: Error, CustomStringConvertible {
-    case badMagic
-    case versionMismatch(theirs: UInt16)
-    case tooLarge(byteCount: UInt32)
-    case tooSmall(String)
-    case invalid(String)
-
-    package var description: String {
-        switch self {
-        case .badMagic: "this is not the bproc local protocol"
-        case .versionMismatch(let theirs):
-            "the library speaks local protocol \(theirs), the daemon \(BPROC_LOCAL_VERSION)"
-        case .tooLarge(let byteCount):
-            "a message of \(byteCount) bytes, at most \(BPROC_LOCAL_BODY_MAX) are allowed"
-        case .tooSmall(let what): "\(what) is cut short"
-        case .invalid(let what): what
-        }
     }
 }

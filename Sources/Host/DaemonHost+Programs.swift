@@ -1,0 +1,81 @@
+import CSystem
+import Logging
+import Ring
+import System
+
+// The sockets of local programs on the ring.
+extension DaemonHost {
+    mutating func acceptProgram(_ completion: Completion) {
+        let now = Clock.monotonicNanoseconds
+        switch programs.listener.take(completion, now: now, ring: &ring) {
+        case .connection(let number):
+            do throws(SystemCallError) {
+                pollReadable(try programs.insert(OwnedDescriptor(adopting: number)))
+            } catch {
+                logger.warning("a local connection is refused: \(error)")
+            }
+        case .paused(let errorNumber):
+            logger.error(
+                "local programs wait: \(SystemCallError("accept", errorNumber: errorNumber))")
+        case .nothing: break
+        }
+    }
+
+    mutating func pollReadable(_ client: Client) {
+        ring.poll(
+            client.descriptor.number, for: .readable,
+            tag: programs.tag(HostOperation.programReadable, client))
+    }
+
+    mutating func forget(_ client: Client) {
+        client.isClosed = true
+        ring.cancel(programs.tag(HostOperation.programReadable, client))
+        if client.isPollingWritable {
+            ring.cancel(programs.tag(HostOperation.programWritable, client))
+        }
+        programs.remove(client)
+    }
+
+    /// Sends what the socket takes of what waits for a program.
+    /// - Returns: whether the program is still there.
+    mutating func flush(_ client: Client) -> Bool {
+        var sent = 0
+        while sent < client.outgoing.count {
+            var end = client.outgoing.count
+            var descriptor: Int32 = -1
+            if let attached = client.outgoingDescriptor {
+                if attached.place <= sent {
+                    descriptor = attached.number
+                } else {
+                    end = min(end, attached.place)
+                }
+            }
+            let result = unsafe client.outgoing.withUnsafeBytes {
+                unsafe bp_send_descriptor(
+                    client.descriptor.number, $0.baseAddress! + sent, end - sent, descriptor)
+            }
+            if result == -11 || result == -4 {
+                client.isPollingWritable = true
+                ring.poll(
+                    client.descriptor.number, for: .writable,
+                    tag: programs.tag(HostOperation.programWritable, client))
+                break
+            }
+            guard result > 0 else {
+                client.outgoing.removeAll()
+                return false
+            }
+            if descriptor >= 0 { client.outgoingDescriptor = nil }
+            sent += result
+        }
+        if sent == client.outgoing.count {
+            client.outgoing.removeAll(keepingCapacity: client.outgoing.count < 1 << 20)
+        } else {
+            client.outgoing.removeFirst(sent)
+        }
+        if let attached = client.outgoingDescriptor {
+            client.outgoingDescriptor = (attached.place - sent, attached.number)
+        }
+        return true
+    }
+}

@@ -1,0 +1,121 @@
+package import Link
+import Logging
+package import Ring
+import System
+import Wire
+
+/// A daemon on its host. It says what events mean and carries effects out; the loop, the links and
+/// the local programs are the same for all.
+package protocol HostedDaemon: ~Copyable {
+    associatedtype Store: RelayStore
+    var host: DaemonHost<Store> { get set }
+
+    /// When `tick` has something to do at the earliest, in CLOCK_MONOTONIC nanoseconds; the
+    /// greatest number: never.
+    var deadlineNanoseconds: UInt64 { get }
+    mutating func tick(now: UInt64)
+
+    /// The loop is about to begin.
+    mutating func willRun()
+    /// Everything that one completion brought about has been carried out.
+    mutating func roundIsOver()
+    mutating func didRun()
+
+    mutating func carryOut(_ effect: Store.State.Effect)
+    /// What happened on a link: relay links that this daemon asked for are ready or have failed
+    /// without it.
+    mutating func handle(_ event: LinkEvent, now: UInt64)
+    /// An operation of the daemon's own has completed.
+    mutating func handle(_ completion: Completion)
+
+    /// Nodes of the cluster, for programs that say hello.
+    var nodeCount: Int { get }
+    /// Why no program can be served now; nil: they can.
+    var programRefusal: String? { get }
+    /// A message of a program that has said hello, other than a request for the helper.
+    mutating func act(on message: LocalMessage, from client: Client) throws(LocalProtocolError)
+    /// The program's connection has ended.
+    mutating func clientIsGone(_ client: Client)
+}
+
+extension HostedDaemon where Self: ~Copyable {
+    /// Runs until it is told to end.
+    /// - Returns: the exit code.
+    package mutating func run() -> Int32 {
+        host.start()
+        willRun()
+        settle()
+        while host.exitCode == nil {
+            do throws(SystemCallError) {
+                try host.ring.waitForCompletions(
+                    untilNanoseconds: host.deadline(deadlineNanoseconds))
+            } catch {
+                host.logger.critical("\(error)")
+                return 70
+            }
+            while let completion = host.ring.nextCompletion() {
+                dispatch(completion)
+                settle()
+            }
+            let now = Clock.monotonicNanoseconds
+            host.tick(now: now)
+            if now >= deadlineNanoseconds {
+                tick(now: now)
+                settle()
+            }
+        }
+        didRun()
+        host.programs.removeSocket()
+        return host.exitCode ?? 0
+    }
+
+    private mutating func dispatch(_ completion: Completion) {
+        switch completion.tag.kind {
+        case LinkTable.OperationKind.range: host.handleLinks(completion)
+        case HostOperation.signal: host.takeSignal()
+        case HostOperation.programAccept: host.acceptProgram(completion)
+        case HostOperation.programReadable:
+            if let client = host.programs.client(completion.tag) { receive(from: client) }
+        case HostOperation.programWritable:
+            if let client = host.programs.client(completion.tag) {
+                client.isPollingWritable = false
+                if !host.flush(client) { close(client) }
+            }
+        default: handle(completion)
+        }
+    }
+
+    /// Carries out effects and acts on link events until neither brings more.
+    package mutating func settle() {
+        while true {
+            if !host.effects.isEmpty {
+                carryOutEffects()
+                continue
+            }
+            let events = host.takeEvents()
+            if !events.isEmpty {
+                for event in events { dispatch(event) }
+                continue
+            }
+            guard host.resumeLinks() else { break }
+        }
+        roundIsOver()
+    }
+
+    /// New effects join behind: the list is taken, so that it is never walked while it grows.
+    package mutating func carryOutEffects() {
+        let taken = host.takeEffects()
+        for effect in taken { carryOut(effect) }
+        host.giveBack(taken)
+    }
+
+    private mutating func dispatch(_ event: LinkEvent) {
+        switch event {
+        case .ready(let link): host.peerIsReady(link)
+        case .failed(let link, let errorNumber, let reason) where host.isPeer(link):
+            host.peerFailed(link, errorNumber: errorNumber, reason: reason)
+        case .acceptingPauses(let errorNumber): host.acceptingPauses(errorNumber: errorNumber)
+        default: handle(event, now: Clock.monotonicNanoseconds)
+        }
+    }
+}

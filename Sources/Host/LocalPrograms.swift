@@ -1,0 +1,64 @@
+import CSystem
+import Ring
+import System
+package import Wire
+
+/// The programs of this machine that are connected to the daemon, and the socket they come by.
+package struct LocalPrograms: ~Copyable {
+    /// As it stands in BPROC_SOCKET: a path, or "@" and an abstract name.
+    package let socketName: String
+    var listener: Acceptor
+    /// This program itself, which is also the capture helper that libbproc starts.
+    private let helper: OwnedDescriptor?
+    let helperNumber: Int32?
+    private var clients: [ClientID: Client] = [:]
+    private var nextClient: UInt64 = 1
+
+    init(socketName: String) throws(SystemCallError) {
+        // Anyone may connect; what each may do depends on who it is.
+        let socket = OwnedDescriptor(
+            adopting: Int32(
+                try check(
+                    "listen on \(socketName)",
+                    unsafe socketName.withCString { unsafe bp_unix_listen($0, 0o666) })))
+        listener = Acceptor(
+            socket, tag: OperationTag(kind: HostOperation.programAccept, slot: 0))
+        let own = bp_open_own_program()
+        if own >= 0 {
+            helperNumber = Int32(own)
+            helper = OwnedDescriptor(adopting: Int32(own))
+        } else {
+            helperNumber = nil
+            helper = nil
+        }
+        self.socketName = socketName
+    }
+
+    func removeSocket() {
+        guard socketName.utf8.first != UInt8(ascii: "@") else { return }
+        _ = unsafe socketName.withCString { unsafe bp_unlink_path($0) }
+    }
+
+    mutating func insert(
+        _ descriptor: consuming OwnedDescriptor
+    ) throws(SystemCallError) -> Client {
+        let client = try Client(id: ClientID(nextClient), descriptor: descriptor)
+        nextClient += 1
+        clients[client.id] = client
+        return client
+    }
+
+    mutating func remove(_ client: Client) { clients[client.id] = nil }
+
+    package subscript(id: ClientID) -> Client? { clients[id] }
+
+    func tag(_ kind: UInt8, _ client: Client) -> OperationTag {
+        OperationTag(
+            kind: kind, slot: UInt32(truncatingIfNeeded: client.id.rawValue),
+            generation: UInt32(client.id.rawValue >> 32) & 0xff_ffff)
+    }
+
+    func client(_ tag: OperationTag) -> Client? {
+        clients[ClientID(UInt64(tag.generation) << 32 | UInt64(tag.slot))]
+    }
+}
