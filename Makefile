@@ -27,6 +27,8 @@ FORMATTED = Sources Tests
 # libbproc for C programs: the sources of the CBProc target, without Swift.
 LIBRARY = out/lib
 LIBRARY_ABI = 4
+LIBRARY_FILE = libbproc.so.$(LIBRARY_ABI).0.0
+LIBRARY_NAMES = scripts/libbproc.map
 LIBRARY_SOURCES = $(wildcard Sources/CBProc/*.c)
 LIBRARY_HEADERS = $(wildcard Sources/CBProc/*.h Sources/CBProc/include/sys/*.h \
 	Sources/CLocalProtocol/include/*.h Sources/CImageFormat/include/*.h)
@@ -57,7 +59,7 @@ demo: build
 	$(MAKE) --silent -C Benchmarks
 	@scripts/demo $(NODES)
 
-library: $(LIBRARY)/libbproc.a $(LIBRARY)/libbproc.so.$(LIBRARY_ABI)
+library: $(LIBRARY)/libbproc.a $(LIBRARY)/$(LIBRARY_FILE)
 
 $(LIBRARY)/%.o: Sources/CBProc/%.c $(LIBRARY_HEADERS)
 	@mkdir -p $(LIBRARY)
@@ -67,29 +69,43 @@ $(LIBRARY)/libbproc.a: $(LIBRARY_OBJECTS)
 	rm -f $@
 	$(AR) rcs $@ $^
 
-$(LIBRARY)/libbproc.so.$(LIBRARY_ABI): $(LIBRARY_OBJECTS)
-	$(CC) -shared -Wl,-soname,libbproc.so.$(LIBRARY_ABI) -Wl,--no-undefined $(LDFLAGS) -o $@ $^
+$(LIBRARY)/$(LIBRARY_FILE): $(LIBRARY_OBJECTS) $(LIBRARY_NAMES)
+	$(CC) -shared -Wl,-soname,libbproc.so.$(LIBRARY_ABI) -Wl,--version-script=$(LIBRARY_NAMES) \
+		-Wl,--no-undefined $(LDFLAGS) -o $@ $(LIBRARY_OBJECTS)
 
 # Installs what `make` has made; builds nothing, so that it can run as root over another user's build.
-install:
-	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(INCLUDEDIR)/sys \
-		$(DESTDIR)$(UNITDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PKGCONFIGDIR) $(DESTDIR)$(DOCDIR)
+install: install-library
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -s $(COMMANDS:%=$(PRODUCTS)/%) $(DESTDIR)$(BINDIR)
 	$(INSTALL) -s $(DAEMONS:%=$(PRODUCTS)/%) $(DESTDIR)$(SBINDIR)
-	$(INSTALL) -m 0644 Sources/CBProc/include/sys/*.h $(DESTDIR)$(INCLUDEDIR)/sys
 	for unit in systemd/*.service; do \
 		sed 's|@SBINDIR@|$(SBINDIR)|' $$unit >$(DESTDIR)$(UNITDIR)/$${unit##*/} && \
 		chmod 0644 $(DESTDIR)$(UNITDIR)/$${unit##*/} || exit 1; \
 	done
-	$(INSTALL) -m 0644 $(LIBRARY)/libbproc.a $(LIBRARY)/libbproc.so.$(LIBRARY_ABI) $(DESTDIR)$(LIBDIR)
+	$(INSTALL) -m 0644 etc/*.json5 README.md LICENSE $(DESTDIR)$(DOCDIR)
+	for page in $(wildcard man/*.[124-8]); do \
+		folder=$(DESTDIR)$(MANDIR)/man$${page##*.} && \
+		$(INSTALL) -d $$folder && $(INSTALL) -m 0644 $$page $$folder || exit 1; \
+	done
+
+# What a program needs to be built with libbproc. A page of section 3 describes a group of calls:
+# each name in its NAME line becomes a page that leads there.
+install-library:
+	$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/sys $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PKGCONFIGDIR) \
+		$(DESTDIR)$(MANDIR)/man3
+	$(INSTALL) -m 0644 Sources/CBProc/include/sys/*.h $(DESTDIR)$(INCLUDEDIR)/sys
+	$(INSTALL) -m 0644 $(LIBRARY)/libbproc.a $(LIBRARY)/$(LIBRARY_FILE) $(DESTDIR)$(LIBDIR)
+	ln -sf $(LIBRARY_FILE) $(DESTDIR)$(LIBDIR)/libbproc.so.$(LIBRARY_ABI)
 	ln -sf libbproc.so.$(LIBRARY_ABI) $(DESTDIR)$(LIBDIR)/libbproc.so
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 		scripts/bproc.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/bproc.pc
 	chmod 0644 $(DESTDIR)$(PKGCONFIGDIR)/bproc.pc
-	$(INSTALL) -m 0644 etc/*.json5 README.md LICENSE $(DESTDIR)$(DOCDIR)
-	for page in $(wildcard man/*.[1-8]); do \
-		folder=$(DESTDIR)$(MANDIR)/man$${page##*.} && \
-		$(INSTALL) -d $$folder && $(INSTALL) -m 0644 $$page $$folder || exit 1; \
+	for page in $(wildcard man/*.3); do \
+		for name in `sed -n '/^\.SH NAME/{n;s/ \\\\-.*//;s/,//g;p;q;}' $$page`; do \
+			link=$(DESTDIR)$(MANDIR)/man3/$$name.3 && \
+			echo ".so man3/$${page##*/}" >$$link && chmod 0644 $$link || exit 1; \
+		done; \
+		$(INSTALL) -m 0644 $$page $(DESTDIR)$(MANDIR)/man3 || exit 1; \
 	done
 
 fmt:
@@ -101,7 +117,7 @@ lint:
 clean:
 	rm -rf .build out
 
-.PHONY: all prepare build test bench demo library install fmt lint clean
+.PHONY: all prepare build test bench demo library install install-library fmt lint clean
 
 # Long fuzzing by hand: make fuzz TARGET=image SECONDS=600 (TARGET empty: all of them).
 SECONDS ?= 60
