@@ -213,11 +213,13 @@ let package = Package(
             name: "fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz", exclude: ["corpus"],
             swiftSettings: testing),
         .testTarget(name: "StyleTests", swiftSettings: testing),
-        .testTarget(name: "ClusterTests", dependencies: ["System"], swiftSettings: testing),
+        .testTarget(
+            name: "ClusterTests", dependencies: ["System"], exclude: ["libbproc.abi"],
+            swiftSettings: testing),
         .target(name: "ClientTestSupport", path: "Tests/ClientTestSupport", cSettings: strictC),
         .testTarget(
             name: "BProcTests",
-            dependencies: ["BProc", "CBProc", "CLocalProtocol", "ClientTestSupport"],
+            dependencies: ["BProc", "CBProc", "CLocalProtocol", "NodeSpec", "ClientTestSupport"],
             swiftSettings: testing),
         .testTarget(
             name: "CommandTests", dependencies: ["CommandSupport", "BProc", "System", "NodeSpec"],

@@ -123,6 +123,9 @@ bool bplib_has_place(void);
 // The sentence in a message's fixed field, which may lack its NUL.
 void bplib_copy_text(char *text, size_t text_bytes, const char *field, size_t field_bytes);
 
+// Whether a caller's list of descriptors is one: EINVAL, EFAULT, or EPERM for a type that is ours.
+int bplib_check_io(const struct bproc_io_t *io, int io_count);
+
 // Ends the jobs that vexecmove left open and that are over.
 void bplib_forget_ended_jobs(void);
 int bplib_remember_job(bproc_job_t *job);

@@ -44,7 +44,8 @@ int bplib_check_io(const struct bproc_io_t *io, int io_count) {
 }
 
 static int check_request(const struct bproc_job_request *request) {
-    if (!request || request->struct_bytes != sizeof *request) {
+    if (!request) return bplib_fail(EFAULT, "no request");
+    if (request->struct_bytes != sizeof *request) {
         return bplib_fail(EINVAL, "a job request of another version of this library");
     }
     if (request->rank_count <= 0 || request->rank_count > RANKS_MAX) {

@@ -151,7 +151,8 @@ int bproc_nodeinfo(int node, struct bproc_node_info_t *info) {
 }
 
 int bproc_nodestatus(int node, char *status, int len) {
-    if (!status || len < 0) return bplib_fail(EINVAL, "no place for the state");
+    if (!status) return bplib_fail(EFAULT, "no place for the state");
+    if (len < 0) return bplib_fail(EINVAL, "a state of %d bytes", len);
     if (node == BPROC_NODE_MASTER) return bplib_fail(ENODATA, "the front end has no state");
     struct bproc_local_node entry;
     if (find_node(node, &entry) < 0) return -1;

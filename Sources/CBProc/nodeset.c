@@ -20,7 +20,8 @@ int bproc_nodeset_init(struct bproc_node_set_t *set, int size) {
 }
 
 int bproc_nodeset_grow(struct bproc_node_set_t *set, int size) {
-    if (!set || size < 0 || size > INT_MAX - NODESET_STEP) {
+    if (!set) return bplib_fail(EFAULT, "no node set");
+    if (size < 0 || size > INT_MAX - NODESET_STEP) {
         return bplib_fail(EINVAL, "a node set of %d entries", size);
     }
     if (size <= set->alloc) return 0;

@@ -111,7 +111,7 @@ int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io,
                        const char *cmd, char *const argv[], char *const envp[]) {
     if (nnodes <= 0) return bplib_fail(EINVAL, "%d nodes", nnodes);
     if (!nodes || !pids) return bplib_fail(EFAULT, "no nodes, or no place for the pids");
-    if (iolen < -1 || iolen > BPROC_IO_MAX_LEN) return bplib_fail(EINVAL, "%d I/O entries", iolen);
+    if (bplib_check_io(io, iolen) < 0) return -1;
     bplib_forget_ended_jobs();
     int image = bproc_capture(cmd, argv, envp, BPROC_CAPTURE_AT_ENTRY, NULL);
     if (image < 0) return -1;
