@@ -42,6 +42,7 @@ extern const struct test_case node_cases[];
 extern const struct test_case set_cases[];
 extern const struct test_case program_cases[];
 extern const struct test_case job_cases[];
+extern const struct test_case move_cases[];
 extern const struct test_case unavailable_cases[];
 
 #endif

@@ -107,10 +107,10 @@ static void check_files(int with_flags) {
     io.type = BPROC_IO_FILE;
     io.d.file.flags = O_WRONLY | O_APPEND;
     strcpy(io.d.file.name, name);
-    int started = with_flags ? _bproc_vexecmove_io(RANKS, nodes, pids, &io, 1, BPROC_DUMP_ALL, shell,
-                                                   arguments, environment)
-                             : bproc_vexecmove_io(RANKS, nodes, pids, &io, 1, shell, arguments,
-                                                  environment);
+    int started =
+        with_flags
+            ? _bproc_vexecmove_io(RANKS, nodes, pids, &io, 1, 7, shell, arguments, environment)
+            : bproc_vexecmove_io(RANKS, nodes, pids, &io, 1, shell, arguments, environment);
     CHECK(started == RANKS);
     if (started == RANKS) check_pids(pids);
     /* The ranks are nobody's children here: only the file tells. Six seconds, and then it fails. */
