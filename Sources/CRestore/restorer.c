@@ -1,12 +1,16 @@
-// The restorer: what the daemon executes for every rank, with the rank's credentials already set.
-// It checks them, opens the rank's descriptors as the user, maps the image's first pages to where
-// they belong and jumps into the image's own stub. Its arguments are short strings:
+// The restorer: what the daemon executes for every rank, in memory of its own and still with the
+// daemon's user. It becomes the rank's user, who from then on may stop it or give it files that
+// never answer without the daemon noticing, opens the rank's descriptors, maps the image's first
+// pages to where they belong and jumps into the image's own stub. Its arguments are short strings:
 //
-//   i<fd>  image            s<fd>  status         r<number>  rank        u<uid> g<gid>  expected
+//   i<fd>  image            s<fd>  status         r<number>  rank        u<uid> g<gid>
 //   n<nice>                 p<path>  the daemon's socket, for BPROC_SOCKET
 //   N<number>  process number, told to sockets that ask for it and repeated in the record
 //   l<0|1>  the program leads a session of its own      o<node>  the node's number
 //   b<0|1>  the program starts with the lowest priority
+//   k<signal>  sent when the daemon ends
+//   c<soft>:<hard>  the limit on processes, which is in force one too high
+//   d<path> D<path>  working directory; d: "/" where there is none
 //   F<fd>:<flags>:<mode>:<offset>:<path>            open a file as descriptor fd
 //   S<fd>:<info>:<family>:<port>:<address in hex>   connect a socket; info 1: number and fd first
 #include "bp_image.h"
@@ -19,6 +23,7 @@ struct restorer {
     uint32_t user, group;
     uint32_t has_user, has_group;
     uint32_t number;
+    int32_t death_signal;
 };
 
 BP_BLOB static _Noreturn void bp_restorer_fail(const struct restorer *restorer, int stage, int step,
@@ -141,7 +146,8 @@ BP_BLOB static void bp_socket_item(struct restorer *restorer, const char *text) 
 
 BP_BLOB static void bp_take_argument(struct restorer *restorer, const char *text) {
     char kind = *text++;
-    if (kind == 'F' || kind == 'S') return;
+    if (kind == 'F' || kind == 'S' || kind == 'd' || kind == 'D' || kind == 'c')
+        return;
     if (kind == 'p') {
         uint32_t length = 0;
         for (; text[length]; length++) {
@@ -164,7 +170,61 @@ BP_BLOB static void bp_take_argument(struct restorer *restorer, const char *text
     else if (kind == 'l') restorer->stub.leads_session = value != 0;
     else if (kind == 'b') restorer->stub.steps_back = value != 0;
     else if (kind == 'o') restorer->stub.node = (int32_t)value, restorer->stub.has_node = 1;
+    else if (kind == 'k') restorer->death_signal = (int32_t)value;
     else bp_restorer_fail(restorer, STAGE_SPAWN, BP_STEP_ARGUMENTS, -BP_EINVAL, (uint64_t)kind);
+}
+
+// The number of processes that a user may have is enforced by the kernel when one is made or when
+// a program is executed. This one was made by another user and executes nothing any more, so it
+// asks by a clone that must fail: with EAGAIN for the limit, or else for the place of its pidfd,
+// which is looked at later. The clone counts itself, so the daemon has set a limit that is higher
+// by one; the one that counts is set here.
+BP_BLOB static void bp_limit_processes(const struct restorer *restorer, const char *text) {
+    const long resource = 6; /* RLIMIT_NPROC */
+    const long flags = 0x1100; /* CLONE_VM, CLONE_PIDFD */
+    const long nowhere = 1;
+    int64_t soft, hard;
+    if (!bp_take_number(&text, &soft) || !bp_take_number(&text, &hard))
+        bp_restorer_fail(restorer, STAGE_SPAWN, BP_STEP_ARGUMENTS, -BP_EINVAL, 'c');
+    long result = bp_call5(BP_SYS_CLONE, flags, 0, nowhere, 0, 0);
+    if (result == -BP_EAGAIN)
+        bp_restorer_fail(restorer, STAGE_SPAWN, BP_STEP_CLONE, result, restorer->user);
+    uint64_t limit[2];
+    result = bp_call4(BP_SYS_PRLIMIT64, 0, resource, 0, (long)limit);
+    // A daemon without privilege may have had to give less than was wanted.
+    if (limit[0] > (uint64_t)soft) limit[0] = (uint64_t)soft;
+    if (limit[1] > (uint64_t)hard) limit[1] = (uint64_t)hard;
+    if (result >= 0) result = bp_call4(BP_SYS_PRLIMIT64, 0, resource, (long)limit, 0);
+    if (result < 0)
+        bp_restorer_fail(restorer, STAGE_SPAWN, BP_STEP_LIMITS, result, (uint64_t)resource);
+}
+
+// Group before user: after the user nothing else would be allowed. Then everything that a change of
+// user takes away is set again.
+BP_BLOB static void bp_become_user(const struct restorer *restorer) {
+    long group = (long)restorer->group, user = (long)restorer->user;
+    long result = restorer->has_group ? bp_call3(BP_SYS_SETRESGID, group, group, group) : 0;
+    if (result >= 0 && restorer->has_user)
+        result = bp_call3(BP_SYS_SETRESUID, user, user, user);
+    if (result < 0)
+        bp_restorer_fail(restorer, STAGE_SPAWN, BP_STEP_CREDENTIALS, result, (uint64_t)user);
+    // As after an exec by the user: /proc shows the process to its owner.
+    if (restorer->has_user || restorer->has_group)
+        bp_call5(BP_SYS_PRCTL, 4 /* PR_SET_DUMPABLE */, 1, 0, 0, 0);
+    if (!restorer->death_signal) return;
+    result = bp_call5(BP_SYS_PRCTL, 1 /* PR_SET_PDEATHSIG */, restorer->death_signal, 0, 0, 0);
+    if (result < 0)
+        bp_restorer_fail(restorer, STAGE_SPAWN, BP_STEP_SESSION, result,
+                         (uint64_t)restorer->death_signal);
+}
+
+BP_BLOB static void bp_enter_directory(const struct restorer *restorer, const char *argument) {
+    long result = bp_call3(BP_SYS_CHDIR, (long)(argument + 1), 0, 0);
+    int is_absent = result == -BP_ENOENT || result == -BP_ENOTDIR || result == -BP_EACCES;
+    const char root[2] = {'/', 0};
+    if (is_absent && argument[0] == 'd') result = bp_call3(BP_SYS_CHDIR, (long)root, 0, 0);
+    if (result < 0)
+        bp_restorer_fail(restorer, STAGE_SPAWN, BP_STEP_WORKING_DIRECTORY, result, 0);
 }
 
 // Real, effective and saved must all be what the launch says: a set-uid that went half way is an
@@ -231,7 +291,13 @@ _Noreturn BP_BLOB void bp_restorer_main(const uint64_t *stack) {
     uint64_t count = stack[0];
     const char *const *arguments = (const char *const *)(stack + 1);
     for (uint64_t i = 1; i < count; i++) bp_take_argument(&restorer, arguments[i]);
+    bp_become_user(&restorer);
     bp_check_credentials(&restorer);
+    for (uint64_t i = 1; i < count; i++) {
+        char kind = arguments[i][0];
+        if (kind == 'c') bp_limit_processes(&restorer, arguments[i] + 1);
+        if (kind == 'd' || kind == 'D') bp_enter_directory(&restorer, arguments[i]);
+    }
     for (uint64_t i = 1; i < count; i++) {
         if (arguments[i][0] == 'F') bp_open_item(&restorer, arguments[i] + 1);
         if (arguments[i][0] == 'S') bp_socket_item(&restorer, arguments[i] + 1);

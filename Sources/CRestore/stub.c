@@ -319,7 +319,9 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
         struct bp_restore_record record = {.magic = BP_RECORD_MAGIC, .rank = arguments->rank};
         record.monotonic_nanoseconds = bp_monotonic_nanoseconds();
         record.detail = arguments->number;
-        bp_call3(BP_SYS_WRITE, arguments->status, (long)&record, sizeof record);
+        long told = bp_call3(BP_SYS_WRITE, arguments->status, (long)&record, sizeof record);
+        // Who started this is gone, perhaps before it could be asked for a signal at its end.
+        if (told != sizeof record) bp_call3(BP_SYS_EXIT_GROUP, 100, 0, 0);
         bp_call3(BP_SYS_CLOSE, arguments->status, 0, 0);
     }
     bp_become_program(arguments);

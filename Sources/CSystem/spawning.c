@@ -6,7 +6,6 @@
 #include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -39,34 +38,18 @@ static int has_groups(const struct bp_spawn_plan *plan) {
 
 // setgroups needs a privilege even where nothing changes, and a slave without one may still run its
 // own user's processes.
-static int set_groups(const struct bp_spawn_plan *plan) {
-    if (syscall(SYS_setgroups, (size_t)plan->group_count, plan->groups) == 0) return 0;
-    int error = errno;
-    if (error == EPERM && has_groups(plan)) return 0;
-    errno = error;
-    return -1;
-}
-
-// Credentials in the order groups, gid, uid: after the uid nothing else would be allowed. Raw
-// calls, because the C library's would change every thread of the memory it finds, which is the
-// daemon's.
-static void set_credentials(struct spawn *spawn) {
+//
+// Group and user follow in the restorer. A child that is the user's can be stopped by the user, and
+// as long as it shares the daemon's memory the daemon would wait with it. The list of groups, which
+// has no such effect, is set here because it can be long. A raw call, because the C library's
+// would change every thread of the memory it finds, which is the daemon's.
+static void set_groups(struct spawn *spawn) {
     const struct bp_spawn_plan *plan = spawn->plan;
-    if (set_groups(plan) < 0 ||
-        syscall(SYS_setresgid, plan->group, plan->group, plan->group) < 0 ||
-        syscall(SYS_setresuid, plan->user, plan->user, plan->user) < 0)
-        child_fail(spawn, BP_STEP_CREDENTIALS);
-    uid_t user[3];
-    gid_t group[3];
-    if (getresuid(&user[0], &user[1], &user[2]) < 0 ||
-        getresgid(&group[0], &group[1], &group[2]) < 0)
-        child_fail(spawn, BP_STEP_CREDENTIALS);
-    for (int i = 0; i < 3; i++) {
-        if (user[i] != plan->user || group[i] != plan->group) {
-            errno = EPERM;
-            child_fail(spawn, BP_STEP_CREDENTIALS);
-        }
-    }
+    if (syscall(SYS_setgroups, (size_t)plan->group_count, plan->groups) == 0) return;
+    int error = errno;
+    if (error == EPERM && has_groups(plan)) return;
+    errno = error;
+    child_fail(spawn, BP_STEP_CREDENTIALS);
 }
 
 // Descriptors: first everything that is wanted is copied out of the low numbers, then put in its
@@ -109,16 +92,9 @@ static void set_limits(struct spawn *spawn) {
     }
 }
 
-static void enter_directory(struct spawn *spawn) {
-    const struct bp_spawn_plan *plan = spawn->plan;
-    if (!plan->directory || chdir(plan->directory) == 0) return;
-    int absent = errno == ENOENT || errno == ENOTDIR || errno == EACCES;
-    if (absent && (plan->flags & BP_SPAWN_ROOT_IF_NO_DIRECTORY) && chdir("/") == 0) return;
-    child_fail(spawn, BP_STEP_WORKING_DIRECTORY);
-}
-
 // The child's whole life before the restorer. It shares the daemon's memory and runs on a piece of
 // the daemon's stack, with every signal blocked; the daemon's thread waits until it execs or ends.
+// So nothing here may depend on the user: neither wait for a file of his, nor be his to stop.
 __attribute__((used)) static void child_main(void *argument) {
     struct spawn *spawn = argument;
     const struct bp_spawn_plan *plan = spawn->plan;
@@ -138,10 +114,7 @@ __attribute__((used)) static void child_main(void *argument) {
         child_fail(spawn, BP_STEP_PRIORITY);
     errno = 0;
     if (plan->flags & BP_SPAWN_SET_UMASK) umask((mode_t)plan->umask);
-    if (plan->flags & BP_SPAWN_SET_CREDENTIALS) set_credentials(spawn);
-    if (plan->death_signal && prctl(PR_SET_PDEATHSIG, plan->death_signal) < 0)
-        child_fail(spawn, BP_STEP_SESSION);
-    enter_directory(spawn);
+    if (plan->flags & BP_SPAWN_SET_GROUPS) set_groups(spawn);
     char *const no_environment[] = {NULL};
     syscall(SYS_execveat, restorer, "", plan->arguments, no_environment, AT_EMPTY_PATH);
     child_fail(spawn, BP_STEP_EXECUTE);
@@ -179,11 +152,7 @@ long bp_spawn_restored(const struct bp_spawn_plan *plan, int *pidfd,
     arguments.stack_size = sizeof stack;
     uint64_t all = ~(uint64_t)0, old;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
-    // The child's change of user makes the memory that it shares with the daemon "not dumpable",
-    // which hides the daemon's own /proc files from it; until the exec that is as it should be.
-    int dumpable = prctl(PR_GET_DUMPABLE);
     long pid = clone_child(&arguments, &spawn);
-    if (dumpable == 1 && (plan->flags & BP_SPAWN_SET_CREDENTIALS)) prctl(PR_SET_DUMPABLE, 1);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
     failure->stage = 0;
     failure->step = 0;

@@ -69,7 +69,7 @@ public struct RestorePlan: Sendable {
     public var directory: [UInt8]?
     /// A working directory that this node does not have becomes "/".
     public var fallsBackToRootDirectory = true
-    /// Sent to the process when the spawning thread ends; 0: nothing.
+    /// Sent to the process when the thread that spawned it ends; 0: nothing.
     public var deathSignal: Int32 = 0
     /// The number of the node, for a process that calls the library. nil: it is told nothing of a
     /// daemon.
@@ -91,31 +91,32 @@ public struct RestorePlan: Sendable {
     public func spawn(restorer: borrowing OwnedDescriptor) throws(RestoreFailure) -> ChildProcess {
         let arguments = CStringArray(restorerArguments)
         let name = CStringArray([imageName])
-        let path = CStringArray([directory ?? []])
         let groups = credentials?.groups ?? []
-        let rawLimits = limits.map {
-            bp_spawn_limit(resource: $0.resource, pad: 0, soft: $0.soft, hard: $0.hard)
+        let processLimit = processLimit
+        let rawLimits = limits.map { limit in
+            // One more for the restorer's test; it sets the right one.
+            let spare: UInt64 = limit == processLimit ? 1 : 0
+            return bp_spawn_limit(
+                resource: limit.resource, pad: 0, soft: limit.soft + spare,
+                hard: max(limit.hard, limit.soft + spare))
         }
         var pidfd: Int32 = -1
         var failure = bp_spawn_failure()
         let executable = restorer.number
         let result = unsafe arguments.withPointers { arguments in
             unsafe name.withPointers { name in
-                unsafe path.withPointers { path in
-                    unsafe groups.withUnsafeBufferPointer { groups in
-                        unsafe rawLimits.withUnsafeBufferPointer { limits in
-                            var plan = unsafe bp_spawn_plan()
-                            unsafe plan.arguments = arguments
-                            unsafe plan.restorer = executable
-                            unsafe plan.image_name = name[0]
-                            unsafe plan.directory = directory == nil ? nil : path[0]
-                            unsafe plan.groups = groups.baseAddress
-                            unsafe plan.group_count = UInt32(groups.count)
-                            unsafe plan.limits = limits.baseAddress
-                            unsafe plan.limit_count = UInt32(limits.count)
-                            unsafe fill(&plan)
-                            return unsafe bp_spawn_restored(&plan, &pidfd, &failure)
-                        }
+                unsafe groups.withUnsafeBufferPointer { groups in
+                    unsafe rawLimits.withUnsafeBufferPointer { limits in
+                        var plan = unsafe bp_spawn_plan()
+                        unsafe plan.arguments = arguments
+                        unsafe plan.restorer = executable
+                        unsafe plan.image_name = name[0]
+                        unsafe plan.groups = groups.baseAddress
+                        unsafe plan.group_count = UInt32(groups.count)
+                        unsafe plan.limits = limits.baseAddress
+                        unsafe plan.limit_count = UInt32(limits.count)
+                        unsafe fill(&plan)
+                        return unsafe bp_spawn_restored(&plan, &pidfd, &failure)
                     }
                 }
             }
@@ -142,13 +143,8 @@ public struct RestorePlan: Sendable {
         unsafe plan.standard_input = standardInput ?? -1
         unsafe plan.standard_output = standardOutput ?? -1
         unsafe plan.standard_error = standardError ?? -1
-        unsafe plan.death_signal = deathSignal
         var flags: UInt32 = 0
-        if let credentials {
-            flags |= BP_SPAWN_SET_CREDENTIALS.rawValue
-            unsafe plan.user = credentials.user
-            unsafe plan.group = credentials.group
-        }
+        if credentials != nil { flags |= BP_SPAWN_SET_GROUPS.rawValue }
         if let nice {
             flags |= BP_SPAWN_SET_NICE.rawValue
             unsafe plan.nice = nice
@@ -157,8 +153,14 @@ public struct RestorePlan: Sendable {
             flags |= BP_SPAWN_SET_UMASK.rawValue
             unsafe plan.umask = umask
         }
-        if fallsBackToRootDirectory { flags |= BP_SPAWN_ROOT_IF_NO_DIRECTORY.rawValue }
         unsafe plan.flags = flags
+    }
+
+    /// The limit on the user's processes, if it can ever be reached: root has none, and no kernel
+    /// has more processes than 2^22.
+    private var processLimit: Limit? {
+        guard let credentials, credentials.user != 0 else { return nil }
+        return limits.last { $0.resource == 6 && $0.soft < 1 << 22 }  // RLIMIT_NPROC
     }
 
     private var imageName: [UInt8] {
@@ -177,10 +179,20 @@ public struct RestorePlan: Sendable {
         if let nice { arguments.append("n\(nice)") }
         if leadsSession { arguments.append("l1") }
         if stepsBack { arguments.append("b1") }
+        if deathSignal != 0 { arguments.append("k\(deathSignal)") }
         if processNumber != 0 { arguments.append("N\(processNumber)") }
         if let node { arguments.append("o\(node)") }
         if !socketPath.isEmpty { arguments.append("p" + socketPath) }
-        return arguments.map { Array($0.utf8) } + items.map(\.argument)
+        if let processLimit {
+            // -1 stands for all that is as good as infinite.
+            let hard = processLimit.hard < 1 << 32 ? Int64(processLimit.hard) : -1
+            arguments.append("c\(processLimit.soft):\(hard)")
+        }
+        var bytes = arguments.map { Array($0.utf8) }
+        if let directory {
+            bytes.append(Array((fallsBackToRootDirectory ? "d" : "D").utf8) + directory)
+        }
+        return bytes + items.map(\.argument)
     }
 }
 

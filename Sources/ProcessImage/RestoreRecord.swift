@@ -3,14 +3,12 @@ import System
 
 /// What a process that is being restored says about itself, once, on its status descriptor.
 ///
-/// One write of `byteCount` bytes: several ranks may share one pipe, since a pipe keeps writes of
-/// this size whole.
+/// One write of `byteCount` bytes. The code that writes it travels inside the image and is the
+/// user's: a daemon believes it only about the process whose own channel it came through.
 public struct RestoreRecord: Equatable, Sendable {
     public static let byteCount = MemoryLayout<bp_restore_record>.size
 
     public let rank: UInt32
-    /// The number that the plan gave the process; only a placed one repeats it.
-    public let processNumber: UInt32?
     /// nil: placed, that is mapped, checked and about to enter the program.
     public let failure: RestoreFailure?
     /// CLOCK_MONOTONIC of the node, in nanoseconds.
@@ -22,9 +20,6 @@ public struct RestoreRecord: Equatable, Sendable {
         let raw = unsafe bytes.unsafeLoadUnaligned(as: bp_restore_record.self)
         guard raw.magic == BP_RECORD_MAGIC else { return nil }
         rank = raw.rank
-        processNumber =
-            raw.step == UInt16(BP_STEP_PLACED.rawValue)
-            ? UInt32(truncatingIfNeeded: raw.detail) : nil
         monotonicNanoseconds = raw.monotonic_nanoseconds
         failure =
             raw.step == UInt16(BP_STEP_PLACED.rawValue)

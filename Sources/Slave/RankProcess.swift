@@ -5,13 +5,13 @@ import Wire
 final class RankProcess {
     let launch: UInt64
     let rank: UInt32
-    /// Its number on the front end: unlike the rank, no two processes share it.
-    let number: UInt32
     /// The job's nice value.
     let nice: Int32
     /// Runs behind everything else until its launch is done.
     var isHeldBack = false
     let child: ChildProcess
+    /// Where its restorer says what became of it; nil once it has.
+    var status: StatusChannel?
     var slot = -1
     /// The restorer has said that it is about to enter the program.
     var isPlaced = false
@@ -28,16 +28,24 @@ final class RankProcess {
 
     init(
         launch: UInt64, rank: RelaySubtree.Rank, nice: Int32, child: consuming ChildProcess,
-        streams: RankStreams
+        status: StatusChannel, streams: RankStreams
     ) {
         self.launch = launch
         self.rank = rank.rank
-        number = UInt32(bitPattern: rank.process)
         self.nice = nice
         self.child = child
+        self.status = status
         input = streams.input
         outputs = streams.outputs
     }
+}
+
+/// Our end of the pipe on which one restorer reports. Each has its own: what comes through it can
+/// only be about that process, whatever the image's code writes.
+final class StatusChannel {
+    let descriptor: OwnedDescriptor
+
+    init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
 }
 
 /// Our ends of one rank's standard streams.

@@ -1,4 +1,3 @@
-import ProcessImage
 import Ring
 
 /// The processes of this slave, by slot: ring operations name a slot and its generation.
@@ -51,16 +50,6 @@ struct RankTable {
 
     func process(launch: UInt64, rank: UInt32) -> RankProcess? {
         slotOfRank[Key(launch: launch, rank: rank)].flatMap { slots[$0] }
-    }
-
-    /// The process a restorer speaks of: by its number once it is placed, by its rank while it is
-    /// not.
-    func restoring(_ record: RestoreRecord) -> RankProcess? {
-        all.first { process in
-            guard !process.isPlaced, !process.hasFailed else { return false }
-            if let number = record.processNumber { return process.number == number }
-            return process.rank == record.rank
-        }
     }
 
     func processes(ofLaunch launch: UInt64) -> [RankProcess] {

@@ -7,7 +7,7 @@ import SlaveCore
 import System
 import Wire
 
-// Processes: started from a complete image, heard of through the status pipe, reaped by pidfd.
+// Processes: started from a complete image, heard of through their status pipes, reaped by pidfd.
 extension SlaveDaemon {
     mutating func spawn(launch: UInt64, rank: RelaySubtree.Rank) {
         guard let image = host.store.images[launch] else { return }
@@ -17,6 +17,7 @@ extension SlaveDaemon {
             host.ring.poll(
                 process.pidfd, for: .readable,
                 tag: ranks.tag(OperationKind.childExit, process))
+            pollStatus(process)
             for stream in 1...2 { pollOutput(process, stream: stream) }
         } catch {
             host.store.state.rankFailed(
@@ -31,7 +32,11 @@ extension SlaveDaemon {
     ) throws(RankFailure) -> RankProcess {
         let ends = ChildEnds()
         var streams = RankStreams()
+        let status: StatusChannel
         do throws(SystemCallError) {
+            let channel = try Pipe(nonblockingRead: true).split()
+            ends.status = channel.writing
+            status = StatusChannel(OwnedDescriptor(adopting: channel.reading))
             if case .forwarded(let hasInput) = image.order.descriptors {
                 if hasInput {
                     let input = try Pipe(nonblockingWrite: true).split()
@@ -53,7 +58,8 @@ extension SlaveDaemon {
         do throws(RestoreFailure) {
             let child = try plan.spawn(restorer: restorer)
             return RankProcess(
-                launch: launch, rank: rank, nice: image.order.nice, child: child, streams: streams)
+                launch: launch, rank: rank, nice: image.order.nice, child: child,
+                status: status, streams: streams)
         } catch {
             throw RankFailure(error)
         }
@@ -69,7 +75,7 @@ extension SlaveDaemon {
             ?? .descriptor(image.slot.descriptor)
         var plan = RestorePlan(rank: rank.rank, image: source)
         plan.processNumber = UInt32(bitPattern: rank.process)
-        plan.status = status.writing.number
+        plan.status = ends.status
         switch order.descriptors {
         case .forwarded(let hasInput):
             plan.standardInput = hasInput ? ends.input : nullNumber
@@ -97,33 +103,40 @@ extension SlaveDaemon {
 
     // MARK: Status
 
-    /// Reads what restorers have said since the last time.
-    mutating func readStatus() {
-        takeStatusRecords()
+    private mutating func pollStatus(_ process: RankProcess) {
+        guard let status = process.status else { return }
         host.ring.poll(
-            status.reading.number, for: .readable,
-            tag: OperationTag(kind: OperationKind.status, slot: 0))
+            status.descriptor.number, for: .readable,
+            tag: ranks.tag(OperationKind.status, process))
     }
 
-    private mutating func takeStatusRecords() {
-        var space = [UInt8](repeating: 0, count: 64 * RestoreRecord.byteCount)
-        while true {
-            let count = unsafe space.withUnsafeMutableBytes { bytes in
-                unsafe (try? Stream.readAvailable(status.reading.number, into: bytes)) ?? nil
-            }
-            guard let count, count >= RestoreRecord.byteCount else { return }
-            for start in stride(
-                from: 0, through: count - RestoreRecord.byteCount, by: RestoreRecord.byteCount)
-            {
-                let bytes = unsafe space.span.bytes.extracting(
-                    start..<(start + RestoreRecord.byteCount))
-                if let record = RestoreRecord(bytes) { take(record) }
-            }
+    mutating func statusIsReady(_ tag: OperationTag) {
+        guard let process = ranks.process(tag) else { return }
+        if !readStatus(of: process) { pollStatus(process) }
+    }
+
+    /// Takes the restorer's one word, if it has come: whatever the image's code may write behind it
+    /// is not read. An end without a word is told by the end of the process.
+    /// - Returns: whether the word, or the end, has come.
+    @discardableResult
+    private mutating func readStatus(of process: RankProcess) -> Bool {
+        guard let status = process.status else { return true }
+        var space = [UInt8](repeating: 0, count: RestoreRecord.byteCount)
+        let count = unsafe space.withUnsafeMutableBytes { bytes in
+            unsafe try? Stream.readAvailable(status.descriptor.number, into: bytes)
         }
+        guard let count else { return false }
+        process.status = nil
+        if count == space.count, let record = unsafe RestoreRecord(space.span.bytes),
+            record.rank == process.rank
+        {
+            take(record, of: process)
+        }
+        return true
     }
 
-    private mutating func take(_ record: RestoreRecord) {
-        guard let process = ranks.restoring(record) else { return }
+    private mutating func take(_ record: RestoreRecord, of process: RankProcess) {
+        guard !process.isPlaced, !process.hasFailed else { return }
         let now = Clock.monotonicNanoseconds
         if let failure = record.failure {
             process.hasFailed = true
@@ -165,7 +178,7 @@ extension SlaveDaemon {
     mutating func childEnded(_ tag: OperationTag) {
         guard let process = ranks.process(tag) else { return }
         // Its own last word comes first: the restorer's record may still stand in the pipe.
-        takeStatusRecords()
+        readStatus(of: process)
         do throws(SystemCallError) {
             guard let exit = try ChildExit.reap(pidfd: process.pidfd) else {
                 host.ring.poll(process.pidfd, for: .readable, tag: tag)
@@ -224,9 +237,10 @@ final class ChildEnds {
     var input: Int32?
     var output: Int32?
     var error: Int32?
+    var status: Int32?
 
     deinit {
-        for end in [input, output, error] {
+        for end in [input, output, error, status] {
             if let end { _ = bp_close(end) }
         }
     }

@@ -26,8 +26,6 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     var arena: ImageArena
     var ranks = RankTable()
     let restorer: OwnedDescriptor
-    /// Where restorers say what became of them: one pipe for all, records of 32 bytes.
-    let status: Pipe
     /// /dev/null, opened before a root without one is entered.
     let nullNumber: Int32?
     let isPrivileged: Bool
@@ -54,7 +52,6 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
                 warnsOfInsecurity: configuration.warnsOfInsecurity),
             store: ImageStore(state: SlaveState(node: node)), logger: logger)
         let arena = try ImageArena(warmByteCount: configuration.arenaByteCount)
-        let status = try Pipe(nonblockingRead: true)
         let restorer = try Restorer.makeFile()
         let nullNumber = unsafe "/dev/null".withCString { unsafe bp_open_read_write($0) }
         if let root = configuration.rootDirectory {
@@ -62,7 +59,6 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         }
         self.host = host
         self.arena = arena
-        self.status = status
         self.restorer = restorer
         isPrivileged = bp_effective_user() == 0
         self.nullNumber = nullNumber >= 0 ? Int32(nullNumber) : nil
@@ -74,9 +70,6 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         if let reason = arena.fallbackReason {
             host.logger.notice("images are received into fresh memory each time: \(reason)")
         }
-        host.ring.poll(
-            status.reading.number, for: .readable,
-            tag: OperationTag(kind: OperationKind.status, slot: 0))
         connectToMaster()
     }
 
@@ -108,7 +101,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
 
     package mutating func handle(_ completion: Completion) {
         switch completion.tag.kind {
-        case OperationKind.status: readStatus()
+        case OperationKind.status: statusIsReady(completion.tag)
         case OperationKind.childExit: childEnded(completion.tag)
         case OperationKind.standardOutput: outputIsReady(completion.tag, stream: 1)
         case OperationKind.standardError: outputIsReady(completion.tag, stream: 2)

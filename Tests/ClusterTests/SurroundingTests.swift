@@ -82,5 +82,34 @@ extension ClusterTests {
                 #expect(there.text == here.text)
             }
         }
+
+        /// A user who stops his processes as soon as they are his does not stop the daemon that
+        /// makes them: it shares nothing with them by then.
+        @Test(.enabled(if: geteuid() == 0, "becoming a user needs root"))
+        func aUserWhoStopsHisProcesses() throws {
+            let programs = Programs()
+            defer { programs.remove() }
+            let stopper = try programs.compile("stopper.c", with: "/usr/bin/cc", ["-O1"])
+            let user = ["--reuid", "54324", "--regid", "54324", "--clear-groups"]
+            try TestCluster.with(nodes: 1) { cluster in
+                let slave = try #require(cluster.slaves[0])
+                let attack = try cluster.conversation(
+                    "/usr/bin/setpriv", user + [stopper, "\(slave.pid)"], input: nil)
+                try cluster.expect("the attacker") {
+                    attack.serve(seconds: 1) { attack.text == "ready\n" }
+                }
+                let ranks = Array(repeating: "0", count: 64).joined(separator: ",")
+                let victims = try cluster.conversation(
+                    "/usr/bin/setpriv",
+                    user + ["\(TestCluster.build)/bpsh", ranks, "cat"], input: nil)
+                try cluster.expect("ranks of the user") { cluster.processes(on: 0).count == 64 }
+                // The daemon answers, and starts what is not the user's.
+                for _ in 0..<10 { #expect(try cluster.run("0", "true").status == 0) }
+                attack.process.end()
+                for process in cluster.processes(on: 0) { kill(process.pid, SIGCONT) }
+                let outcome = victims.finish(seconds: TestCluster.patience)
+                #expect(outcome.status == 0 && !outcome.isOverdue, "\(outcome.errorText)")
+            }
+        }
     }
 }

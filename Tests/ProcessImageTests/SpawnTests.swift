@@ -76,7 +76,7 @@ import Testing
         #expect(bad.failure?.errorNumber == ENOENT && bad.failure?.stage == 5)
     }
 
-    @Test func failuresBeforeTheRestorer() throws {
+    @Test func failuresOnTheWay() throws {
         let noImage = try run(plan { $0.image = .descriptor(-1) })
         #expect(noImage.failure?.step == BP_STEP_IMAGE_FILE.rawValue)
         #expect(noImage.failure?.errorNumber == EBADF)
@@ -87,8 +87,11 @@ import Testing
                 $0.directory = Array("/nothing/here".utf8)
                 $0.fallsBackToRootDirectory = false
             })
-        #expect(noDirectory.failure?.step == BP_STEP_WORKING_DIRECTORY.rawValue)
-        #expect(noDirectory.failure?.errorNumber == ENOENT)
+        // Said by the restorer: who spawns must not wait for a directory of the user's.
+        #expect(noDirectory.failure == nil)
+        #expect(noDirectory.record?.failure?.step == BP_STEP_WORKING_DIRECTORY.rawValue)
+        #expect(noDirectory.record?.failure?.errorNumber == ENOENT)
+        #expect(noDirectory.record?.failure?.stage == 5)
         let fallsBack = try run(plan { $0.directory = Array("/nothing/here".utf8) })
         #expect(fallsBack.status == 7 << 8)
         let badLimit = try run(
@@ -101,9 +104,9 @@ import Testing
         let path = Workshop.write(
             Workshop.bytes(of: image.number), to: "no-child.image", mode: 0o555)
         let outcome = Workshop.run(
-            [Workshop.tool, "restore", "--directory", "/nothing/here", path])
-        #expect(outcome.status == 122)
-        #expect(outcome.output.contains("the working directory could not be entered"))
+            [Workshop.tool, "restore", "--limit", "99", path])
+        #expect(outcome.status == 122, "\(outcome)")
+        #expect(outcome.output.contains("a resource limit could not be set"))
         #expect(!outcome.output.contains("left a child"))
     }
 
@@ -161,6 +164,65 @@ import Testing
                 $0.umask = 0o027
             })
         #expect(result.status == 3 << 8)
+    }
+
+    /// As when the user executes a program himself: no more processes than the limit allows.
+    @Test(.enabled(if: Workshop.isRoot, "needs root, to become somebody else"))
+    func theLimitOnProcessesHolds() throws {
+        for (limit, isRefused) in [(0, true), (1, false)] as [(UInt64, Bool)] {
+            let result = try run(
+                plan {
+                    $0.credentials = .init(user: 54_321, group: 54_321, groups: [])
+                    $0.limits = [.init(resource: 6, soft: limit, hard: limit)]  // RLIMIT_NPROC
+                })
+            if isRefused {
+                #expect(result.record?.failure?.errorNumber == EAGAIN)
+                #expect(result.record?.failure?.stage == 5)
+            } else {
+                #expect(result.record?.failure?.description == nil)
+                #expect(result.status == 7 << 8)
+            }
+        }
+    }
+
+    @Test(.enabled(if: Workshop.isRoot, "needs root, to become somebody else"))
+    func aProcessOfAnotherUserIsLeftAsAnExecWould() throws {
+        let captured = try ProgramCapture.image(
+            command: "/bin/sh",
+            arguments: [
+                "sh", "-c",
+                // Its own /proc files are its own, limits are not raised, and no right is left.
+                "test -O /proc/$$/environ && grep -q '^Max processes  *100  *100 ' /proc/$$/limits "
+                    + "&& grep -q '^CapPrm:.0*$' /proc/self/status "
+                    + "&& grep -q '^CapEff:.0*$' /proc/self/status && exit 3",
+            ], environment: ["PATH=/usr/bin:/bin"] as [String])
+        let result = try run(
+            plan {
+                $0.image = .descriptor(captured.descriptor.number)
+                $0.credentials = .init(user: 54_322, group: 54_322, groups: [])
+                $0.limits = [.init(resource: 6, soft: 100, hard: 100)]
+            })
+        #expect(result.status == 3 << 8)
+    }
+
+    /// It is asked for after the change of user, which would take it away.
+    @Test(.enabled(if: Workshop.isRoot, "needs root, to become somebody else"))
+    func theEndOfTheDaemonIsTheProcesss() throws {
+        let captured = try ProgramCapture.image(
+            command: "/bin/sleep", arguments: ["sleep", "1000"], environment: [] as [String])
+        let bytes = Workshop.bytes(of: captured.descriptor.number)
+        let path = Workshop.write(bytes, to: "sleeper.image", mode: 0o755)
+        // The tool ends as soon as the process is placed, and tells its pid.
+        let outcome = Workshop.run(
+            [Workshop.tool, "restore", "--user", "54323", "--abandon", "1", path])
+        let pid = try #require(Int32(outcome.output.filter(\.isNumber)), "\(outcome)")
+        var attempts = 0
+        while kill(pid, 0) == 0 && attempts < 1000 {
+            usleep(10_000)
+            attempts += 1
+        }
+        #expect(kill(pid, 0) != 0 && errno == ESRCH)
+        _ = kill(pid, SIGKILL)
     }
 
     @Test(.enabled(if: Workshop.isRoot, "needs root, to lose it"))

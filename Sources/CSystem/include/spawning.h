@@ -1,5 +1,5 @@
 // Making the process of one rank: everything between the daemon's decision and the restorer's first
-// instruction, in one call.
+// instruction, in one call. What is done as the user is done by the restorer.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -12,10 +12,9 @@ struct bp_spawn_limit {
 };
 
 enum bp_spawn_flags {
-    BP_SPAWN_SET_CREDENTIALS = 1,  /* without it the child keeps what the daemon has */
-    BP_SPAWN_ROOT_IF_NO_DIRECTORY = 2, /* a working directory that is not there becomes "/" */
-    BP_SPAWN_SET_UMASK = 4,
-    BP_SPAWN_SET_NICE = 8, /* only a value below the daemon's is set here; see the restorer's "n" */
+    BP_SPAWN_SET_GROUPS = 1, /* without it the child keeps what the daemon has */
+    BP_SPAWN_SET_UMASK = 2,
+    BP_SPAWN_SET_NICE = 4, /* only a value below the daemon's is set here; see the restorer's "n" */
 };
 
 // Where the child finds things: descriptors 0, 1, 2 are the program's, then these.
@@ -31,15 +30,12 @@ struct bp_spawn_plan {
     int32_t status; /* -1: none */
     int32_t standard_input, standard_output, standard_error; /* -1: closed */
     uint32_t flags;
-    uint32_t user, group;
     const uint32_t *_Nullable groups;
     uint32_t group_count;
     uint32_t umask;
     int32_t nice;
-    int32_t death_signal; /* sent when the thread that spawns ends; 0: none */
     const struct bp_spawn_limit *_Nullable limits;
     uint32_t limit_count;
-    const char *_Nullable directory; /* entered as the user */
 };
 
 struct bp_spawn_failure {

@@ -113,6 +113,10 @@ func run(
     close(ends[0])
     var status = Status()
     if count == bytes.count { status.record = RestoreRecord(bytes.span.bytes) }
+    if !waiting {
+        print(child.identifier)
+        exit(0)
+    }
     status.waited = try child.wait()
     return status
 }
@@ -131,6 +135,7 @@ func check(_ bytes: UnsafeRawBufferPointer) -> ImageHeader {
 func restore(_ arguments: [String]) throws {
     var root: String?
     var times = 1
+    var isAbandoned = false
     var rest = arguments[...]
     var plan = RestorePlan(rank: 0, image: .descriptor(-1))
     plan.standardInput = 0
@@ -150,6 +155,13 @@ func restore(_ arguments: [String]) throws {
         case "--directory":
             plan.directory = Array(value.utf8)
             plan.fallsBackToRootDirectory = false
+        case "--limit":
+            plan.limits = [.init(resource: Int32(value) ?? 0, soft: 0, hard: 0)]
+        case "--abandon":
+            plan.deathSignal = 9
+            plan.standardOutput = nil
+            plan.standardError = nil
+            isAbandoned = true
         case "--user":
             let user = UInt32(value) ?? 65534
             plan.credentials = .init(user: user, group: user, groups: [user])
@@ -180,7 +192,7 @@ func restore(_ arguments: [String]) throws {
     plan.image = .descriptor(file)
     var last = Status()
     for _ in 0..<times {
-        last = try run(plan, restorer: restorer)
+        last = try run(plan, restorer: restorer, waiting: !isAbandoned)
         if let failure = last.record?.failure { fail("\(failure)", status: 122) }
         if last.record == nil { fail("no record, status \(last.waited)", status: 121) }
         if times > 1 && last.waited != 0 { break }
