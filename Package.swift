@@ -207,6 +207,7 @@ let package = Package(
             dependencies: [
                 "Wire", "WireSamples", "SimulatedCluster", "NodeSpec", "Relay", "MasterCore",
                 "SlaveCore", "Master", "Host", "ProcessImage", "CRestore", "CLocalProtocol",
+                "CBProc",
             ], path: "Tests/FuzzTargets", swiftSettings: testing),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: testing),
         .executableTarget(

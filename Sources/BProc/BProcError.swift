@@ -47,9 +47,10 @@ public struct BProcError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 
     /// The failure of the library call that has just answered -1.
-    static func last() -> BProcError {
+    static func last(node: Int32? = nil) -> BProcError {
         let number = errno
-        return unsafe BProcError(errorNumber: number, sentence: String(cString: bproc_reason()))
+        return unsafe BProcError(
+            errorNumber: number, sentence: String(cString: bproc_reason()), node: node)
     }
 
     /// The sentence for an error number, BProc's own included.

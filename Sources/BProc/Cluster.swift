@@ -36,13 +36,7 @@ public struct Cluster: Sendable {
     public func nodes() throws(BProcError) -> [Node] {
         var set = unsafe bproc_node_set_t()
         guard unsafe bproc_nodelist(&set) >= 0 else { throw .last() }
-        defer { unsafe bproc_nodeset_free(&set) }
-        // The library has filled exactly size entries; they live until the set is freed.
-        let entries = unsafe UnsafeBufferPointer(start: set.node, count: Int(set.size))
-        var nodes: [Node] = []
-        nodes.reserveCapacity(entries.count)
-        for index in 0..<entries.count { unsafe nodes.append(Node(entries[index])) }
-        return nodes
+        return unsafe Self.taking(&set)
     }
 
     /// The number of the node that this process runs on; -1 on the front end.

@@ -53,6 +53,85 @@ import Testing
         }
     }
 
+    /// The Swift face answers what the C calls do, with errors that name the node.
+    @Test func clusterAnswersFromTheTable() async {
+        await #expect(processExitsWith: .success) {
+            try Scenario.run({ connection in
+                try connection.welcome(nodeCount: 3)
+                guard try connection.receive().kind == BPROC_LOCAL_NODES_REQUEST.rawValue else {
+                    return
+                }
+                var wide = bproc_local_node()
+                wide.node = 8
+                wide.address_family = UInt16(AF_INET6)
+                withUnsafeMutableBytes(of: &wide.address) {
+                    $0[0] = 0xfd; $0[15] = 7
+                }
+                try connection.send(
+                    BPROC_LOCAL_NODES,
+                    Scenario.node(0, "up", lastOctet: 1) + Scenario.node(1, "down") + raw(wide))
+            }) {
+                let cluster = Cluster()
+                try #require(try cluster.nodeCount() == 3)
+                try #require(try cluster.node(1).state == "down")
+                try #require(try cluster.state(of: 0) == "up")
+                try #require(try cluster.address(of: 0) == "127.1.2.1")
+                try #require(try cluster.address(of: 8) == "fd00::7")
+                try #require(try cluster.attribute("addr", of: 8).count == 28)
+                try #require(try cluster.nodes(matching: "1,0,1,99").map(\.number) == [1, 0, 1])
+                try #require(try cluster.nodes(matching: "master")[0].number == -1)
+                try #require(try cluster.permitsUse(of: -1))
+                let failures: [(Int32, () throws -> Void)] = [
+                    (BE_INVALIDNODE, { _ = try cluster.node(5) }),
+                    (ENODATA, { _ = try cluster.address(of: 1) }),
+                    (ENODATA, { _ = try cluster.attribute("x", of: 0) }),
+                    (BE_INVALIDNODE, { _ = try cluster.permitsUse(of: 5) }),
+                ]
+                for (number, call) in failures {
+                    let error = #expect(throws: BProcError.self) { try call() }
+                    try #require(error?.errorNumber == number && error?.node != nil)
+                }
+                let error = #expect(throws: BProcError.self) {
+                    try cluster.nodes(matching: "1,")
+                }
+                try #require(error?.errorNumber == EINVAL)
+                let sentence = try #require(error).sentence
+                try #require(sentence.contains("character 3"))
+            }
+        }
+    }
+
+    /// Real user, real group and supplementary groups, each counted as of a file.
+    @Test(.enabled(if: geteuid() == 0, "needs root, to be somebody else"))
+    func accessFollowsTheBitsOfTheCaller() async {
+        await #expect(processExitsWith: .success) {
+            try Scenario.run({ connection in
+                try connection.welcome()
+                _ = try connection.receive()
+                try connection.send(
+                    BPROC_LOCAL_NODES,
+                    Scenario.node(0, "up", mode: 0o100, user: 1234)
+                        + Scenario.node(1, "up", mode: 0o011, user: 1234, group: 55)
+                        + Scenario.node(2, "up", mode: 0o010, group: 55)
+                        + Scenario.node(3, "up", mode: 0o010, group: 78)
+                        + Scenario.node(4, "up", mode: 0o101, group: 77)
+                        + Scenario.node(5, "up", mode: 0o001)
+                        + Scenario.node(6, "up", mode: 0o110)
+                        + Scenario.node(7, "down", mode: 0, user: 1234))
+            }) {
+                for node in 0..<8 as Range<Int32> { try #require(bproc_access(node, 1) == 0) }
+                // The rights of files stay root's; only the real identity changes.
+                try #require(setgroups(2, [77, 78]) == 0)
+                try #require(setregid(55, gid_t.max) == 0 && setreuid(1234, uid_t.max) == 0)
+                let allowed = (0..<8 as Range<Int32>).filter { bproc_access($0, 1) == 0 }
+                try #require(allowed == [0, 2, 3, 5])
+                try #require(bproc_access(1, 1) == -1 && errno == EACCES)
+                try #require(bproc_access(1, 0) == 0)
+                try #require(try !Cluster().permitsUse(of: 7))
+            }
+        }
+    }
+
     @Test func noDaemonIsNoBProc() async {
         await #expect(processExitsWith: .success) {
             setenv("BPROC_SOCKET", "/tmp/there/is/no/such/socket", 1)

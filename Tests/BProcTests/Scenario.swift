@@ -25,13 +25,16 @@ enum Scenario {
     }
 
     /// A node of the table that a script answers with.
-    static func node(_ number: Int32, _ state: String, lastOctet: UInt8? = nil) -> [UInt8] {
+    static func node(
+        _ number: Int32, _ state: String, lastOctet: UInt8? = nil, mode: UInt32 = 0o111,
+        user: UInt32 = 5, group: UInt32 = 6
+    ) -> [UInt8] {
         var node = bproc_local_node()
         node.node = number
         fill(&node.state, state)
-        node.mode = 0o111
-        node.user = 5
-        node.group = 6
+        node.mode = mode
+        node.user = user
+        node.group = group
         if let lastOctet {
             node.address_family = UInt16(AF_INET)
             node.port = 2223

@@ -1,3 +1,4 @@
+import CBProc
 import NodeSpec
 
 extension FuzzTarget {
@@ -27,9 +28,38 @@ extension FuzzTarget {
             let resolution = try specification.resolve(against: known)
             let numbers = Set(known.map(\.number)).union([.master])
             let strangers = resolution.nodes.filter { !numbers.contains($0) }
-            return strangers.isEmpty ? nil : "\(strangers) do not exist"
+            guard strangers.isEmpty else { return "\(strangers) do not exist" }
+            return difference(ofLibraryFrom: resolution.nodes.map(\.rawValue), for: text)
         } catch {
-            return "\(error)".isEmpty ? "an error without a sentence" : nil
+            guard !"\(error)".isEmpty else { return "an error without a sentence" }
+            return difference(ofLibraryFrom: nil, for: text)
         }
+    }
+
+    /// libbproc has a reader of its own for the same grammar.
+    /// - Parameter expected: nil: the text is no specification.
+    private static func difference(
+        ofLibraryFrom expected: [Int32]?, for text: String
+    ) -> String? {
+        // A C string ends where the text may still go on.
+        guard !text.utf8.contains(0) else { return nil }
+        var entries = known.map { node in
+            var entry = bproc_node_info_t()
+            entry.node = node.number.rawValue
+            withUnsafeMutableBytes(of: &entry.status) { $0.copyBytes(from: node.state.utf8) }
+            return entry
+        }
+        var chosen = bproc_node_set_t()
+        let count = entries.withUnsafeMutableBufferPointer { entries in
+            var set = bproc_node_set_t(
+                size: Int32(entries.count), alloc: Int32(entries.count), node: entries.baseAddress)
+            return bproc_nodefilter(&chosen, &set, text)
+        }
+        defer { bproc_nodeset_free(&chosen) }
+        let numbers = count < 0 ? nil : (0..<Int(count)).map { chosen.node[$0].node }
+        guard numbers == expected else {
+            return "libbproc reads \(numbers.map { "\($0)" } ?? String(cString: bproc_reason()))"
+        }
+        return nil
     }
 }
