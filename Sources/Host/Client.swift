@@ -1,12 +1,28 @@
 import CSystem
+package import Relay
 package import System
 package import Wire
 
-/// A program on this machine, connected over the local socket. Who it is comes from the kernel.
+/// Where a program on a node is: the control link of its slave, and the slave's number for it.
+package struct RemotePlace: Hashable, Sendable {
+    package let link: LinkID
+    package let number: UInt32
+    package init(link: LinkID, number: UInt32) {
+        self.link = link
+        self.number = number
+    }
+}
+
+/// A program that is served: one on this machine, connected over the local socket, or, at the
+/// master, one on a node whose slave passes on what it says. Who it is comes from the kernel of its
+/// machine.
 package final class Client {
     package let id: ClientID
-    let descriptor: OwnedDescriptor
     package let caller: Caller
+    /// nil: it is on this machine.
+    package let place: RemotePlace?
+    private let descriptor: OwnedDescriptor?
+    let descriptorNumber: Int32
     /// Received bytes that are not a whole message yet.
     var received: [UInt8] = []
     /// The descriptor that came with the message being received.
@@ -20,6 +36,10 @@ package final class Client {
     /// The launch whose job channel this connection is.
     package var launch: UInt64?
     package var launchRequest: UInt32 = 0
+    /// On a node: it has asked for a launch, and this connection is the job's channel.
+    package var hasJob = false
+    /// On a node: the image of that launch, until the master's answer has come.
+    package var image: LaunchImage?
 
     /// A client that lets more than this pile up does not read.
     static let backlogByteLimit = 256 << 20
@@ -38,9 +58,19 @@ package final class Client {
         }
         try check("read the peer's groups", count)
         self.id = id
-        self.descriptor = descriptor
+        self.descriptor = consume descriptor
+        descriptorNumber = number
+        place = nil
         caller = Caller(
             user: credentials.uid, group: credentials.gid, supplementaryGroups: groups)
+    }
+
+    init(id: ClientID, caller: Caller, place: RemotePlace) {
+        self.id = id
+        self.caller = caller
+        self.place = place
+        descriptor = nil
+        descriptorNumber = -1
     }
 
     /// Takes the next whole message off what was received.

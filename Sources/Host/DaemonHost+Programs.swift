@@ -2,6 +2,7 @@ import CSystem
 import Logging
 import Ring
 import System
+import Wire
 
 // The sockets of local programs on the ring.
 extension DaemonHost {
@@ -23,17 +24,36 @@ extension DaemonHost {
 
     mutating func pollReadable(_ client: Client) {
         ring.poll(
-            client.descriptor.number, for: .readable,
+            client.descriptorNumber, for: .readable,
             tag: programs.tag(HostOperation.programReadable, client))
     }
 
     mutating func forget(_ client: Client) {
         client.isClosed = true
+        programs.remove(client)
+        if let place = client.place {
+            // Nothing for a program's ears: its conversation ends.
+            send(
+                FrameHeader.frame(FrameHeader(.clientHears, subject: place.number)),
+                on: place.link)
+            return
+        }
         ring.cancel(programs.tag(HostOperation.programReadable, client))
         if client.isPollingWritable {
             ring.cancel(programs.tag(HostOperation.programWritable, client))
         }
-        programs.remove(client)
+    }
+
+    /// Passes bytes to a program on a node.
+    mutating func pass(_ bytes: [UInt8], to place: RemotePlace) {
+        let limit = Int(FrameKind.clientHears.bodyLimit)
+        for start in stride(from: 0, to: bytes.count, by: limit) {
+            let part = Array(bytes[start..<min(start + limit, bytes.count)])
+            send(
+                FrameHeader.frame(
+                    FrameHeader(.clientHears, subject: place.number), body: part),
+                on: place.link)
+        }
     }
 
     /// Sends what the socket takes of what waits for a program.
@@ -52,12 +72,12 @@ extension DaemonHost {
             }
             let result = unsafe client.outgoing.withUnsafeBytes {
                 unsafe bp_send_descriptor(
-                    client.descriptor.number, $0.baseAddress! + sent, end - sent, descriptor)
+                    client.descriptorNumber, $0.baseAddress! + sent, end - sent, descriptor)
             }
             if result == -11 || result == -4 {
                 client.isPollingWritable = true
                 ring.poll(
-                    client.descriptor.number, for: .writable,
+                    client.descriptorNumber, for: .writable,
                     tag: programs.tag(HostOperation.programWritable, client))
                 break
             }

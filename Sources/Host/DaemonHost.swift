@@ -60,7 +60,7 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
     package let store: Store
     package var ring: Ring
     package var links: LinkTable
-    package var programs: LocalPrograms
+    package var programs: Programs
     /// Where other daemons reach this one.
     package let address: NodeAddress
     /// Differs for each start of the daemon.
@@ -88,7 +88,7 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
         guard let bound = Socket.localAddress(of: listener.number) else {
             throw SystemCallError("read the listening address", errorNumber: 5)
         }
-        programs = try LocalPrograms(socketName: configuration.socketName)
+        programs = try Programs(socketName: configuration.socketName)
         let now = Clock.monotonicNanoseconds
         self.logger = logger
         self.store = store

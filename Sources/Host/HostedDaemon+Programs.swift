@@ -13,7 +13,7 @@ extension HostedDaemon where Self: ~Copyable {
             var descriptor: Int32 = -1
             let count = unsafe space.withUnsafeMutableBytes {
                 unsafe bp_receive_descriptor(
-                    client.descriptor.number, $0.baseAddress!, $0.count, &descriptor)
+                    client.descriptorNumber, $0.baseAddress!, $0.count, &descriptor)
             }
             if descriptor >= 0 { client.attached = OwnedDescriptor(adopting: descriptor) }
             if count == -11 || count == -4 { break }
@@ -115,6 +115,10 @@ extension HostedDaemon where Self: ~Copyable {
 
     package mutating func send(_ bytes: [UInt8], to client: Client) {
         guard !client.isClosed else { return }
+        if let place = client.place {
+            host.pass(bytes, to: place)
+            return
+        }
         client.outgoing += bytes
         guard client.outgoing.count <= Client.backlogByteLimit else {
             host.logger.warning("a local program does not read what is sent to it")

@@ -7,6 +7,8 @@ package import System
 package final class LaunchImage {
     package let file: OwnedDescriptor
     package let byteCount: Int
+    /// What this machine's processor would need to have to run it.
+    package let missingFeatures: [String]
 
     /// F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE
     private static let neededSeals = 0x2 | 0x4 | 0x8
@@ -27,6 +29,7 @@ package final class LaunchImage {
                     part: "image", byteCount: byteCount, needed: header.totalByteCount)
             }
             try header.verify(image: bytes)
+            missingFeatures = header.missingFeatures(on: .local)
             _ = mapping.byteCount
         } catch let error as ImageError {
             throw .invalid("\(error)")

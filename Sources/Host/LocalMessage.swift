@@ -10,6 +10,9 @@ package struct LocalMessage: Sendable {
     /// Chosen by the asker, repeated in the answer.
     package var request: UInt32 { header.request }
 
+    /// The message as it came.
+    package var bytes: [UInt8] { Self.bytes(of: header) + body }
+
     static let headerByteCount = MemoryLayout<bproc_local_header>.size
 
     /// The struct that the body begins with, or nil if it is too short for it.

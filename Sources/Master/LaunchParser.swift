@@ -30,7 +30,8 @@ package struct LaunchParser {
     }
 
     package mutating func request(
-        client: ClientID, caller: Caller, imageByteCount: UInt64, stallMilliseconds: UInt32
+        client: ClientID, caller: Caller, origin: LaunchOrigin? = nil, imageByteCount: UInt64,
+        stallMilliseconds: UInt32
     ) throws(LocalProtocolError) -> LaunchRequest {
         guard let raw = LocalMessage.load(bproc_local_launch.self, from: body) else {
             throw .tooSmall("launch message")
@@ -67,7 +68,7 @@ package struct LaunchParser {
         return LaunchRequest(
             client: client, caller: caller, nodes: nodes, order: order,
             fanOut: Int(min(raw.fan_out, 65536)), chunkByteCount: chunk,
-            wantsProgress: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROGRESS) != 0)
+            wantsProgress: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROGRESS) != 0, origin: origin)
     }
 
     private func limits(_ raw: bproc_local_launch) -> [LaunchOrder.Limit] {

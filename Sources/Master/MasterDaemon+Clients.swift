@@ -12,6 +12,7 @@ extension MasterDaemon {
     package var programRefusal: String? { nil }
 
     package mutating func clientIsGone(_ client: Client) {
+        if let place = client.place { clientOfPlace[place] = nil }
         host.store.state.clientIsGone(
             client.id, now: Clock.monotonicNanoseconds, effects: &host.effects)
     }
@@ -22,7 +23,10 @@ extension MasterDaemon {
         on message: LocalMessage, from client: Client
     ) throws(LocalProtocolError) {
         switch message.kind {
-        case BPROC_LOCAL_NODES_REQUEST: sendNodes(request: message.request, to: client)
+        case BPROC_LOCAL_NODES_REQUEST:
+            send(
+                LocalMessage.bytes(BPROC_LOCAL_NODES, request: message.request, body: nodeTable),
+                to: client)
         case BPROC_LOCAL_LAUNCH: launch(message, from: client)
         case BPROC_LOCAL_INPUT: try input(message, from: client)
         case BPROC_LOCAL_SIGNAL:
@@ -37,7 +41,8 @@ extension MasterDaemon {
         }
     }
 
-    private mutating func sendNodes(request: UInt32, to client: Client) {
+    /// The table of nodes, as the local protocol has it.
+    var nodeTable: [UInt8] {
         var body: [UInt8] = []
         body.reserveCapacity(host.store.state.nodes.count * MemoryLayout<bproc_local_node>.stride)
         let statePlace = MemoryLayout<bproc_local_node>.offset(of: \.state)!
@@ -60,11 +65,10 @@ extension MasterDaemon {
             for index in 0..<16 { bytes[addressPlace + index] = record.address.octets[index] }
             body += bytes
         }
-        send(LocalMessage.bytes(BPROC_LOCAL_NODES, request: request, body: body), to: client)
+        return body
     }
 
     private mutating func launch(_ message: LocalMessage, from client: Client) {
-        let now = Clock.monotonicNanoseconds
         let request = message.request
         guard client.launch == nil else {
             refuse(
@@ -86,22 +90,33 @@ extension MasterDaemon {
             return
         }
         do throws(LocalProtocolError) {
-            var parser = LaunchParser(message.body)
-            let launchRequest = try parser.request(
-                client: client.id, caller: client.caller,
-                imageByteCount: UInt64(image.byteCount),
-                stallMilliseconds: configuration.stallMilliseconds)
-            client.launchRequest = request
-            let rankCount = launchRequest.nodes.count
-            let launch = host.store.state.launch(launchRequest, now: now, effects: &host.effects)
-            client.launch = launch
-            streams[launch] = JobStreams(rankCount: rankCount)
+            let launch = try begin(
+                message.body, request: request, of: client, origin: nil,
+                imageByteCount: UInt64(image.byteCount))
             if let order = host.store.state.order(of: launch) {
                 host.store.entries[launch] = LaunchStore.Entry(image: image, order: order)
             }
         } catch {
             refuse(client, request: request, errorNumber: 22, reason: error.description)
         }
+    }
+
+    /// Reads a launch message and begins the launch.
+    mutating func begin(
+        _ message: [UInt8], request: UInt32, of client: Client, origin: LaunchOrigin?,
+        imageByteCount: UInt64
+    ) throws(LocalProtocolError) -> UInt64 {
+        var parser = LaunchParser(message)
+        let launchRequest = try parser.request(
+            client: client.id, caller: client.caller, origin: origin,
+            imageByteCount: imageByteCount, stallMilliseconds: configuration.stallMilliseconds)
+        client.launchRequest = request
+        let rankCount = launchRequest.nodes.count
+        let launch = host.store.state.launch(
+            launchRequest, now: Clock.monotonicNanoseconds, effects: &host.effects)
+        client.launch = launch
+        streams[launch] = JobStreams(rankCount: rankCount)
+        return launch
     }
 
     // MARK: Answers

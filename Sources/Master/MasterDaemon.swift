@@ -15,6 +15,8 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     let configuration: MasterConfiguration
     package var host: DaemonHost<LaunchStore>
     var streams: [UInt64: JobStreams] = [:]
+    /// Programs on nodes whose jobs are under way.
+    var clientOfPlace: [RemotePlace: Client] = [:]
     /// Exits of one round of events, sent to each client in one message.
     var exits: [ClientID: [UInt8]] = [:]
 
@@ -109,6 +111,13 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
             switch header.kind {
             case .output: output(header, body: body, from: link)
             case .inputCredit: try inputCredit(header, body: body, from: link)
+            case .clientLaunch:
+                launch(
+                    try ClientLaunch(decoding: body),
+                    of: RemotePlace(link: link, number: header.subject))
+            case .clientSays:
+                hear(body, from: RemotePlace(link: link, number: header.subject))
+            case .nodesRequest: sendNodes(to: link)
             default:
                 try host.store.state.receiveControl(
                     header, body: body, from: link, now: now, effects: &host.effects)
@@ -136,6 +145,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         case .exited(let client, let exit): noteExit(exit, of: client)
         case .closeStorage(let launch): host.store.entries[launch] = nil
         case .forget(let launch): streams[launch] = nil
+        case .nodeIsGone(let node): forgetPrograms(on: node)
         case .note(let text): host.logger.info("\(text)")
         }
     }

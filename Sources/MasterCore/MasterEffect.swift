@@ -18,6 +18,8 @@ public enum MasterEffect: Equatable, Sendable {
     case closeStorage(launch: UInt64)
     /// Every rank has ended and been reported.
     case forget(launch: UInt64)
+    /// The node's slave is gone, and with it every program there.
+    case nodeIsGone(Int32)
     case note(String)
 }
 

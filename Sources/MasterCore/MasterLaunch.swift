@@ -1,6 +1,17 @@
 import Relay
 public import Wire
 
+/// A program on a node that asks for a launch: its slave has the image and is the root of the tree.
+public struct LaunchOrigin: Equatable, Sendable {
+    public var node: Int32
+    /// The number its slave knows it by.
+    public var client: UInt32
+    public init(node: Int32, client: UInt32) {
+        self.node = node
+        self.client = client
+    }
+}
+
 /// A launch request as a client made it, identity already taken from the kernel.
 public struct LaunchRequest: Sendable {
     public var client: ClientID
@@ -13,11 +24,14 @@ public struct LaunchRequest: Sendable {
     public var fanOut: Int
     public var chunkByteCount: UInt32
     public var wantsProgress: Bool
+    /// nil: the program runs beside the master, and the master has the image.
+    public var origin: LaunchOrigin?
 
     public init(
         client: ClientID, caller: Caller, nodes: [Int32], order: LaunchOrder, fanOut: Int,
-        chunkByteCount: UInt32, wantsProgress: Bool
+        chunkByteCount: UInt32, wantsProgress: Bool, origin: LaunchOrigin? = nil
     ) {
+        self.origin = origin
         self.client = client
         self.caller = caller
         self.nodes = nodes
@@ -44,9 +58,15 @@ final class MasterLaunch {
         var state: RankState = .waiting
         /// An exit that overtook the news of its own start.
         var earlyExit: RankExit?
+
+        /// It runs on this node, or is about to.
+        func isAlive(on node: Int32) -> Bool {
+            self.node == node && (state == .placed || state == .waiting) && earlyExit == nil
+        }
     }
 
     let client: ClientID
+    let origin: LaunchOrigin?
     let order: LaunchOrder
     let startedNanoseconds: UInt64
     let fanOut: Int
@@ -68,9 +88,10 @@ final class MasterLaunch {
     var progressNanoseconds: UInt64
 
     init(
-        client: ClientID, order: LaunchOrder, fanOut: Int, wantsProgress: Bool, ranks: [Rank],
-        relay: LaunchRelay, now: UInt64
+        client: ClientID, origin: LaunchOrigin?, order: LaunchOrder, fanOut: Int,
+        wantsProgress: Bool, ranks: [Rank], relay: LaunchRelay, now: UInt64
     ) {
+        self.origin = origin
         self.client = client
         self.order = order
         self.fanOut = fanOut

@@ -36,19 +36,36 @@ extension MasterState {
         var order = request.order
         let choice = plan(entries: entries, request: request)
         order.chunkByteCount = choice.chunkByteCount
-        let subtrees = Self.subtrees(entries: entries, fanOut: choice.fanOut)
+        let origin = request.origin
+        let subtrees = Self.subtrees(
+            entries: entries, fanOut: choice.fanOut, root: origin.flatMap { root(for: $0) })
         let frame = LaunchFrame.encode(order)
         let relay = LaunchRelay(
             launch: launch, node: -1, order: order, orderBytes: frame, parent: nil,
-            subtrees: subtrees, ownRankCount: 0, chunksHeld: order.chunkCount, now: now)
+            subtrees: subtrees, ownRankCount: 0,
+            chunksHeld: origin == nil ? order.chunkCount : 0, holder: origin?.client, now: now)
         launches[launch] = MasterLaunch(
-            client: request.client, order: order, fanOut: choice.fanOut,
+            client: request.client, origin: origin, order: order, fanOut: choice.fanOut,
             wantsProgress: request.wantsProgress, ranks: ranks, relay: relay, now: now)
         for failure in failures { fail(failure, launch: launch, effects: &effects) }
+        let rootLink = origin.flatMap { nodes.record(of: $0.node)?.link }
         withRelay(launch, now: now, effects: &effects) { relay, relayEffects in
-            relay.start(effects: &relayEffects)
+            if let origin, let link = rootLink {
+                relay.linkIsReady(
+                    node: origin.node, link: link, now: now, effects: &relayEffects)
+            } else {
+                relay.start(effects: &relayEffects)
+            }
         }
         return launch
+    }
+
+    /// The place in the tree of a node that is its root: above all others, with or without ranks of
+    /// its own.
+    private func root(for origin: LaunchOrigin) -> RelaySubtree.Entry? {
+        nodes.record(of: origin.node).map {
+            RelaySubtree.Entry(node: $0.node, address: $0.address, ranks: [])
+        }
     }
 
     private mutating func takeProcessNumber() -> Int32 {
@@ -95,11 +112,13 @@ extension MasterState {
         )
     }
 
-    /// Cuts the nodes into the subtrees of the root's children.
+    /// Cuts the nodes into the subtrees of the root's children; or, where another node than the
+    /// master is the root, into the one tree below that node.
     private static func subtrees(
-        entries: [RelaySubtree.Entry], fanOut: Int
+        entries: [RelaySubtree.Entry], fanOut: Int, root: RelaySubtree.Entry?
     ) -> [RelaySubtree] {
         guard !entries.isEmpty else { return [] }
+        if let root { return [tree(entries: entries, fanOut: fanOut, below: root)] }
         let plan = RelayPlan(nodeCount: entries.count, fanOut: fanOut)
         var subtrees: [RelaySubtree] = []
         var start = 0
@@ -112,6 +131,38 @@ extension MasterState {
             start = end
         }
         return subtrees
+    }
+
+    private static func tree(
+        entries: [RelaySubtree.Entry], fanOut: Int, below root: RelaySubtree.Entry
+    ) -> RelaySubtree {
+        var root = root
+        var others = entries
+        if let own = others.firstIndex(where: { $0.node == root.node }) {
+            root = others.remove(at: own)
+        }
+        var ends = [others.count + 1]
+        if !others.isEmpty {
+            let plan = RelayPlan(nodeCount: others.count, fanOut: fanOut)
+            ends += others.indices.map { plan.subtreeEnd(of: $0) + 1 }
+        }
+        return RelaySubtree(preorder: [root] + others, subtreeEnds: ends)
+    }
+
+    // MARK: Programs on nodes
+
+    /// Why a slave may not speak for this caller; nil: it may. A slave speaks only for users who
+    /// have processes on its node, with groups that they have there: a node that is taken over can
+    /// start nothing elsewhere for anybody else.
+    public func refusal(of caller: Caller, on node: Int32) -> String? {
+        for known in launches.values where known.order.user == caller.user {
+            guard !known.isCondemned, known.ranks.contains(where: { $0.isAlive(on: node) }) else {
+                continue
+            }
+            let groups = Set(known.order.supplementaryGroups + [known.order.group])
+            if groups.isSuperset(of: caller.supplementaryGroups + [caller.group]) { return nil }
+        }
+        return "user \(caller.user) has no process on node \(node) with these groups"
     }
 
     // MARK: Answers
@@ -320,27 +371,33 @@ extension MasterState {
     public mutating func clientIsGone(
         _ client: ClientID, now: UInt64, effects: inout [MasterEffect]
     ) {
-        for launch in launches.keys.sorted() {
-            guard let known = launches[launch], known.client == client, !known.isCondemned
-            else { continue }
-            known.isCondemned = true
-            var reached = Set<Int32>()
-            for rank in known.ranks where reached.insert(rank.node).inserted {
-                guard let link = nodes.record(of: rank.node)?.link else { continue }
-                effects.append(
-                    .control(
-                        link, frame: FrameHeader.frame(FrameHeader(.abort, launch: launch))))
-            }
-            for (index, rank) in known.ranks.enumerated() where rank.state == .waiting {
-                fail(
-                    Answer.Failure(
-                        rank: UInt32(index), node: rank.node, stage: .node,
-                        errorNumber: FailureCode.canceled, reason: "the caller is gone"),
-                    launch: launch, effects: &effects)
-            }
-            reportIfComplete(launch, now: now, effects: &effects)
-            forgetIfOver(launch, effects: &effects)
+        for launch in launches.keys.sorted() where launches[launch]?.client == client {
+            condemn(launch, reason: "the caller is gone", now: now, effects: &effects)
         }
+    }
+
+    /// Ends a launch's ranks, wherever they are: nobody waits for them any more.
+    mutating func condemn(
+        _ launch: UInt64, reason: String, now: UInt64, effects: inout [MasterEffect]
+    ) {
+        guard let known = launches[launch], !known.isCondemned else { return }
+        known.isCondemned = true
+        let nodes = known.ranks.map(\.node) + (known.origin.map { [$0.node] } ?? [])
+        var reached = Set<Int32>()
+        for node in nodes where reached.insert(node).inserted {
+            guard let link = self.nodes.record(of: node)?.link else { continue }
+            effects.append(
+                .control(link, frame: FrameHeader.frame(FrameHeader(.abort, launch: launch))))
+        }
+        for (index, rank) in known.ranks.enumerated() where rank.state == .waiting {
+            fail(
+                Answer.Failure(
+                    rank: UInt32(index), node: rank.node, stage: .node,
+                    errorNumber: FailureCode.canceled, reason: reason),
+                launch: launch, effects: &effects)
+        }
+        reportIfComplete(launch, now: now, effects: &effects)
+        forgetIfOver(launch, effects: &effects)
     }
 
     /// The control link to the node of a rank that is not known to have ended.

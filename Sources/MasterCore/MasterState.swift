@@ -65,7 +65,8 @@ public struct MasterState: RelayState {
             let welcome = Welcome(
                 node: node,
                 heartbeatMilliseconds: UInt32(
-                    clamping: configuration.pingTimeoutNanoseconds / 1_000_000))
+                    clamping: configuration.pingTimeoutNanoseconds / 1_000_000),
+                nodeCount: UInt32(nodes.count))
             effects.append(.control(link, frame: welcome.frame))
             effects.append(.note("node \(node) is up at \(address)"))
         case .failure(let refusal):
@@ -89,6 +90,17 @@ public struct MasterState: RelayState {
             for record in try ExitRecord.records(decoding: body) {
                 rankExited(record, on: node, effects: &effects)
             }
+        case .answer:
+            // From the root of a launch that a program on its node has asked for.
+            let answer = try Answer(decoding: body)
+            withRelay(header.launch, now: now, effects: &effects) { relay, relayEffects in
+                relay.receive(
+                    header, answer: answer, from: link, now: now, effects: &relayEffects)
+            }
+        case .alive:
+            withRelay(header.launch, now: now, effects: &effects) { relay, relayEffects in
+                relay.receive(header, answer: nil, from: link, now: now, effects: &relayEffects)
+            }
         case .query:
             let verdict = verdict(on: header.launch, node: node)
             effects.append(
@@ -105,7 +117,11 @@ public struct MasterState: RelayState {
     ) {
         guard let node = nodes.lose(link) else { return }
         effects.append(.note("node \(node) is down: \(reason)"))
+        effects.append(.nodeIsGone(node))
         for launch in launches.keys.sorted() {
+            if launches[launch]?.origin?.node == node {
+                condemn(launch, reason: reason, now: now, effects: &effects)
+            }
             nodeIsDown(node, launch: launch, reason: reason, now: now, effects: &effects)
         }
     }
@@ -113,6 +129,8 @@ public struct MasterState: RelayState {
     private func verdict(on launch: UInt64, node: Int32) -> Verdict {
         guard let known = launches[launch], !known.isCondemned else { return .end }
         let own = known.ranks.filter { $0.node == node }
+        // The root of a tree need not have ranks of its own.
+        if own.isEmpty, known.origin?.node == node { return known.isReported ? .keep : .wait }
         if own.contains(where: { $0.state == .placed || $0.state == .ended }) {
             return known.isReported ? .keep : .wait
         }

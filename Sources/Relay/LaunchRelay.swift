@@ -16,6 +16,9 @@ public struct LaunchRelay: Sendable {
     let stallNanoseconds: UInt64
     /// Chunks a child may be sent ahead of its credit.
     let creditWindow: UInt32
+    /// The program of the only child that has the image, where this relay has none to send: the
+    /// master's, for a launch that a program on a node asked for.
+    let holder: UInt32?
 
     /// Chunks 0 ..< held are stored and checked here.
     public private(set) var chunksHeld: UInt32
@@ -47,15 +50,18 @@ public struct LaunchRelay: Sendable {
     ///   - subtrees: the children's parts of the tree.
     ///   - ownRankCount: ranks that this node itself starts.
     ///   - chunksHeld: all at the root, which has the image; none elsewhere.
+    ///   - holder: the program of the only child that has the image, if this relay plans for it.
     public init(
         launch: UInt64, node: Int32, order: LaunchOrder, orderBytes: [UInt8], parent: LinkID?,
-        subtrees: [RelaySubtree], ownRankCount: Int, chunksHeld: UInt32, now: UInt64
+        subtrees: [RelaySubtree], ownRankCount: Int, chunksHeld: UInt32, holder: UInt32? = nil,
+        now: UInt64
     ) {
         self.launch = launch
         self.node = node
         self.orderBytes = orderBytes
         self.parent = parent
         self.chunksHeld = chunksHeld
+        self.holder = holder
         chunkCount = order.chunkCount
         stallNanoseconds = UInt64(order.stallMilliseconds) * 1_000_000
         creditWindow = max(2, Self.creditWindowByteCount / order.chunkByteCount)
@@ -94,7 +100,10 @@ public struct LaunchRelay: Sendable {
         let child = children[index]
         let frame = LaunchFrame(orderBytes: orderBytes, subtree: child.subtree)
         effects.append(
-            .send(link, frame: frame.frame(launch: launch, isAdoption: child.isAdoption)))
+            .send(
+                link,
+                frame: frame.frame(
+                    launch: launch, isAdoption: child.isAdoption, holder: holder)))
         children[index].state = child.isAdoption ? .adopted : .streaming
         children[index].creditLimit = creditWindow
         pump(index, effects: &effects)
@@ -201,7 +210,10 @@ public struct LaunchRelay: Sendable {
             guard let answer else { return }
             answers.append(answer)
             if header.flags.contains(.withdrawn) {
-                adoptChildren(of: index, now: now, effects: &effects)
+                replace(
+                    index, errorNumber: FailureCode.canceled,
+                    reason: "node \(children[index].node) has no image to send", now: now,
+                    effects: &effects)
             } else if header.flags.contains(.final) {
                 children[index].state = .finished
             }
@@ -291,7 +303,30 @@ extension LaunchRelay {
         }
         children[index].link = nil
         effects.append(.note("node \(entry.node) lost in launch \(launch): \(reason)"))
-        adoptChildren(of: index, now: now, effects: &effects)
+        replace(index, errorNumber: errorNumber, reason: reason, now: now, effects: &effects)
+    }
+
+    /// Takes over the children of one that cannot serve them. Where it alone had the image, nobody
+    /// can.
+    private mutating func replace(
+        _ index: Int, errorNumber: Int32, reason: String, now: UInt64,
+        effects: inout [RelayEffect]
+    ) {
+        guard holder != nil else {
+            adoptChildren(of: index, now: now, effects: &effects)
+            return
+        }
+        children[index].state = .lost
+        lostChildCount += 1
+        let answered = answeredRanks
+        for entry in children[index].subtree.entries {
+            for rank in entry.ranks where !answered.contains(rank.rank) {
+                answers.failures.append(
+                    Answer.Failure(
+                        rank: rank.rank, node: entry.node, stage: .receive,
+                        errorNumber: errorNumber, reason: reason))
+            }
+        }
     }
 
     private mutating func adoptChildren(
@@ -359,7 +394,8 @@ extension LaunchRelay {
             let silence = now - min(now, children[index].heardNanoseconds)
             guard silence > stallNanoseconds else { continue }
             let milliseconds = silence / 1_000_000
-            if let link = children[index].link { effects.append(.close(link)) }
+            // The way to a holder is its control link, which does not end with a launch.
+            if let link = children[index].link, holder == nil { effects.append(.close(link)) }
             let isConnecting = children[index].state == .connecting
             lose(
                 index, stage: isConnecting ? .connect : .node, errorNumber: FailureCode.timedOut,

@@ -9,7 +9,10 @@ package import Wire
 /// belong.
 package final class ImageStore: RelayStore {
     package var state: SlaveState
+    /// Images that come chunk by chunk.
     var images: [UInt64: ReceivedImage] = [:]
+    /// Images of launches that programs of this node have asked for.
+    var ownImages: [UInt64: OwnImage] = [:]
 
     init(state: SlaveState) { self.state = state }
 
@@ -29,6 +32,8 @@ package final class ImageStore: RelayStore {
     }
 
     package func source(ofChunk chunk: UInt32, launch: UInt64) -> ChunkSource? {
-        images[launch]?.source(ofChunk: chunk)
+        held(launch)?.source(ofChunk: chunk)
     }
+
+    func held(_ launch: UInt64) -> (any HeldImage)? { images[launch] ?? ownImages[launch] }
 }

@@ -1,12 +1,48 @@
+import Host
 import Link
 import ProcessImage
 import Relay
 import System
 import Wire
 
+/// The whole image of one launch, or as much of it as there is: chunks are sent from it, and when
+/// it is complete ranks are started from it.
+protocol HeldImage: AnyObject {
+    var order: LaunchOrder { get }
+    /// When it was complete, in CLOCK_MONOTONIC nanoseconds.
+    var completeNanoseconds: UInt64 { get }
+    /// What a restorer opens.
+    func restoreSource(arena: borrowing ImageArena) -> RestorePlan.ImageSource
+    /// Where a chunk lies in its file.
+    func source(ofChunk chunk: UInt32) -> ChunkSource
+}
+
+/// The image of a launch that a program of this node has asked for: its own file, sealed.
+final class OwnImage: HeldImage {
+    let order: LaunchOrder
+    let completeNanoseconds: UInt64
+    private let image: LaunchImage
+
+    init(order: LaunchOrder, image: LaunchImage, now: UInt64) {
+        self.order = order
+        self.image = image
+        completeNanoseconds = now
+    }
+
+    func restoreSource(arena: borrowing ImageArena) -> RestorePlan.ImageSource {
+        .descriptor(image.file.number)
+    }
+
+    func source(ofChunk chunk: UInt32) -> ChunkSource {
+        let range = order.byteRange(ofChunk: chunk)
+        return ChunkSource(
+            descriptor: image.file.number, offset: range.lowerBound, byteCount: range.count)
+    }
+}
+
 /// The image of one launch as it arrives: a slot of the arena, filled chunk by chunk, each checked
 /// against the image's own checksums before it counts as held.
-final class ReceivedImage {
+final class ReceivedImage: HeldImage {
     enum Verdict {
         case stored
         /// The chunk is right and completes a header that this node cannot run.
@@ -34,7 +70,11 @@ final class ReceivedImage {
         return unsafe UnsafeMutableRawBufferPointer(rebasing: slot.bytes[range])
     }
 
-    /// Where a chunk lies in the slot's file.
+    func restoreSource(arena: borrowing ImageArena) -> RestorePlan.ImageSource {
+        slot.name.map { .file(name: $0, directory: arena.directoryDescriptor) }
+            ?? .descriptor(slot.descriptor)
+    }
+
     func source(ofChunk chunk: UInt32) -> ChunkSource {
         let range = order.byteRange(ofChunk: chunk)
         return ChunkSource(

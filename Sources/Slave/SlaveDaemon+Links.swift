@@ -20,7 +20,7 @@ extension SlaveDaemon {
             }
         case .frame(let link, let header, let body):
             if link == control {
-                receiveControl(header, body: body, now: now)
+                receiveControl(header, body: body, from: link, now: now)
             } else {
                 receiveRelay(header, body: body, from: link, now: now)
             }
@@ -47,7 +47,9 @@ extension SlaveDaemon {
         }
     }
 
-    private mutating func receiveControl(_ header: FrameHeader, body: [UInt8], now: UInt64) {
+    private mutating func receiveControl(
+        _ header: FrameHeader, body: [UInt8], from link: LinkID, now: UInt64
+    ) {
         masterHeardNanoseconds = now
         do throws(WireError) {
             switch header.kind {
@@ -58,10 +60,12 @@ extension SlaveDaemon {
                 host.logger.error("the master refuses this slave: \(refusal.sentence)")
                 loseMaster(refusal.sentence)
             case .input: input(header, body: body)
+            case .clientHears: hear(body, number: header.subject)
+            case .nodes: receiveNodes(body)
             case .outputCredit: try outputCredit(header, body: body)
             default:
                 try host.store.state.receiveControl(
-                    header, body: body, now: now, effects: &host.effects)
+                    header, body: body, from: link, now: now, effects: &host.effects)
             }
         } catch {
             host.logger.error("the master sent what is not understood: \(error)")
@@ -75,6 +79,10 @@ extension SlaveDaemon {
         switch header.kind {
         case .launch:
             do throws(WireError) {
+                // Only the master may say that the image is here.
+                guard !header.flags.contains(.rooted) else {
+                    throw .invalidValue(field: "flags", value: UInt64(header.flags.rawValue))
+                }
                 let frame = try LaunchFrame(decoding: body)
                 host.store.state.receiveLaunch(
                     header.launch, frame: frame, isAdoption: header.flags.contains(.adoption),
@@ -103,6 +111,8 @@ extension SlaveDaemon {
         case .relay(let launch, let effect): host.carryOut(effect, launch: launch)
         case .control(let frame): sendControl(frame)
         case .openStorage(let launch, let order): openStorage(launch, order: order)
+        case .openImage(let launch, let order, let client):
+            openImage(launch, order: order, client: ClientID(UInt64(client)))
         case .closeStorage(let launch, let childrenHaveAll):
             closeStorage(launch, childrenHaveAll: childrenHaveAll)
         case .release(let launch):
@@ -137,7 +147,29 @@ extension SlaveDaemon {
         }
     }
 
+    /// The image is what a program of this node has handed over.
+    private mutating func openImage(_ launch: UInt64, order: LaunchOrder, client: ClientID) {
+        let now = Clock.monotonicNanoseconds
+        guard let image = host.programs[client]?.image.take(),
+            image.byteCount == Int(order.imageByteCount)
+        else {
+            host.store.state.storageFailed(
+                launch: launch, stage: .receive, errorNumber: FailureCode.canceled,
+                reason: "the caller is gone", now: now, effects: &host.effects)
+            return
+        }
+        host.store.ownImages[launch] = OwnImage(order: order, image: image, now: now)
+        if !image.missingFeatures.isEmpty {
+            host.store.state.headerIsRefused(
+                launch: launch, errorNumber: 8,
+                reason: "the CPU lacks \(image.missingFeatures.joined(separator: ", "))",
+                now: now, effects: &host.effects)
+        }
+        host.store.state.storageIsReady(launch: launch, now: now, effects: &host.effects)
+    }
+
     private mutating func closeStorage(_ launch: UInt64, childrenHaveAll: Bool) {
+        host.store.ownImages[launch] = nil
         guard let image = host.store.images.removeValue(forKey: launch) else { return }
         host.links.dropChunks(of: launch)
         // Sent by reference, its pages may still stand in a socket's queue unless every child has

@@ -1,8 +1,14 @@
+import CLocalProtocol
 package import Host
+import Link
+import Logging
+import System
+import Wire
 
-// Programs of this node.
+// Programs of this node. What they ask is asked of the master; a launch's image stays here, and
+// this node is then the root of its tree.
 extension SlaveDaemon {
-    package var nodeCount: Int { 0 }
+    package var nodeCount: Int { clusterNodeCount }
 
     package var programRefusal: String? {
         isWelcome ? nil : "node \(host.node) has no master at present"
@@ -11,11 +17,105 @@ extension SlaveDaemon {
     package mutating func act(
         on message: LocalMessage, from client: Client
     ) throws(LocalProtocolError) {
-        // ENOSYS
-        refuse(
-            client, request: message.request, errorNumber: 38,
-            reason: "a node does not serve this yet")
+        if let refusal = programRefusal {
+            refuse(client, request: message.request, errorNumber: 16, reason: refusal)
+            return
+        }
+        switch message.kind {
+        case BPROC_LOCAL_NODES_REQUEST: askForNodes(request: message.request, client)
+        case BPROC_LOCAL_LAUNCH: launch(message, from: client)
+        case BPROC_LOCAL_INPUT, BPROC_LOCAL_SIGNAL, BPROC_LOCAL_OUTPUT_CREDIT:
+            guard client.hasJob else { return }
+            try passOn(message, of: client)
+        default: throw .invalid("unknown message kind \(message.header.kind)")
+        }
     }
 
-    package mutating func clientIsGone(_ client: Client) {}
+    package mutating func clientIsGone(_ client: Client) {
+        guard client.hasJob else { return }
+        sendControl(FrameHeader.frame(FrameHeader(.clientSays, subject: number(of: client))))
+    }
+
+    /// Without a master there is nobody to answer.
+    mutating func endConversations() {
+        nodesWaiters.removeAll()
+        for client in host.programs.all {
+            client.hasJob = false
+            close(client)
+        }
+    }
+
+    // MARK: Nodes
+
+    /// One question at a time is under way, however many programs ask.
+    private mutating func askForNodes(request: UInt32, _ client: Client) {
+        nodesWaiters.append((client.id, request))
+        guard nodesWaiters.count == 1 else { return }
+        sendControl(FrameHeader.frame(FrameHeader(.nodesRequest)))
+    }
+
+    mutating func receiveNodes(_ body: [UInt8]) {
+        let waiters = nodesWaiters
+        nodesWaiters.removeAll()
+        for (id, request) in waiters {
+            guard let client = host.programs[id] else { continue }
+            send(LocalMessage.bytes(BPROC_LOCAL_NODES, request: request, body: body), to: client)
+        }
+    }
+
+    // MARK: Jobs
+
+    private mutating func launch(_ message: LocalMessage, from client: Client) {
+        let request = message.request
+        guard !client.hasJob else {
+            refuse(
+                client, request: request, errorNumber: 16,
+                reason: "this connection is the channel of a job already")
+            return
+        }
+        guard let file = client.attached.take() else {
+            refuse(
+                client, request: request, errorNumber: 9, reason: "no image came with the launch")
+            return
+        }
+        do throws(LaunchImageError) {
+            let image = try LaunchImage(file: file)
+            client.image = image
+            client.hasJob = true
+            let launch = ClientLaunch(
+                caller: client.caller, imageByteCount: UInt64(image.byteCount), request: request,
+                message: message.body)
+            sendControl(launch.frame(client: number(of: client)))
+        } catch {
+            // ENOEXEC
+            refuse(client, request: request, errorNumber: 8, reason: error.description)
+        }
+    }
+
+    private mutating func passOn(
+        _ message: LocalMessage, of client: Client
+    ) throws(LocalProtocolError) {
+        let bytes = message.bytes
+        guard bytes.count <= Int(FrameKind.clientSays.bodyLimit) else {
+            throw .tooLarge(byteCount: UInt32(bytes.count))
+        }
+        sendControl(
+            FrameHeader.frame(
+                FrameHeader(.clientSays, subject: number(of: client)), body: bytes))
+    }
+
+    /// What the master tells a program; nothing: it has nothing more to say.
+    mutating func hear(_ body: [UInt8], number: UInt32) {
+        guard let client = host.programs[ClientID(UInt64(number))] else { return }
+        if body.isEmpty {
+            client.hasJob = false
+            close(client)
+        } else {
+            send(body, to: client)
+        }
+    }
+
+    private func number(of client: Client) -> UInt32 {
+        UInt32(truncatingIfNeeded: client.id.rawValue)
+    }
 }

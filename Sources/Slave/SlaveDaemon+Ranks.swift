@@ -10,7 +10,7 @@ import Wire
 // Processes: started from a complete image, heard of through their status pipes, reaped by pidfd.
 extension SlaveDaemon {
     mutating func spawn(launch: UInt64, rank: RelaySubtree.Rank) {
-        guard let image = host.store.images[launch] else { return }
+        guard let image = host.store.held(launch) else { return }
         do throws(RankFailure) {
             let process = try start(launch: launch, rank: rank, image: image)
             ranks.insert(process)
@@ -28,7 +28,7 @@ extension SlaveDaemon {
     }
 
     private func start(
-        launch: UInt64, rank: RelaySubtree.Rank, image: ReceivedImage
+        launch: UInt64, rank: RelaySubtree.Rank, image: any HeldImage
     ) throws(RankFailure) -> RankProcess {
         let ends = ChildEnds()
         var streams = RankStreams()
@@ -67,13 +67,11 @@ extension SlaveDaemon {
 
     /// Everything about a rank's process that is not in its image.
     private func plan(
-        launch: UInt64, rank: RelaySubtree.Rank, image: ReceivedImage, ends: ChildEnds
+        launch: UInt64, rank: RelaySubtree.Rank, image: any HeldImage, ends: ChildEnds
     ) -> RestorePlan {
         let order = image.order
-        let source: RestorePlan.ImageSource =
-            image.slot.name.map { .file(name: $0, directory: arena.directoryDescriptor) }
-            ?? .descriptor(image.slot.descriptor)
-        var plan = RestorePlan(rank: rank.rank, image: source)
+        var plan = RestorePlan(
+            rank: rank.rank, image: image.restoreSource(arena: arena))
         plan.processNumber = UInt32(bitPattern: rank.process)
         plan.status = ends.status
         switch order.descriptors {
@@ -150,7 +148,7 @@ extension SlaveDaemon {
         process.isPlaced = true
         holdBack(process)
         let placed = record.monotonicNanoseconds
-        let complete = host.store.images[process.launch]?.completeNanoseconds ?? placed
+        let complete = host.store.held(process.launch)?.completeNanoseconds ?? placed
         host.store.state.rankIsPlaced(
             launch: process.launch, rank: process.rank,
             undumpNanoseconds: placed - min(placed, complete), now: now, effects: &host.effects)

@@ -34,6 +34,10 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     var masterHeardNanoseconds: UInt64 = 0
     var heartbeatNanoseconds: UInt64 = 0
     var reconnectNanoseconds: UInt64?
+    /// Nodes of the cluster, as the master has said.
+    var clusterNodeCount = 0
+    /// Programs that wait for the table of nodes, with their numbers for the request.
+    var nodesWaiters: [(client: ClientID, request: UInt32)] = []
     /// Called once when the master has let this slave in.
     var onWelcome: (() -> Void)?
 
@@ -123,6 +127,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         if let control { host.close(control) }
         control = nil
         isWelcome = false
+        endConversations()
         host.store.state.controlIsLost(effects: &host.effects)
         guard let seconds = configuration.reconnectSeconds else {
             host.logger.error("the master \(configuration.master) is lost: \(reason)")
@@ -138,6 +143,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         isWelcome = true
         heartbeatNanoseconds = UInt64(welcome.heartbeatMilliseconds) * 1_000_000
         host.node = welcome.node
+        clusterNodeCount = Int(welcome.nodeCount)
         if host.store.state.node != welcome.node {
             host.store.state = SlaveState(node: welcome.node)
         }

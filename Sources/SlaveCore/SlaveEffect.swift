@@ -9,6 +9,8 @@ public enum SlaveEffect: Equatable, Sendable {
     case control(frame: [UInt8])
     /// Have room for the image of this launch; answered by `storageIsReady` or `storageFailed`.
     case openStorage(launch: UInt64, order: LaunchOrder)
+    /// The image is what this program of the node has handed over; answered like `openStorage`.
+    case openImage(launch: UInt64, order: LaunchOrder, client: UInt32)
     /// Nothing of this launch is received or forwarded any more. Unless every child holds the whole
     /// image, bytes of it that were sent by reference may still be on their way.
     case closeStorage(launch: UInt64, childrenHaveAll: Bool)

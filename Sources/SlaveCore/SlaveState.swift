@@ -32,10 +32,12 @@ public struct SlaveState: RelayState, Sendable {
 
     // MARK: Frames
 
-    /// A launch frame from a parent.
+    /// A launch frame from a parent, or from the master for a launch whose image is here.
+    ///
+    /// - Parameter holder: the program of this node that has brought the image.
     public mutating func receiveLaunch(
-        _ launch: UInt64, frame: LaunchFrame, isAdoption: Bool, from link: LinkID, now: UInt64,
-        effects: inout [SlaveEffect]
+        _ launch: UInt64, frame: LaunchFrame, isAdoption: Bool, holder: UInt32? = nil,
+        from link: LinkID, now: UInt64, effects: inout [SlaveEffect]
     ) {
         if launches[launch] != nil {
             // A first launch frame that was overtaken by an adoption is from a parent that has lost
@@ -68,8 +70,8 @@ public struct SlaveState: RelayState, Sendable {
         }
         let relay = LaunchRelay(
             launch: launch, node: node, order: order, orderBytes: frame.orderBytes, parent: link,
-            subtrees: frame.subtree.children, ownRankCount: own.ranks.count, chunksHeld: 0,
-            now: now)
+            subtrees: frame.subtree.children, ownRankCount: own.ranks.count,
+            chunksHeld: holder == nil ? 0 : order.chunkCount, now: now)
         launches[launch] = SlaveLaunch(
             order: order, ownRanks: own.ranks, relay: relay,
             rankStates: Array(repeating: .waiting, count: own.ranks.count))
@@ -78,7 +80,11 @@ public struct SlaveState: RelayState, Sendable {
                 relay.adopt(newParent: link, now: now, effects: &relayEffects)
             }
         }
-        effects.append(.openStorage(launch: launch, order: order))
+        if let holder {
+            effects.append(.openImage(launch: launch, order: order, client: holder))
+        } else {
+            effects.append(.openStorage(launch: launch, order: order))
+        }
     }
 
     /// A frame on a relay link, other than a launch or a chunk.
@@ -113,12 +119,22 @@ public struct SlaveState: RelayState, Sendable {
         }
     }
 
-    /// A frame on the control link that concerns a launch.
+    /// A frame on the control link that concerns a launch. Of a launch whose root this node is, the
+    /// master is the parent.
     public mutating func receiveControl(
-        _ header: FrameHeader, body: [UInt8], now: UInt64, effects: inout [SlaveEffect]
+        _ header: FrameHeader, body: [UInt8], from link: LinkID, now: UInt64,
+        effects: inout [SlaveEffect]
     ) throws(WireError) {
         var reader = WireReader(body)
         switch header.kind {
+        case .launch:
+            guard header.flags.contains(.rooted), !header.flags.contains(.adoption) else {
+                throw .invalidValue(field: "flags", value: UInt64(header.flags.rawValue))
+            }
+            receiveLaunch(
+                header.launch, frame: try LaunchFrame(decoding: body), isAdoption: false,
+                holder: header.subject, from: link, now: now, effects: &effects)
+        case .done, .alive: receive(header, body: body, from: link, now: now, effects: &effects)
         case .signal:
             let number = try reader.read(Int32.self, "signal number")
             try reader.finish()
@@ -155,6 +171,7 @@ public struct SlaveState: RelayState, Sendable {
         withRelay(launch, effects: &effects) { relay, relayEffects in
             relay.start(effects: &relayEffects)
         }
+        spawnRanks(ofComplete: launch, effects: &effects)
     }
 
     /// No room for the image here: the parent takes over this node's children.
@@ -212,6 +229,13 @@ public struct SlaveState: RelayState, Sendable {
         withRelay(launch, effects: &effects) { relay, relayEffects in
             relay.holds(chunk: chunk, now: now, effects: &relayEffects)
         }
+        spawnRanks(ofComplete: launch, effects: &effects)
+    }
+
+    /// Starts this node's own ranks once the whole image is here.
+    private mutating func spawnRanks(
+        ofComplete launch: UInt64, effects: inout [SlaveEffect]
+    ) {
         guard let known = launches[launch], known.relay.chunksHeld == known.relay.chunkCount
         else { return }
         for (index, rank) in known.ownRanks.enumerated()

@@ -10,7 +10,8 @@ public struct FrameHeader: Equatable, Sendable {
     public var bodyByteCount: UInt32
     /// The launch this frame belongs to, 0 for none. Chosen by the root, unique in its lifetime.
     public var launch: UInt64
-    /// The rank, or for a chunk, credit or attach its chunk index.
+    /// The rank; for a chunk, credit or attach its chunk index; for frames of a program on a node
+    /// the number its slave knows it by.
     public var subject: UInt32
     /// Standard stream of input and output frames: 0, 1 or 2.
     public var stream: UInt16
@@ -29,7 +30,9 @@ public struct FrameHeader: Equatable, Sendable {
         public static let final = Flags(rawValue: 4)
         /// answer: the sender cannot relay; its parent takes over its children.
         public static let withdrawn = Flags(rawValue: 8)
-        static let known: Flags = [.compressed, .adoption, .final, .withdrawn]
+        /// launch: the receiver has the whole image; its program `subject` brought it.
+        public static let rooted = Flags(rawValue: 16)
+        static let known: Flags = [.compressed, .adoption, .final, .withdrawn, .rooted]
     }
 
     public init(

@@ -26,18 +26,23 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case output = 41
     case inputCredit = 42
     case query = 43
+    case clientLaunch = 44
+    case clientSays = 45
+    case nodesRequest = 46
 
     // Control links, master to slave.
     case signal = 48
     case input = 49
     case outputCredit = 50
     case verdict = 51
+    case clientHears = 52
+    case nodes = 53
 
     /// The largest body a receiver accepts, in bytes: checked before anything is allocated.
     public var bodyLimit: UInt32 {
         switch self {
         case .hello, .welcome, .refusal: 4096
-        case .ping, .pong, .alive, .done, .abort, .credit, .query: 0
+        case .ping, .pong, .alive, .done, .abort, .credit, .query, .nodesRequest: 0
         case .launch: 16 << 20
         case .chunk: ChunkSize.limit
         case .attach: 0
@@ -47,6 +52,10 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
         case .inputCredit, .outputCredit: 8
         case .signal: 4
         case .verdict: 1
+        case .clientLaunch: ClientLaunch.byteLimit
+        case .clientSays: 1 << 20
+        case .clientHears: 1 << 16
+        case .nodes: 4 << 20
         }
     }
 }

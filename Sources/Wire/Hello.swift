@@ -93,13 +93,17 @@ public struct Welcome: Equatable, Sendable {
     public var node: Int32
     /// A slave that hears nothing for this long gives the master up.
     public var heartbeatMilliseconds: UInt32
+    /// Nodes that the master is configured for: the answer to programs on the node that ask.
+    public var nodeCount: UInt32
     public var version: String
 
     public init(
-        node: Int32, heartbeatMilliseconds: UInt32, version: String = ProductVersion.text
+        node: Int32, heartbeatMilliseconds: UInt32, nodeCount: UInt32,
+        version: String = ProductVersion.text
     ) {
         self.node = node
         self.heartbeatMilliseconds = heartbeatMilliseconds
+        self.nodeCount = nodeCount
         self.version = version
     }
 
@@ -107,6 +111,7 @@ public struct Welcome: Equatable, Sendable {
         var writer = WireWriter()
         writer.write(node)
         writer.write(heartbeatMilliseconds)
+        writer.write(nodeCount)
         writer.write(text: version, limit: Hello.textLimit)
         return FrameHeader.frame(FrameHeader(.welcome), body: writer.bytes)
     }
@@ -115,6 +120,7 @@ public struct Welcome: Equatable, Sendable {
         var reader = WireReader(body)
         node = try reader.read(Int32.self, "welcome node")
         heartbeatMilliseconds = try reader.read(UInt32.self, "welcome heartbeat")
+        nodeCount = try reader.read(UInt32.self, "welcome node count")
         version = try reader.readText(limit: Hello.textLimit, "welcome version")
         try reader.finish()
     }

@@ -17,14 +17,19 @@ public struct LaunchFrame: Equatable, Sendable {
         self.init(orderBytes: writer.bytes, subtree: subtree)
     }
 
-    public func frame(launch: UInt64, isAdoption: Bool) -> [UInt8] {
+    /// - Parameter holder: the receiver's program that brought the image, where the receiver is the
+    ///   root of the tree although the launch comes from the master.
+    public func frame(launch: UInt64, isAdoption: Bool, holder: UInt32? = nil) -> [UInt8] {
         var writer = WireWriter(reservingByteCount: 4 + orderBytes.count + subtree.bytes.count)
         writer.write(UInt32(orderBytes.count))
         writer.write(orderBytes)
         writer.write(subtree.bytes)
-        return FrameHeader.frame(
-            FrameHeader(.launch, launch: launch, flags: isAdoption ? .adoption : []),
-            body: writer.bytes)
+        var header = FrameHeader(.launch, launch: launch, flags: isAdoption ? .adoption : [])
+        if let holder {
+            header.subject = holder
+            header.flags.insert(.rooted)
+        }
+        return FrameHeader.frame(header, body: writer.bytes)
     }
 
     public init(decoding body: [UInt8]) throws(WireError) {

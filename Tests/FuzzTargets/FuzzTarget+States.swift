@@ -22,6 +22,21 @@ extension FuzzTarget {
                 for (header, body) in frames(bytes) { talk.receive(header, body) }
                 return talk.fault
             }),
+        FuzzTarget(
+            "master-of-root", runCount: 6000,
+            seeds: { (0..<4).map { masterTalk(seed: $0) + rootTalk(seed: $0) } },
+            run: { bytes in
+                var talk = MasterTalk(isFromNode: true)
+                for (header, body) in frames(bytes) { talk.receive(header, body) }
+                return talk.fault
+            }),
+        FuzzTarget(
+            "slave-as-root", runCount: 6000, seeds: { (0..<6).map { rootedSlaveTalk(seed: $0) } },
+            run: { bytes in
+                var talk = SlaveTalk()
+                for (header, body) in frames(bytes) { talk.receive(header, body) }
+                return talk.fault
+            }),
     ]
 
     /// As many whole frames as the bytes hold.
@@ -96,6 +111,42 @@ extension FuzzTarget {
             + frame(.chunk, subject: 1, unpacked: 4) + adoption
             + frame(.chunk, subject: 1, link: 7) + frame(.ping)
             + frame(.chunk, subject: 2, link: 7) + frame(.done, link: 7)
+    }
+
+    /// The root of a launch answers by its control link, the third that was opened.
+    private static func rootTalk(seed: UInt64) -> [UInt8] {
+        var answer = Answer()
+        for rank: UInt32 in 0..<7 where rank != UInt32(seed) {
+            answer.placed.append(
+                Answer.Placed(rank: rank, undumpNanoseconds: 1, receivedChunkCount: 7))
+        }
+        let body = Array(answer.frame(launch: 70, flags: [])[FrameHeader.byteCount...])
+        let isLast = seed % 2 == 0
+        return FrameHeader.frame(FrameHeader(.alive, launch: 70, stream: 3))
+            + FrameHeader.frame(
+                FrameHeader(
+                    .answer, launch: 70, stream: 3, flags: isLast ? [.final, .withdrawn] : .final),
+                body: body)
+    }
+
+    /// A launch whose image is here: from the master, by the control link.
+    private static func rootedSlaveTalk(seed: UInt64) -> [UInt8] {
+        var samples = MessageSamples(seed: 700 + seed)
+        var order = samples.order()
+        order.chunkByteCount = 16384
+        order.imageByteCount = 3 * 16384 - 5
+        let launch = LaunchFrame(order: order, subtree: samples.subtree(nodes: 4...9))
+        var bytes = launch.frame(launch: 5, isAdoption: false, holder: UInt32(seed))
+        for link: UInt16 in 100..<104 {
+            bytes += FrameHeader.frame(FrameHeader(.credit, launch: 5, subject: 3, stream: link))
+            let body = samples.answer().frame(launch: 5, flags: [])[FrameHeader.byteCount...]
+            bytes += FrameHeader.frame(
+                FrameHeader(.answer, launch: 5, stream: link, flags: .final), body: Array(body))
+        }
+        bytes += FrameHeader.frame(FrameHeader(.alive, launch: 5))
+        if seed % 2 == 0 { bytes += FrameHeader.frame(FrameHeader(.done, launch: 5)) }
+        bytes += FrameHeader.frame(FrameHeader(.verdict, launch: 5), body: [UInt8(seed % 3)])
+        return bytes + FrameHeader.frame(FrameHeader(.abort, launch: 5))
     }
 
     private static func masterTalk(seed: UInt64) -> [UInt8] {

@@ -8,12 +8,15 @@ struct MasterTalk {
     private var effects: [MasterEffect] = []
     private var now: UInt64 = 1_000_000_000
     private var isLaunched = false
+    /// The launch is a program's on node 2, which is then the root of the tree.
+    private let isFromNode: Bool
     private var reportCount = 0
     private(set) var fault: String?
 
     static let launch: UInt64 = 70
 
-    init() {
+    init(isFromNode: Bool = false) {
+        self.isFromNode = isFromNode
         state = MasterState(
             configuration: MasterState.Configuration(
                 nodeCount: 6, pingTimeoutNanoseconds: 5_000_000_000),
@@ -36,6 +39,15 @@ struct MasterTalk {
             let control = LinkID(UInt64(header.stream % 8))
             try? state.receiveControl(
                 header, body: body, from: control, now: now, effects: &effects)
+        case .answer, .alive:
+            start()
+            // From the root, which has the image, by its control link; else by a relay link.
+            if header.stream < 8 {
+                try? state.receiveControl(
+                    header, body: body, from: link, now: now, effects: &effects)
+            } else {
+                state.receiveRelay(header, body: body, from: link, now: now, effects: &effects)
+            }
         default:
             start()
             state.receiveRelay(header, body: body, from: link, now: now, effects: &effects)
@@ -62,7 +74,8 @@ struct MasterTalk {
         let request = LaunchRequest(
             client: ClientID(1), caller: Caller(user: 0, group: 0, supplementaryGroups: []),
             nodes: [0, 1, 2, 3, 4, 5, 5, 99, -1], order: order, fanOut: 2, chunkByteCount: 0,
-            wantsProgress: true)
+            wantsProgress: true,
+            origin: isFromNode ? LaunchOrigin(node: 2, client: 9) : nil)
         _ = state.launch(request, now: now, effects: &effects)
     }
 
@@ -101,7 +114,8 @@ struct MasterTalk {
             }
         case .exited(_, let exit):
             if reportCount == 0 { fault = "rank \(exit.rank) ended before it was reported" }
-        case .control, .failed, .progress, .closeStorage, .forget, .note, .relay: break
+        case .control, .failed, .progress, .closeStorage, .forget, .nodeIsGone, .note, .relay:
+            break
         }
     }
 }

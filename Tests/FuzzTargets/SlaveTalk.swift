@@ -15,6 +15,11 @@ struct SlaveTalk {
         let link = LinkID(UInt64(header.stream))
         switch header.kind {
         case .launch:
+            if header.flags.contains(.rooted) {
+                try? state.receiveControl(
+                    header, body: body, from: link, now: now, effects: &effects)
+                break
+            }
             guard let frame = try? LaunchFrame(decoding: body) else { return }
             state.receiveLaunch(
                 header.launch, frame: frame, isAdoption: header.flags.contains(.adoption),
@@ -28,7 +33,8 @@ struct SlaveTalk {
             state.chunkIsStored(
                 launch: header.launch, chunk: header.subject, now: now, effects: &effects)
         case .signal, .abort, .verdict:
-            try? state.receiveControl(header, body: body, now: now, effects: &effects)
+            try? state.receiveControl(
+                header, body: body, from: link, now: now, effects: &effects)
         default:
             state.receive(header, body: body, from: link, now: now, effects: &effects)
         }
@@ -74,7 +80,11 @@ struct SlaveTalk {
             if let order = state.order(of: launch), chunk >= order.chunkCount {
                 fault = "chunk \(chunk) of \(order.chunkCount) is passed on"
             }
-        case .openStorage(let launch, _):
+        case .openImage(let launch, _, let client) where client % 4 == 3:
+            state.storageFailed(
+                launch: launch, stage: .receive, errorNumber: FailureCode.canceled,
+                reason: "the caller is gone", now: now, effects: &effects)
+        case .openStorage(let launch, _), .openImage(let launch, _, _):
             state.storageIsReady(launch: launch, now: now, effects: &effects)
         case .spawn(let launch, let rank):
             if rank.rank % 3 == 1 {

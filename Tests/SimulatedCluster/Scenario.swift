@@ -26,6 +26,9 @@ public struct Scenario: Sendable {
     public var damagingNodes: Set<Int32> = []
     /// Nodes on which the restorer fails.
     public var unrestorableNodes: Set<Int32> = []
+    /// The node on which the client runs, and which is then the root of the tree; nil: it runs
+    /// beside the master.
+    public var clientNode: Int32?
     /// When the client goes away, if it does.
     public var clientLeaves: UInt64?
     public var stallMilliseconds: UInt32 = 2000
@@ -76,11 +79,21 @@ public struct Scenario: Sendable {
         if generator.chance(0.1) {
             scenario.clientLeaves = UInt64.random(in: 0...40_000_000, using: &generator)
         }
+        if generator.chance(0.4) {
+            let node = anyNode(&generator)
+            if !scenario.downNodes.contains(node) { scenario.clientNode = node }
+        }
         return scenario
     }
 
-    /// Nodes with which nothing is wrong: each of their ranks must be placed.
+    /// Nodes with which nothing is wrong: each of their ranks must be placed. When the only image
+    /// is lost or cannot be read, that is nobody.
     public var healthyNodes: Set<Int32> {
+        if let clientNode,
+            fullNodes.contains(clientNode) || faults.contains(where: { $0.node == clientNode })
+        {
+            return []
+        }
         var healthy = Set(0..<Int32(nodeCount))
         for fault in faults { healthy.remove(fault.node) }
         return healthy.subtracting(downNodes).subtracting(refusingNodes).subtracting(fullNodes)

@@ -137,7 +137,7 @@ extension SimulatedCluster {
                 if isControl {
                     do {
                         try slave.receiveControl(
-                            header, body: body, now: self.now, effects: &effects)
+                            header, body: body, from: link, now: self.now, effects: &effects)
                     } catch { self.wrong("node \(node): \(error)") }
                 } else if let launch {
                     slave.receiveLaunch(
@@ -191,6 +191,26 @@ extension SimulatedCluster {
                 slave.storageIsReady(launch: launch, now: self.now, effects: &effects)
             }
         }
+    }
+
+    /// The image that the node's own program has brought: it is there unless the program is gone.
+    func image(_ node: Int32, _ launch: UInt64) {
+        if !hasClient {
+            withSlave(node) {
+                $0.storageFailed(
+                    launch: launch, stage: .receive, errorNumber: 125,
+                    reason: "the caller is gone", now: self.now, effects: &$1)
+            }
+            return
+        }
+        if scenario.refusingNodes.contains(node) {
+            withSlave(node) {
+                $0.headerIsRefused(
+                    launch: launch, errorNumber: 8, reason: "the CPU lacks avx512f",
+                    now: self.now, effects: &$1)
+            }
+        }
+        storage(node, launch)
     }
 
     private func restored(_ node: Int32, _ launch: UInt64, _ rank: UInt32) {
@@ -291,6 +311,8 @@ extension SimulatedCluster {
                 vanished.insert(node)
             }
             dead.insert(node)
+            // A program dies with its machine.
+            if scenario.clientNode == node { hasClient = false }
             processes = processes.filter { $0.node != node }
         case .stall(let nanoseconds):
             guard stalledEvents[node] == nil else { return }

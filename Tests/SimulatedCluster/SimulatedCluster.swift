@@ -52,7 +52,8 @@ public final class SimulatedCluster {
     public internal(set) var exits: [UInt32: Int] = [:]
     public internal(set) var failures: [UInt32: Int] = [:]
     public internal(set) var eventCount = 0
-    var chunkBegins: [Int32: Int] = [:]
+    /// Chunks that began to arrive, by node.
+    public internal(set) var chunkBegins: [Int32: Int] = [:]
     var adoptions: [Int32: Int] = [:]
     var hasClient = true
     var complaintList: [String] = []
@@ -140,7 +141,8 @@ public final class SimulatedCluster {
         let request = LaunchRequest(
             client: Self.client, caller: Caller(user: 0, group: 0, supplementaryGroups: []),
             nodes: nodes, order: order, fanOut: scenario.fanOut,
-            chunkByteCount: Self.chunkByteCount, wantsProgress: false)
+            chunkByteCount: Self.chunkByteCount, wantsProgress: false,
+            origin: scenario.clientNode.map { LaunchOrigin(node: $0, client: 1) })
         withMaster { _ = $0.launch(request, now: self.now, effects: &$1) }
     }
 
@@ -177,7 +179,7 @@ public final class SimulatedCluster {
         case .failed(_, let failure): failures[failure.rank, default: 0] += 1
         case .launched(_, let report): reports.append(report)
         case .exited(_, let exit): exits[exit.rank, default: 0] += 1
-        case .progress, .closeStorage, .forget, .note: break
+        case .progress, .closeStorage, .forget, .nodeIsGone, .note: break
         }
     }
 
@@ -191,6 +193,7 @@ public final class SimulatedCluster {
         case .openStorage(let launch, _):
             // As in the daemon, done before the next frame is read.
             storage(node, launch)
+        case .openImage(let launch, _, _): image(node, launch)
         case .spawn(let launch, let rank):
             queue.insert(
                 .restored(node: node, launch: launch, rank: rank.rank),

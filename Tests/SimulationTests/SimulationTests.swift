@@ -28,6 +28,19 @@ import Testing
         #expect(cluster.reports.first?.placedCount == scenario.nodeCount)
     }
 
+    /// A program on a node launches: its slave is the root, and receives no chunk of its own image.
+    @Test(arguments: [1, 2, 32]) func everyNodeCanBeTheRoot(fanOut: Int) {
+        for node in stride(from: Int32(0), to: 40, by: 13) {
+            var scenario = Scenario(seed: 9, nodeCount: 40, fanOut: fanOut, chunkCount: 9)
+            scenario.clientNode = node
+            let cluster = SimulatedCluster(scenario)
+            #expect(cluster.run().isEmpty)
+            #expect(cluster.reports.first?.placedCount == 40)
+            #expect(cluster.chunkBegins[node] == nil)
+            #expect(cluster.chunkBegins.count == 39)
+        }
+    }
+
     @Test func tenThousandNodesWithDeaths() {
         var scenario = Scenario(seed: 11, nodeCount: 10_000, fanOut: 16, chunkCount: 4)
         for node in stride(from: Int32(0), to: 10_000, by: 997) {

@@ -52,7 +52,18 @@ public struct MessageSamples {
     }
 
     public mutating func welcome() -> Welcome {
-        Welcome(node: number(), heartbeatMilliseconds: number(), version: text(limit: 64))
+        Welcome(
+            node: number(), heartbeatMilliseconds: number(), nodeCount: number(),
+            version: text(limit: 64))
+    }
+
+    public mutating func clientLaunch() -> ClientLaunch {
+        ClientLaunch(
+            caller: Caller(
+                user: number(), group: number(),
+                supplementaryGroups: (0..<count(0...5)).map { _ in number() }),
+            imageByteCount: UInt64(count(1...(1 << 40))), request: number(),
+            message: bytes(0...40))
     }
 
     public mutating func refusal() -> Refusal { Refusal(text(limit: 2048)) }

@@ -22,6 +22,9 @@ public struct WireMessage: Sendable {
             name: "welcome", sample: { body($0.welcome().frame) },
             recode: { body(try Welcome(decoding: $0).frame) }),
         WireMessage(
+            name: "client-launch", sample: { body($0.clientLaunch().frame(client: 3)) },
+            recode: { body(try ClientLaunch(decoding: $0).frame(client: 3)) }),
+        WireMessage(
             name: "refusal", sample: { body($0.refusal().frame) },
             recode: { body(try Refusal(decoding: $0).frame) }),
         WireMessage(

@@ -56,7 +56,7 @@ import WireSamples
             let flags = UInt16(1) << bit
             let bytes = header([22: UInt8(flags & 0xff), 23: UInt8(flags >> 8)])
             let expected: WireError? =
-                bit < 4 ? nil : .invalidValue(field: "frame flags", value: UInt64(flags))
+                bit < 5 ? nil : .invalidValue(field: "frame flags", value: UInt64(flags))
             #expect(error(bytes) == expected)
         }
         #expect(error(header([28: 1])) == .unexpectedTag(byteCount: 1))

@@ -3,8 +3,9 @@ import Ring
 import System
 package import Wire
 
-/// The programs of this machine that are connected to the daemon, and the socket they come by.
-package struct LocalPrograms: ~Copyable {
+/// The programs that are connected to the daemon, and the socket that those of this machine come
+/// by.
+package struct Programs: ~Copyable {
     /// As it stands in BPROC_SOCKET: a path, or "@" and an abstract name.
     package let socketName: String
     var listener: Acceptor
@@ -47,6 +48,15 @@ package struct LocalPrograms: ~Copyable {
         clients[client.id] = client
         return client
     }
+
+    package mutating func insert(caller: Caller, place: RemotePlace) -> Client {
+        let client = Client(id: ClientID(nextClient), caller: caller, place: place)
+        nextClient += 1
+        clients[client.id] = client
+        return client
+    }
+
+    package var all: [Client] { Array(clients.values) }
 
     mutating func remove(_ client: Client) { clients[client.id] = nil }
 

@@ -1,0 +1,69 @@
+import CLocalProtocol
+import Host
+import Link
+import Logging
+import MasterCore
+import Relay
+import Wire
+
+// Programs on nodes, whose slaves pass on what they say: jobs as those of the front end, only that
+// the image is on the node and the node is the root of the tree.
+extension MasterDaemon {
+    mutating func sendNodes(to link: LinkID) {
+        guard host.store.state.nodes.node(of: link) != nil else { return }
+        host.send(FrameHeader.frame(FrameHeader(.nodes), body: nodeTable), on: link)
+    }
+
+    mutating func launch(_ launch: ClientLaunch, of place: RemotePlace) {
+        guard let node = host.store.state.nodes.node(of: place.link), clientOfPlace[place] == nil
+        else { return }
+        let client = host.programs.insert(caller: launch.caller, place: place)
+        clientOfPlace[place] = client
+        if let reason = host.store.state.refusal(of: launch.caller, on: node) {
+            // EPERM
+            refuse(client, request: launch.request, errorNumber: 1, reason: reason)
+            close(client)
+            return
+        }
+        do throws(LocalProtocolError) {
+            _ = try begin(
+                launch.message, request: launch.request, of: client,
+                origin: LaunchOrigin(node: node, client: place.number),
+                imageByteCount: launch.imageByteCount)
+        } catch {
+            refuse(client, request: launch.request, errorNumber: 22, reason: error.description)
+            close(client)
+        }
+    }
+
+    /// A message of a program on a node; nothing: it is gone.
+    mutating func hear(_ body: [UInt8], from place: RemotePlace) {
+        guard let client = clientOfPlace[place] else { return }
+        guard !body.isEmpty else {
+            close(client)
+            return
+        }
+        do throws(LocalProtocolError) {
+            var rest = body
+            guard let message = try LocalMessage.take(from: &rest), rest.isEmpty else {
+                throw .invalid("a node passes on what is not one message")
+            }
+            guard message.kind != BPROC_LOCAL_LAUNCH else {
+                throw .invalid("a node passes on a launch without its image")
+            }
+            try act(on: message, from: client)
+        } catch {
+            refuse(client, request: 0, errorNumber: 71, reason: error.description)
+            close(client)
+        }
+    }
+
+    /// The state has ended their jobs already.
+    mutating func forgetPrograms(on node: Int32) {
+        for (place, client) in clientOfPlace
+        where host.store.state.nodes.node(of: place.link) == nil {
+            host.logger.info("node \(node): the job of a program there has ended")
+            close(client)
+        }
+    }
+}

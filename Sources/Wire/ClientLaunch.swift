@@ -1,0 +1,60 @@
+/// A launch that a program on a node asks for: all but the image, which stays with its slave.
+public struct ClientLaunch: Equatable, Sendable {
+    /// Who asks, as the slave says. What it may say is the master's to decide.
+    public var caller: Caller
+    public var imageByteCount: UInt64
+    /// The program's number for its request, repeated in the answers.
+    public var request: UInt32
+    /// The launch message of the local protocol, without its header.
+    public var message: [UInt8]
+
+    public static let byteLimit: UInt32 = 17 << 20
+
+    public init(caller: Caller, imageByteCount: UInt64, request: UInt32, message: [UInt8]) {
+        self.caller = caller
+        self.imageByteCount = imageByteCount
+        self.request = request
+        self.message = message
+    }
+
+    /// - Parameter client: the number the slave knows the program by.
+    public func frame(client: UInt32) -> [UInt8] {
+        var writer = WireWriter(
+            reservingByteCount: 28 + 4 * caller.supplementaryGroups.count + message.count)
+        writer.write(caller.user)
+        writer.write(caller.group)
+        writer.write(UInt32(caller.supplementaryGroups.count))
+        for group in caller.supplementaryGroups { writer.write(group) }
+        writer.write(imageByteCount)
+        writer.write(request)
+        writer.write(UInt32(message.count))
+        writer.write(message)
+        return FrameHeader.frame(
+            FrameHeader(.clientLaunch, subject: client), body: writer.bytes)
+    }
+
+    public init(decoding body: [UInt8]) throws(WireError) {
+        var reader = WireReader(body)
+        let user = try reader.read(UInt32.self, "caller's user")
+        let group = try reader.read(UInt32.self, "caller's group")
+        let groupCount = try reader.readCount(
+            elementByteCount: 4, limit: LaunchOrder.groupLimit, "caller's group count")
+        var groups: [UInt32] = []
+        groups.reserveCapacity(groupCount)
+        for _ in 0..<groupCount {
+            groups.append(try reader.read(UInt32.self, "caller's supplementary group"))
+        }
+        caller = Caller(user: user, group: group, supplementaryGroups: groups)
+        imageByteCount = try reader.read(UInt64.self, "image byte count")
+        guard imageByteCount > 0,
+            imageByteCount / UInt64(ChunkSize.granularity) < UInt64(UInt32.max)
+        else {
+            throw .invalidValue(field: "image byte count", value: imageByteCount)
+        }
+        request = try reader.read(UInt32.self, "request")
+        let byteCount = try reader.readCount(
+            elementByteCount: 1, limit: Int(Self.byteLimit), "launch message byte count")
+        message = try reader.readBytes(byteCount, "launch message")
+        try reader.finish()
+    }
+}

@@ -1,0 +1,189 @@
+import Glibc
+import Testing
+
+extension ClusterTests {
+    /// Programs on nodes that use the cluster from there, by the socket of their own slave.
+    @Suite(.serialized) struct NodeRoots {
+        private static let isRoot = geteuid() == 0
+
+        /// A cluster, the program that talks to the library, and images for it to start.
+        struct Stage {
+            let cluster: TestCluster
+            let program: String
+
+            /// The image of a command as the front end takes it.
+            func image(of command: String...) throws -> [UInt8] {
+                let outcome = try cluster.command(program, ["capture"] + command)
+                try #require(outcome.status == 0, "\(outcome.errorText)")
+                return outcome.output
+            }
+
+            /// Runs the program on node 3.
+            func run(_ arguments: String..., input: [UInt8] = []) throws -> Subprocess.Outcome {
+                try cluster.command("bpsh", ["3", program] + arguments, input: input)
+            }
+
+            /// A job that a program on node 3 has started and holds.
+            func hold(_ count: Int) throws -> Conversation {
+                let input = try image(of: "/bin/sleep", "3000")
+                let holder = try cluster.conversation(
+                    "bpsh", ["3", program, "hold", "\(count)"], input: input)
+                let isHeld = holder.serve(seconds: TestCluster.patience) {
+                    holder.text.contains("held\n") || holder.process.poll() != nil
+                }
+                guard isHeld, holder.process.status == nil else {
+                    let outcome = holder.finish(seconds: 1)
+                    throw TestCluster.Failure(
+                        description: "no job: \(outcome.text) \(outcome.errorText)")
+                }
+                return holder
+            }
+        }
+
+        private static func with(
+            _ shape: TestCluster.Shape, _ body: (Stage) throws -> Void
+        ) throws {
+            let programs = Programs()
+            defer { programs.remove() }
+            let sources = Package.root + "/Sources"
+            let options =
+                ["-O1", "-static"]
+                + ["CBProc", "CLocalProtocol", "CImageFormat"].map { "-I\(sources)/\($0)/include" }
+            let program = try programs.compile(
+                "fromnode.c", with: "/usr/bin/cc",
+                options
+                    + TestFile.names(in: "\(sources)/CBProc").filter { $0.hasSuffix(".c") }.map {
+                        "\(sources)/CBProc/\($0)"
+                    })
+            try TestCluster.with(shape) { try body(Stage(cluster: $0, program: program)) }
+        }
+
+        private static func expectAll(
+            _ count: Int, _ outcome: Subprocess.Outcome, output: (Int) -> String
+        ) {
+            #expect(outcome.status == 0, "\(outcome.text) \(outcome.errorText)")
+            let lines = outcome.sortedLines
+            #expect(lines.contains("placed \(count)"), "\(lines)")
+            for rank in 0..<count {
+                #expect(lines.contains("rank \(rank): \(output(rank))"), "\(lines)")
+                #expect(lines.contains("exit rank \(rank) node \(rank) status 0"), "\(lines)")
+            }
+        }
+
+        // MARK: What works
+
+        /// Nothing of the master can be reached: no file at all is there, and no /proc.
+        @Test(.enabled(if: isRoot, "chroot needs root")) func fromAnEmptyRoot() throws {
+            let root = TestFolder.make("root")
+            defer { TestFile.removeFolder(root) }
+            let shape = TestCluster.Shape(nodeCount: 16, slaves: ["--root", root])
+            try Self.with(shape) { stage in
+                let answers = try stage.run("ask")
+                #expect(answers.status == 0, "\(answers.text) \(answers.errorText)")
+                let lines = answers.sortedLines
+                #expect(lines.contains("currnode 3"), "\(lines)")
+                #expect(lines.contains("numnodes 16"), "\(lines)")
+                #expect(lines.contains("nodelist 16 up 16"), "\(lines)")
+                #expect(lines.contains("nodestatus up"), "\(lines)")
+                #expect(lines.contains { $0.hasPrefix("socket @bproc-") }, "\(lines)")
+
+                let image = try stage.image(of: "/bin/echo", "hello")
+                Self.expectAll(16, try stage.run("image", "16", input: image)) { _ in "hello" }
+                // Without its own node, whose slave is the root all the same.
+                Self.expectAll(3, try stage.run("image", "3", input: image)) { _ in "hello" }
+            }
+        }
+
+        /// The slave lends its own program as the helper that takes images, and every process finds
+        /// its own slave.
+        @Test func imagesAreTakenOnTheNode() throws {
+            let sockets = (0..<4).map { "@bproc-test-\(getpid())-\($0)" }
+            var shape = TestCluster.Shape(nodeCount: 4)
+            for (node, socket) in sockets.enumerated() {
+                shape.slave[node] = ["--socket", socket]
+            }
+            try Self.with(shape) { stage in
+                let outcome = try stage.run(
+                    "program", "4", "/bin/sh", "-c", "echo $BPROC_SOCKET")
+                Self.expectAll(4, outcome) { sockets[$0] }
+            }
+        }
+
+        // MARK: What goes wrong
+
+        /// An inner relay dies while the image passes: the root heals the tree as the master would.
+        @Test func deathOfARelay() throws {
+            let shape = TestCluster.Shape(
+                nodeCount: 16, slave: [0: ["--fault", "die-after-chunk:1"]])
+            try Self.with(shape) { stage in
+                let image = try stage.image(of: "/bin/echo", "hello")
+                let outcome = try stage.run("image", "16", input: image)
+                #expect(outcome.text.contains("placed 15\n"), "\(outcome.text)")
+                #expect(outcome.text.contains("failed rank 0 node 0 errno"), "\(outcome.text)")
+                let exits = outcome.sortedLines.filter { $0.hasPrefix("exit rank") }
+                #expect(exits.count == 15, "\(exits)")
+                #expect(outcome.sortedLines.contains("end 0 "), "\(outcome.text)")
+            }
+        }
+
+        @Test func deathOfTheCaller() throws {
+            try Self.with(TestCluster.Shape(nodeCount: 8)) { stage in
+                let holder = try stage.hold(8)
+                let nodes = [0, 1, 2, 4, 5, 6, 7]
+                #expect(nodes.allSatisfy { !stage.cluster.processes(on: $0).isEmpty })
+                holder.process.end()
+                try stage.cluster.expect("the end of every process") {
+                    (0..<8).allSatisfy { stage.cluster.processes(on: $0).isEmpty }
+                }
+                #expect(try stage.cluster.run("0-7", "true").status == 0)
+            }
+        }
+
+        @Test func deathOfTheCallersSlave() throws {
+            try Self.with(TestCluster.Shape(nodeCount: 8)) { stage in
+                let holder = try stage.hold(8)
+                stage.cluster.slaves[3]?.end()
+                let others = [0, 1, 2, 4, 5, 6, 7]
+                try stage.cluster.expect("the end of every process") {
+                    others.allSatisfy { stage.cluster.processes(on: $0).isEmpty }
+                }
+                #expect(holder.finish(seconds: TestCluster.patience).status != 0)
+                try stage.cluster.waitUntilUp(Set(others))
+                #expect(try stage.cluster.run("0-2,4-7", "true").status == 0)
+            }
+        }
+
+        /// A slave speaks only for users who have processes on its node.
+        @Test func aProgramThatNobodyPlaced() throws {
+            let socket = "@bproc-test-\(getpid())-stranger"
+            let shape = TestCluster.Shape(nodeCount: 2, slave: [1: ["--socket", socket]])
+            try Self.with(shape) { stage in
+                let image = try stage.image(of: "/bin/echo", "hello")
+                let stranger = try Conversation(
+                    stage.program, ["image", "2"], environment: ["BPROC_SOCKET": socket],
+                    input: image
+                ).finish(seconds: TestCluster.patience)
+                #expect(stranger.status == 1, "\(stranger.text)")
+                #expect(stranger.text.contains("has no process on node 1"), "\(stranger.text)")
+                #expect(try stage.cluster.run("0-1", "true").status == 0)
+            }
+        }
+
+        @Test func withoutAMaster() throws {
+            let socket = "@bproc-test-\(getpid())-alone"
+            let shape = TestCluster.Shape(
+                nodeCount: 1, slave: [0: ["--socket", socket, "--reconnect", "60"]])
+            try Self.with(shape) { stage in
+                stage.cluster.master?.end()
+                try stage.cluster.expect("the loss of the master") {
+                    stage.cluster.slaveLog(0).contains("is lost")
+                }
+                let asked = try Conversation(
+                    stage.program, ["ask"], environment: ["BPROC_SOCKET": socket], input: []
+                ).finish(seconds: TestCluster.patience)
+                #expect(asked.status == 1, "\(asked.text)")
+                #expect(asked.text.contains("has no master at present"), "\(asked.text)")
+            }
+        }
+    }
+}

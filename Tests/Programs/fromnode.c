@@ -1,0 +1,152 @@
+// A program that is placed on a node and uses the cluster from there. The cluster tests link it
+// with the sources of libbproc.
+//   fromnode ask                     says what the library answers here
+//   fromnode image COUNT             starts the image on standard input on nodes 0 to COUNT-1
+//   fromnode program COUNT COMMAND   takes the image of COMMAND here, and starts it likewise
+//   fromnode hold COUNT              starts the image on standard input, says "held", and waits
+//   fromnode capture COMMAND...      writes the image of a program to standard output
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/bproc.h>
+#include <sys/bproc_job.h>
+#include <sys/mman.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { NODES_MAX = 64 };
+
+static int fail(const char *what) {
+    printf("%s: %s (%d)\n", what, bproc_reason(), errno);
+    fflush(stdout);
+    return 1;
+}
+
+static int ask(void) {
+    struct bproc_node_set_t set;
+    char status[16] = "";
+    printf("currnode %d\n", bproc_currnode());
+    printf("numnodes %d\n", bproc_numnodes());
+    if (bproc_nodelist(&set) < 0) return fail("nodelist");
+    int up = 0;
+    for (int i = 0; i < set.size; i++) up += !strcmp(set.node[i].status, "up");
+    printf("nodelist %d up %d\n", set.size, up);
+    if (bproc_nodestatus(0, status, sizeof status) < 0) return fail("nodestatus");
+    printf("nodestatus %s\n", status);
+    printf("socket %s\n", getenv("BPROC_SOCKET"));
+    return 0;
+}
+
+static int copy(int from, int to) {
+    char bytes[65536];
+    ssize_t count;
+    while ((count = read(from, bytes, sizeof bytes)) > 0) {
+        for (ssize_t done = 0; done < count;) {
+            ssize_t written = write(to, bytes + done, (size_t)(count - done));
+            if (written < 0) return -1;
+            done += written;
+        }
+    }
+    return count < 0 ? -1 : 0;
+}
+
+static int image_from_input(void) {
+    int file = memfd_create("image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (file < 0 || copy(0, file) < 0) return -1;
+    if (fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) return -1;
+    return file;
+}
+
+static bproc_job_t *launch(int image, int count) {
+    int nodes[NODES_MAX];
+    for (int i = 0; i < count; i++) nodes[i] = i;
+    struct bproc_job_request request = {
+        .struct_bytes = sizeof request,
+        .image = image,
+        .rank_count = count,
+        .nodes = nodes,
+        .command = "fromnode",
+        .io_count = BPROC_JOB_FORWARD,
+        .flags = BPROC_JOB_NULL_INPUT,
+        .fan_out = 2,
+    };
+    bproc_job_t *job = NULL;
+    if (image < 0 || bproc_job_launch(&request, &job) < 0) return NULL;
+    return job;
+}
+
+// Prints what the job says until it ends.
+static int follow(bproc_job_t *job) {
+    struct bproc_job_event event;
+    int next;
+    for (;;) {
+        while ((next = bproc_job_next(job, &event)) == 0) {
+            struct pollfd entry = {bproc_job_descriptor(job), bproc_job_poll_events(job), 0};
+            if (poll(&entry, 1, -1) < 0) return fail("poll");
+        }
+        if (next < 0) return fail("event");
+        switch (event.kind) {
+        case BPROC_EVENT_STARTED: printf("placed %d\n", event.placed_count); break;
+        case BPROC_EVENT_FAILURE:
+            printf("failed rank %d node %d errno %d: %s\n", event.rank, event.node, event.error,
+                   event.text);
+            break;
+        case BPROC_EVENT_OUTPUT:
+            if (event.byte_count == 0) break;
+            printf("rank %d: %.*s", event.rank, (int)event.byte_count, (const char *)event.bytes);
+            bproc_job_consumed(job, event.rank, event.stream, event.byte_count);
+            break;
+        case BPROC_EVENT_EXIT:
+            printf("exit rank %d node %d status %d\n", event.rank, event.node, event.status);
+            break;
+        case BPROC_EVENT_END:
+            printf("end %d %s\n", event.error, event.error ? event.text : "");
+            fflush(stdout);
+            return event.error != 0;
+        default: break;
+        }
+        fflush(stdout);
+    }
+}
+
+static int start(int image, int count) {
+    bproc_job_t *job = launch(image, count);
+    if (!job) return fail("launch");
+    int result = follow(job);
+    bproc_job_close(job);
+    return result;
+}
+
+static int hold(int image, int count) {
+    bproc_job_t *job = launch(image, count);
+    if (!job || bproc_job_wait_started(job) < 0) return fail("launch");
+    printf("held\n");
+    fflush(stdout);
+    for (;;) pause();
+}
+
+int main(int argc, char *argv[]) {
+    const char *mode = argc > 1 ? argv[1] : "";
+    int count = argc > 2 ? atoi(argv[2]) : 0;
+    if (!strcmp(mode, "ask")) return ask();
+    if (!strcmp(mode, "capture") && argc > 2) {
+        int image = bproc_capture(argv[2], argv + 2, NULL, BPROC_CAPTURE_AT_ENTRY, NULL);
+        if (image < 0 || lseek(image, 0, SEEK_SET) < 0 || copy(image, 1) < 0) {
+            fprintf(stderr, "capture: %s\n", bproc_reason());
+            return 1;
+        }
+        return 0;
+    }
+    if (count < 1 || count > NODES_MAX) return 2;
+    if (!strcmp(mode, "image")) return start(image_from_input(), count);
+    if (!strcmp(mode, "hold")) return hold(image_from_input(), count);
+    if (!strcmp(mode, "program") && argc > 3) {
+        int image = bproc_capture(argv[3], argv + 3, NULL, BPROC_CAPTURE_AT_ENTRY, NULL);
+        if (image < 0) return fail("capture");
+        return start(image, count);
+    }
+    return 2;
+}
