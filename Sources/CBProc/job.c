@@ -57,12 +57,17 @@ void bplib_job_disown(bproc_job_t *job) {
     job->channel.descriptor = job->channel.received = -1;
 }
 
-const int *bproc_job_pids(const bproc_job_t *job) { return job->pids; }
-int bproc_job_rank_count(const bproc_job_t *job) { return job->rank_count; }
-const int *bproc_job_nodes(const bproc_job_t *job) { return job->nodes; }
-int bproc_job_descriptor(const bproc_job_t *job) { return job->channel.descriptor; }
+static int no_job(void) { return bplib_fail(EFAULT, "no job"); }
+
+const int *bproc_job_pids(const bproc_job_t *job) { return job ? job->pids : NULL; }
+const int *bproc_job_nodes(const bproc_job_t *job) { return job ? job->nodes : NULL; }
+int bproc_job_rank_count(const bproc_job_t *job) { return job ? job->rank_count : no_job(); }
+int bproc_job_descriptor(const bproc_job_t *job) {
+    return job ? job->channel.descriptor : no_job();
+}
 
 short bproc_job_poll_events(const bproc_job_t *job) {
+    if (!job) return 0;
     bool waiting = job->channel.out.start < job->channel.out.end;
     return (short)(POLLIN | (waiting ? POLLOUT : 0));
 }
@@ -259,6 +264,7 @@ static int read_and_scan(bproc_job_t *job) {
 }
 
 int bproc_job_wait_started(bproc_job_t *job) {
+    if (!job) return no_job();
     scan(job);
     while (!job->started && !job->end_error) {
         if (read_and_scan(job) > 0 || job->started || job->end_error) continue;
@@ -282,6 +288,7 @@ static struct bproc_job_event failure_event(const bproc_job_t *job, uint32_t ran
 }
 
 int bproc_job_failure(const bproc_job_t *job, int rank, struct bproc_job_event *failure) {
+    if (!job || !failure) return bplib_fail(EFAULT, "no job, or no place for the failure");
     if (rank < 0 || rank >= job->rank_count || !job->failures[rank]) {
         return bplib_fail(ENOENT, "rank %d has not failed", rank);
     }
@@ -380,6 +387,7 @@ static int take_event(bproc_job_t *job, struct bproc_job_event *event) {
 }
 
 int bproc_job_next(bproc_job_t *job, struct bproc_job_event *event) {
+    if (!job || !event) return bplib_fail(EFAULT, "no job, or no place for the event");
     if (take_event(job, event)) return 1;
     do {
         if (bplib_job_over(job)) {

@@ -169,6 +169,7 @@ bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes, const str
 
 // A rank as the protocol names it.
 static int wire_rank(const bproc_job_t *job, int rank, uint32_t *number) {
+    if (!job) return bplib_fail(EFAULT, "no job");
     if (rank == BPROC_JOB_ALL_RANKS) {
         *number = BPROC_LOCAL_ALL_RANKS;
         return 0;
@@ -187,6 +188,7 @@ static int queue_and_flush(bproc_job_t *job, uint16_t kind, const struct iovec *
 }
 
 size_t bproc_job_input_room(const bproc_job_t *job) {
+    if (!job) return 0;
     // What does not fit the socket waits in memory, so nothing is added to it.
     bool waiting = job->channel.out.start < job->channel.out.end;
     return waiting || job->input_ended ? 0 : job->input_room;

@@ -44,7 +44,10 @@ int bproc_nodeset_add(struct bproc_node_set_t *set, const struct bproc_node_info
     if (!set || !node) return bplib_fail(EFAULT, "no node set, or no node");
     // The node may stand in this very set, which grow may move.
     struct bproc_node_info_t copy = *node;
-    if (set->size == INT_MAX || bproc_nodeset_grow(set, set->size + 1) < 0) return -1;
+    if (set->size < 0 || set->size == INT_MAX) {
+        return bplib_fail(EINVAL, "a node set of %d entries", set->size);
+    }
+    if (bproc_nodeset_grow(set, set->size + 1) < 0) return -1;
     set->node[set->size++] = copy;
     return 0;
 }
@@ -52,7 +55,10 @@ int bproc_nodeset_add(struct bproc_node_set_t *set, const struct bproc_node_info
 int bproc_nodeset_append(struct bproc_node_set_t *set, const struct bproc_node_set_t *other) {
     if (!set || !other) return bplib_fail(EFAULT, "no node set");
     int added = other->size;
-    if (added < 0 || set->size > INT_MAX - added) return bplib_fail(EINVAL, "too many nodes");
+    if (added < 0 || set->size < 0 || set->size > INT_MAX - added) {
+        return bplib_fail(EINVAL, "node sets of %d and %d entries", set->size, added);
+    }
+    if (added > 0 && !other->node) return bplib_fail(EFAULT, "a node set without entries");
     if (bproc_nodeset_grow(set, set->size + added) < 0) return -1;
     // other may be set itself: grow has then changed it, but not its entries.
     if (added) {

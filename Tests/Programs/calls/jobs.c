@@ -128,6 +128,8 @@ static void job_launch(void) {
     int file = dup(0);
     describe(&request, file);
     CHECK_FAILS(bproc_job_launch(&request, NULL), EFAULT);
+    CHECK_FAILS(bproc_job_next(NULL, NULL), EFAULT);
+    CHECK(bproc_job_poll_events(NULL) == 0);
     CHECK_FAILS(bproc_job_launch(NULL, &job), EFAULT);
     request.struct_bytes--;
     CHECK_FAILS(bproc_job_launch(&request, &job), EINVAL);
@@ -155,6 +157,8 @@ static void job_launch(void) {
 }
 
 static void job_wait_started(void) {
+    CHECK_FAILS(bproc_job_wait_started(NULL), EFAULT);
+    CHECK(bproc_job_pids(NULL) == NULL);
     if (!has_cluster) return;
     bproc_job_t *job = launch("exit 0");
     CHECK(bproc_job_wait_started(job) == 0);
@@ -167,6 +171,8 @@ static void job_wait_started(void) {
 }
 
 static void job_ranks(void) {
+    CHECK_FAILS(bproc_job_rank_count(NULL), EFAULT);
+    CHECK(bproc_job_nodes(NULL) == NULL);
     if (!has_cluster) return;
     bproc_job_t *job = launch("exit 0");
     CHECK(bproc_job_rank_count(job) == 2);
@@ -181,6 +187,7 @@ static void job_failure(void) {
     struct bproc_job_event failure;
     bproc_job_t *job = NULL;
     int list[2] = {0, 2};
+    CHECK_FAILS(bproc_job_failure(NULL, 0, &failure), EFAULT);
     if (!has_cluster) return;
     int image = capture_script("exit 0");
     describe(&request, image);
@@ -199,6 +206,10 @@ static void job_failure(void) {
 }
 
 static void job_input(void) {
+    CHECK_FAILS(bproc_job_write(NULL, 0, "x", 1), EFAULT);
+    CHECK_FAILS(bproc_job_close_input(NULL, 0), EFAULT);
+    CHECK_FAILS(bproc_job_consumed(NULL, 0, 1, 1), EFAULT);
+    CHECK(bproc_job_input_room(NULL) == 0);
     if (!has_cluster) return;
     bproc_job_t *job = launch("cat; echo err >&2");
     CHECK(bproc_job_wait_started(job) == 0);
@@ -223,6 +234,7 @@ static void job_input(void) {
 }
 
 static void job_signal(void) {
+    CHECK_FAILS(bproc_job_signal(NULL, 0, SIGTERM), EFAULT);
     if (!has_cluster) return;
     bproc_job_t *job = launch("exec sleep 1000");
     CHECK(bproc_job_wait_started(job) == 0);
@@ -239,6 +251,7 @@ static void job_signal(void) {
 
 static void job_close(void) {
     bproc_job_close(NULL);
+    CHECK_FAILS(bproc_job_descriptor(NULL), EFAULT);
     if (!has_cluster) return;
     bproc_job_t *job = launch("exec sleep 1000");
     CHECK(bproc_job_wait_started(job) == 0);

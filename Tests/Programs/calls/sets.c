@@ -54,7 +54,10 @@ static void nodeset_add(void) {
     CHECK(set.size == 129 && set.node[128].node == 127);
     CHECK_FAILS(bproc_nodeset_add(&set, NULL), EFAULT);
     CHECK_FAILS(bproc_nodeset_add(NULL, &set.node[0]), EFAULT);
+    struct bproc_node_info_t node = set.node[0];
     bproc_nodeset_free(&set);
+    set.size = -1;
+    CHECK_FAILS(bproc_nodeset_add(&set, &node), EINVAL);
 }
 
 static void nodeset_append(void) {
@@ -65,6 +68,11 @@ static void nodeset_append(void) {
     CHECK(bproc_nodeset_append(&set, &empty) == 0 && set.size == 200);
     CHECK_FAILS(bproc_nodeset_append(&set, NULL), EFAULT);
     CHECK_FAILS(bproc_nodeset_append(NULL, &set), EFAULT);
+    empty.size = 1;
+    CHECK_FAILS(bproc_nodeset_append(&set, &empty), EFAULT);
+    empty.size = -1;
+    CHECK_FAILS(bproc_nodeset_append(&set, &empty), EINVAL);
+    CHECK_FAILS(bproc_nodeset_append(&empty, &set), EINVAL);
     bproc_nodeset_free(&set);
 }
 

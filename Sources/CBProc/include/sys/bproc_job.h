@@ -124,7 +124,8 @@ struct bproc_job_event {
     const unsigned char *bytes; /* likewise */
 };
 
-/* Never waits. 1: an event; 0: none now; -1: ENOMEM. After the end it answers the end again. */
+/* Never waits. 1: an event; 0: none now; -1: ENOMEM or EFAULT. After the end it answers the end
+   again. */
 int bproc_job_next(bproc_job_t *job, struct bproc_job_event *event);
 
 /* What is known of a rank that failed: 0; or -1, ENOENT: it has not. text lives with the job. */
