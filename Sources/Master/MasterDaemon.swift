@@ -23,12 +23,11 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     package init(_ configuration: MasterConfiguration, logger: Logger) throws(SystemCallError) {
         self.configuration = configuration
         let now = Clock.monotonicNanoseconds
-        let state = MasterState(
-            configuration: MasterState.Configuration(
-                nodeCount: configuration.nodeCount,
-                pingTimeoutNanoseconds: UInt64(configuration.pingTimeoutSeconds) * 1_000_000_000,
-                coreCount: Int(bp_core_count())),
-            firstLaunch: now, now: now)
+        var state = MasterState.Configuration(
+            nodeCount: configuration.nodeCount,
+            pingTimeoutNanoseconds: UInt64(configuration.pingTimeoutSeconds) * 1_000_000_000,
+            coreCount: Int(bp_core_count()))
+        state.address = NodeAddress(configuration.listenAddress)
         host = try DaemonHost(
             HostConfiguration(
                 listenAddress: configuration.listenAddress, socketName: configuration.socketPath,
@@ -36,7 +35,9 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
                 socketBufferByteCount: configuration.socketBufferByteCount,
                 forbidsRing: configuration.forbidsRing,
                 warnsOfInsecurity: configuration.warnsOfInsecurity),
-            store: LaunchStore(state: state), logger: logger)
+            store: LaunchStore(
+                state: MasterState(configuration: state, firstLaunch: now, now: now)),
+            logger: logger)
     }
 
     /// The port slaves connect to.

@@ -84,7 +84,12 @@ extension MasterState {
         guard let record = nodes.record(of: node) else {
             return failure(FailureCode.invalidNode, "there is no such node")
         }
-        guard record.isUp else { return failure(FailureCode.nodeDown, "the node is down") }
+        guard record.isUp else {
+            return failure(
+                FailureCode.nodeDown,
+                node == NodeTable.frontEndNumber
+                    ? "the front end has no slave: bpslave --front-end" : "the node is down")
+        }
         guard record.permits(caller) else {
             return failure(FailureCode.notPermitted, "user \(caller.user) may not use the node")
         }

@@ -13,11 +13,15 @@ public struct MasterState: RelayState {
         public var networkCosts: CostModel
         /// Processor cores of this machine, which slaves on loopback addresses share.
         public var coreCount: Int
+        /// Where slaves connect.
+        public var address: NodeAddress
 
         public init(
             nodeCount: Int, pingTimeoutNanoseconds: UInt64,
-            networkCosts: CostModel = .gigabitEthernet, coreCount: Int = 1
+            networkCosts: CostModel = .gigabitEthernet, coreCount: Int = 1,
+            address: NodeAddress = .unspecified
         ) {
+            self.address = address
             self.nodeCount = nodeCount
             self.pingTimeoutNanoseconds = pingTimeoutNanoseconds
             self.networkCosts = networkCosts
@@ -60,7 +64,8 @@ public struct MasterState: RelayState {
         var address = peer
         if hello.address.family != .none { address = hello.address }
         address.port = hello.address.port
-        switch nodes.admit(hello, address: address, link: link, now: now) {
+        let isLocal = peer.isLoopback || peer.isSameHost(as: configuration.address)
+        switch nodes.admit(hello, address: address, isLocal: isLocal, link: link, now: now) {
         case .success(let node):
             let welcome = Welcome(
                 node: node,
@@ -210,7 +215,7 @@ public struct MasterState: RelayState {
         if now >= pingNanoseconds + configuration.pingTimeoutNanoseconds / 2 {
             pingNanoseconds = now
             let frame = FrameHeader.frame(FrameHeader(.ping))
-            for record in nodes.records {
+            for record in nodes.connected {
                 guard let link = record.link else { continue }
                 let silence = now - min(now, record.heardNanoseconds)
                 if silence > configuration.pingTimeoutNanoseconds {

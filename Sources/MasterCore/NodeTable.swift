@@ -43,6 +43,10 @@ public struct NodeRecord: Equatable, Sendable {
 /// The nodes the master is configured for, by number.
 public struct NodeTable: Sendable {
     public private(set) var records: [NodeRecord]
+    /// The slave of the front end itself, where processes go that move home. It is no node of the
+    /// list.
+    public private(set) var frontEnd = NodeRecord(node: Self.frontEndNumber)
+    public static let frontEndNumber: Int32 = -1
     private var nodeOfLink: [LinkID: Int32] = [:]
 
     /// Nodes are numbered 0 ..< count.
@@ -52,9 +56,11 @@ public struct NodeTable: Sendable {
 
     public var count: Int { records.count }
     public var upCount: Int { nodeOfLink.count }
-    public var links: [LinkID] { records.compactMap(\.link) }
+    /// Every slave that is connected, the front end's as well.
+    var connected: [NodeRecord] { (records + [frontEnd]).filter(\.isUp) }
 
     public func record(of node: Int32) -> NodeRecord? {
+        if node == Self.frontEndNumber { return frontEnd }
         guard node >= 0, Int(node) < records.count else { return nil }
         return records[Int(node)]
     }
@@ -62,8 +68,11 @@ public struct NodeTable: Sendable {
     public func node(of link: LinkID) -> Int32? { nodeOfLink[link] }
 
     /// Lets a slave in under the number it claims (or the lowest free one), or says why not.
+    ///
+    /// - Parameter isLocal: it has connected from the master's own machine; the front end's slave
+    ///   must.
     mutating func admit(
-        _ hello: Hello, address: NodeAddress, link: LinkID, now: UInt64
+        _ hello: Hello, address: NodeAddress, isLocal: Bool, link: LinkID, now: UInt64
     ) -> Result<Int32, AdmissionRefusal> {
         if let sentence = hello.refusalSentence(receiver: "this master") {
             return .failure(AdmissionRefusal(sentence: sentence))
@@ -82,6 +91,11 @@ public struct NodeTable: Sendable {
                     sentence: "node \(node) is not configured: this master has nodes 0 to "
                         + "\(records.count - 1)"))
         }
+        guard isLocal || node != Self.frontEndNumber else {
+            return .failure(
+                AdmissionRefusal(
+                    sentence: "the front end's slave runs beside the master, not at \(address)"))
+        }
         guard !known.isUp else {
             return .failure(
                 AdmissionRefusal(
@@ -94,19 +108,27 @@ public struct NodeTable: Sendable {
         record.mode = 0o111
         record.incarnation = hello.incarnation
         record.heardNanoseconds = now
-        records[Int(node)] = record
+        change(node) { $0 = record }
         nodeOfLink[link] = node
         return .success(node)
     }
 
+    private mutating func change(_ node: Int32, _ body: (inout NodeRecord) -> Void) {
+        if node == Self.frontEndNumber {
+            body(&frontEnd)
+        } else {
+            body(&records[Int(node)])
+        }
+    }
+
     mutating func lose(_ link: LinkID) -> Int32? {
         guard let node = nodeOfLink.removeValue(forKey: link) else { return nil }
-        records[Int(node)] = NodeRecord(node: node)
+        change(node) { $0 = NodeRecord(node: node) }
         return node
     }
 
     mutating func heard(_ link: LinkID, now: UInt64) {
-        if let node = nodeOfLink[link] { records[Int(node)].heardNanoseconds = now }
+        if let node = nodeOfLink[link] { change(node) { $0.heardNanoseconds = now } }
     }
 }
 

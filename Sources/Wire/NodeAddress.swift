@@ -32,6 +32,12 @@ public struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
     public static let unspecified = NodeAddress(
         family: .none, port: 0, octets: [16 of UInt8](repeating: 0))
 
+    /// Whether both are addresses of one interface, whatever their ports are.
+    public func isSameHost(as other: NodeAddress) -> Bool {
+        family != .none && family == other.family
+            && (0..<16).allSatisfy { octets[$0] == other.octets[$0] }
+    }
+
     /// Whether the address is on the machine that looks at it.
     public var isLoopback: Bool {
         switch family {

@@ -13,10 +13,14 @@ struct ClusterDirectory {
     private var record: String { "\(path)/daemons" }
     private var launchMark: String { "\(path)/launched" }
 
+    /// The slave beside the master.
+    static let frontEndName = "front-end"
+    var frontEndLog: String { "\(path)/bpslave-\(Self.frontEndName).log" }
+
     func slaveLog(_ node: Int) -> String { "\(path)/bpslave-\(node).log" }
 
     struct Daemon {
-        /// "master", or the node's number.
+        /// "master", "front-end", or the node's number.
         var name: String
         var identity: ProcessIdentity
     }

@@ -27,6 +27,7 @@ struct LocalCluster {
             setenv("BPROC_SOCKET", to: directory.socket)
             try startMaster(plan, port: port)
             try waitForMaster(plan, signals: signals)
+            try startFrontEnd(plan, port: port)
             try startSlaves(plan, port: port, signals: signals)
             try waitUntilUp(plan, signals: signals)
         } catch {
@@ -47,6 +48,17 @@ struct LocalCluster {
             ] + plan.masterArguments
         let log = try directory.openLog(directory.masterLog)
         try directory.add([try startDaemon("master", plan.master, arguments, log)])
+    }
+
+    /// The slave beside the master, for processes that move home.
+    private func startFrontEnd(_ plan: ClusterPlan, port: Int) throws(CommandError) {
+        let arguments =
+            ["--foreground", "--front-end", "--arena", "0"] + plan.slaveArguments
+            + ["\(LocalAddress.master):\(port)"]
+        let log = try directory.openLog(directory.frontEndLog)
+        try directory.add([
+            try startDaemon(ClusterDirectory.frontEndName, plan.slave, arguments, log)
+        ])
     }
 
     private func startSlaves(
@@ -137,8 +149,12 @@ struct LocalCluster {
         guard let (pid, status) = LocalProgram.reap(-1, waits: false) else { return }
         let daemon = try directory.daemons().first { $0.identity.pid == pid }
         let name = daemon?.name ?? "\(pid)"
-        let log = name == "master" ? directory.masterLog : directory.slaveLog(Int(name) ?? 0)
-        let who = name == "master" ? "bpmaster" : "bpslave of node \(name)"
+        let isFrontEnd = name == ClusterDirectory.frontEndName
+        let log =
+            name == "master"
+            ? directory.masterLog
+            : isFrontEnd ? directory.frontEndLog : directory.slaveLog(Int(name) ?? 0)
+        let who = name == "master" ? "bpmaster" : "bpslave of \(isFrontEnd ? "" : "node ")\(name)"
         let ending = WaitStatus(rawValue: status)
         let how = ending.signal.map { "signal \($0)" } ?? "status \(ending.exitCode ?? 0)"
         throw CommandError("\(who) ended with \(how): \(directory.lastLine(of: log) ?? "no log")")

@@ -14,7 +14,7 @@ struct StatusCommand: ParsableCommand {
         try ClusterCommand.reporting { () throws(CommandError) -> Int32 in
             let directory = place.directory
             let daemons = try directory.daemons()
-            let slaves = daemons.filter { $0.name != "master" }
+            let slaves = daemons.filter { Int($0.name) != nil }
             let runningCount = slaves.count { $0.identity.isRunning }
             let master = daemons.first { $0.name == "master" }
             let masterRuns = master?.identity.isRunning ?? false

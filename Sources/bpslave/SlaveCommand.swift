@@ -24,6 +24,13 @@ struct SlaveCommand: ParsableCommand {
         help: ArgumentHelp("Node number to claim; without it the master chooses.", valueName: "n"))
     var node: Int32?
 
+    @Flag(
+        help: """
+            Be the slave of the front end, beside the master: processes that move home run here. \
+            It is no node, and needs no number.
+            """)
+    var frontEnd = false
+
     @Option(
         help: ArgumentHelp(
             "Address for the relay links of other nodes; port 0 takes a free one.",
@@ -83,6 +90,9 @@ struct SlaveCommand: ParsableCommand {
         guard (0...(1 << 40)).contains(arena) else {
             throw ValidationError("--arena must be 0 to 1099511627776 bytes")
         }
+        guard node == nil || !frontEnd else {
+            throw ValidationError("--front-end has no --node number")
+        }
         if let node, !(0..<65536).contains(node) {
             throw ValidationError("--node must be 0 to 65535")
         }
@@ -108,7 +118,7 @@ struct SlaveCommand: ParsableCommand {
         try daemon.requireReachOfLoopback(masterAddress, "the master")
         try daemon.requireReachOfLoopback(listenAddress, "--listen")
         var configuration = SlaveConfiguration(master: masterAddress, listenAddress: listenAddress)
-        configuration.node = node
+        configuration.node = frontEnd ? -1 : node
         configuration.arenaByteCount = arena
         configuration.socketBufferByteCount = daemon.socketBuffer
         configuration.rootDirectory = root

@@ -109,6 +109,33 @@ extension ClusterTests {
             }
         }
 
+        /// From the front end over five nodes, each move from one node to the next, and home.
+        @Test func aProcessTravels() throws {
+            try Self.with(TestCluster.Shape(nodeCount: 5)) { stage in
+                try stage.cluster.startFrontEnd()
+                let nodes = [0, 1, 2, 3, 4, -1]
+                let outcome = try stage.cluster.command(
+                    stage.program, ["travel"] + nodes.map(String.init))
+                let sum = nodes.enumerated().reduce(0) { $0 + ($1.element + 2) * 1000 + $1.offset }
+                #expect(outcome.status == 0, "\(outcome.text) \(outcome.errorText)")
+                #expect(outcome.text == "at -1 after 6 moves, sum \(sum)\n")
+            }
+        }
+
+        /// The front end's slave is a place for processes, but no node of the list.
+        @Test func theFrontEndIsAPlace() throws {
+            try Self.with(TestCluster.Shape(nodeCount: 2)) { stage in
+                let without = try stage.cluster.run("master", "true")
+                #expect(without.status == 255)
+                #expect(without.errorText.contains("bpslave --front-end"), "\(without.errorText)")
+                try stage.cluster.startFrontEnd()
+                let outcome = try stage.cluster.run("master", stage.program, "ask")
+                #expect(outcome.status == 0, "\(outcome.text) \(outcome.errorText)")
+                #expect(outcome.text.contains("currnode -1\n"), "\(outcome.text)")
+                #expect(outcome.text.contains("nodelist 2 up 2\n"), "\(outcome.text)")
+            }
+        }
+
         // MARK: What goes wrong
 
         /// An inner relay dies while the image passes: the root heals the tree as the master would.

@@ -106,6 +106,17 @@ final class TestCluster {
             log: "\(node)")
     }
 
+    /// Starts the slave beside the master, and waits until it can be reached.
+    func startFrontEnd() throws {
+        slaves[-1] = try daemon(
+            "bpslave",
+            [
+                "--foreground", "--log-level", "debug", "--front-end", "--listen",
+                "\(masterAddress):0", "\(masterAddress):\(port)",
+            ], wrapper: shape.wrapper, log: "front-end")
+        try expect("the front end's slave") { masterLog.contains("node -1 is up") }
+    }
+
     private func daemon(
         _ name: String, _ arguments: [String], wrapper: [String], log: String
     ) throws -> Subprocess {

@@ -4,6 +4,7 @@
 //   fromnode image COUNT             starts the image on standard input on nodes 0 to COUNT-1
 //   fromnode program COUNT COMMAND   takes the image of COMMAND here, and starts it likewise
 //   fromnode hold COUNT              starts the image on standard input, says "held", and waits
+//   fromnode travel NODE...          moves there, one after the other, and says where it was
 //   fromnode capture COMMAND...      writes the image of a program to standard output
 #define _GNU_SOURCE
 #include <errno.h>
@@ -128,10 +129,25 @@ static int hold(int image, int count) {
     for (;;) pause();
 }
 
+// Its heap and its stack travel with it.
+static int travel(int count, char *nodes[]) {
+    unsigned sum = 0, *parts = calloc((size_t)count, sizeof *parts);
+    for (int i = 0; i < count; i++) {
+        int node = atoi(nodes[i]);
+        if (bproc_move(node) < 0) return fail("move");
+        if (bproc_currnode() != node) return fail("currnode");
+        parts[i] = (unsigned)(node + 2) * 1000u + (unsigned)i;
+    }
+    for (int i = 0; i < count; i++) sum += parts[i];
+    printf("at %d after %d moves, sum %u\n", bproc_currnode(), count, sum);
+    return 0;
+}
+
 int main(int argc, char *argv[]) {
     const char *mode = argc > 1 ? argv[1] : "";
     int count = argc > 2 ? atoi(argv[2]) : 0;
     if (!strcmp(mode, "ask")) return ask();
+    if (!strcmp(mode, "travel")) return travel(argc - 2, argv + 2);
     if (!strcmp(mode, "capture") && argc > 2) {
         int image = bproc_capture(argv[2], argv + 2, NULL, BPROC_CAPTURE_AT_ENTRY, NULL);
         if (image < 0 || lseek(image, 0, SEEK_SET) < 0 || copy(image, 1) < 0) {
