@@ -255,6 +255,12 @@ public struct LinkTable: ~Copyable {
         return true
     }
 
+    /// Bytes of frames that wait to be sent on a link; 0 if there is none.
+    public func waitingByteCount(on id: LinkID?) -> Int {
+        guard let id else { return 0 }
+        return link(id)?.outgoing.frameByteCount ?? 0
+    }
+
     // MARK: Closing
 
     /// Closes a link without a word; no lost event follows.

@@ -95,6 +95,11 @@ extension SlaveDaemon {
     private mutating func passOn(
         _ message: LocalMessage, of client: Client
     ) throws(LocalProtocolError) {
+        // Programs share the control link with this node's life: one that floods it is cut off
+        // before the link is.
+        guard host.links.waitingByteCount(on: control) <= Self.passingByteLimit else {
+            throw .invalid("more is said than the master takes")
+        }
         let bytes = message.bytes
         guard bytes.count <= Int(FrameKind.clientSays.bodyLimit) else {
             throw .tooLarge(byteCount: UInt32(bytes.count))
@@ -114,6 +119,8 @@ extension SlaveDaemon {
             send(body, to: client)
         }
     }
+
+    private static let passingByteLimit = 16 << 20
 
     private func number(of client: Client) -> UInt32 {
         UInt32(truncatingIfNeeded: client.id.rawValue)

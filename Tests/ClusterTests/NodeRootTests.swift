@@ -109,6 +109,18 @@ extension ClusterTests {
             }
         }
 
+        /// From the memory of a process on node 3, which has a rank itself.
+        @Test func forksOntoAllNodes() throws {
+            try Self.with(TestCluster.Shape(nodeCount: 8)) { stage in
+                let folder = TestFolder.make("ranks")
+                defer { TestFile.removeFolder(folder) }
+                let outcome = try stage.run("fork", "8", folder)
+                #expect(outcome.status == 0, "\(outcome.text) \(outcome.errorText)")
+                let lines = (0..<8).map { "rank \($0): node \($0), data \(100 + $0)" }
+                #expect(outcome.sortedLines == ["placed 8"] + lines, "\(outcome.text)")
+            }
+        }
+
         /// From the front end over five nodes, each move from one node to the next, and home.
         @Test func aProcessTravels() throws {
             try Self.with(TestCluster.Shape(nodeCount: 5)) { stage in

@@ -5,17 +5,19 @@
 //   fromnode program COUNT COMMAND   takes the image of COMMAND here, and starts it likewise
 //   fromnode hold COUNT              starts the image on standard input, says "held", and waits
 //   fromnode travel NODE...          moves there, one after the other, and says where it was
+//   fromnode fork COUNT DIRECTORY    forks onto nodes 0 to COUNT-1, which leave their word there
 //   fromnode capture COMMAND...      writes the image of a program to standard output
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/bproc.h>
 #include <sys/bproc_job.h>
 #include <sys/mman.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 enum { NODES_MAX = 64 };
@@ -129,6 +131,41 @@ static int hold(int image, int count) {
     for (;;) pause();
 }
 
+// Where a rank leaves its word: the nodes of the tests share a file system.
+static int note(const char *directory, int rank, char *text, size_t size, bool writes) {
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%s/rank-%d", directory, rank);
+    int file = open(path, writes ? O_WRONLY | O_CREAT | O_EXCL : O_RDONLY, 0644);
+    if (file < 0) return -1;
+    ssize_t count = writes ? write(file, text, size) : read(file, text, size);
+    close(file);
+    return count > 0 ? (int)count : -1;
+}
+
+static int fork_all(int count, const char *directory) {
+    int nodes[NODES_MAX], pids[NODES_MAX], placed = 0;
+    unsigned *data = malloc(sizeof *data * NODES_MAX);
+    char text[64];
+    for (int i = 0; i < NODES_MAX; i++) {
+        nodes[i] = i;
+        data[i] = 100u + (unsigned)i;
+    }
+    int rank = bproc_vrfork(count, nodes, pids);
+    if (rank < 0) return fail("vrfork");
+    if (rank < count) {
+        int size = snprintf(text, sizeof text, "node %d, data %u", bproc_currnode(), data[rank]);
+        return note(directory, rank, text, (size_t)size, true) < 0;
+    }
+    for (int i = 0; i < count; i++) placed += pids[i] > 0;
+    printf("placed %d\n", placed);
+    for (int i = 0; i < count; i++) {
+        int size;
+        while ((size = note(directory, i, text, sizeof text, false)) < 0) usleep(1000);
+        printf("rank %d: %.*s\n", i, size, text);
+    }
+    return 0;
+}
+
 // Its heap and its stack travel with it.
 static int travel(int count, char *nodes[]) {
     unsigned sum = 0, *parts = calloc((size_t)count, sizeof *parts);
@@ -157,6 +194,7 @@ int main(int argc, char *argv[]) {
         return 0;
     }
     if (count < 1 || count > NODES_MAX) return 2;
+    if (!strcmp(mode, "fork") && argc > 3) return fork_all(count, argv[3]);
     if (!strcmp(mode, "image")) return start(image_from_input(), count);
     if (!strcmp(mode, "hold")) return hold(image_from_input(), count);
     if (!strcmp(mode, "program") && argc > 3) {
