@@ -106,7 +106,7 @@ extension HostedDaemon where Self: ~Copyable {
     package mutating func carryOutEffects() {
         let taken = host.takeEffects()
         for effect in taken { carryOut(effect) }
-        host.giveBack(taken)
+        host.giveBack(consume taken)
     }
 
     private mutating func dispatch(_ event: LinkEvent) {

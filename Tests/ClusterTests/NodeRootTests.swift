@@ -148,6 +148,30 @@ extension ClusterTests {
             }
         }
 
+        /// A launch from a node has the ids of the process that asks, not of its slave.
+        @Test(.enabled(if: isRoot, "launching as another user needs root"))
+        func ranksRunAsTheirCaller() throws {
+            try Self.with(TestCluster.Shape(nodeCount: 3)) { stage in
+                let place = TestFolder.make("user")
+                defer { TestFile.removeFolder(place) }
+                chmod(place, 0o755)
+                let program = "\(place)/fromnode"
+                let bytes = try #require(TestFile.read(stage.program))
+                TestFile.write(bytes, to: program, mode: 0o755)
+                let outcome = try stage.cluster.command(
+                    "/usr/bin/setpriv",
+                    [
+                        "--reuid", "4711", "--regid", "4712", "--groups", "4713",
+                        "\(TestCluster.build)/bpsh", "1", program, "program", "3", "/bin/sh",
+                        "-c", "id -u; id -G",
+                    ])
+                #expect(outcome.status == 0, "\(outcome.text) \(outcome.errorText)")
+                #expect(outcome.text.contains("placed 3\n"), "\(outcome.text)")
+                #expect(outcome.text.split(separator: "4711").count == 4, "\(outcome.text)")
+                #expect(outcome.text.split(separator: "4712 4713").count == 4, "\(outcome.text)")
+            }
+        }
+
         // MARK: What goes wrong
 
         /// An inner relay dies while the image passes: the root heals the tree as the master would.
@@ -189,6 +213,20 @@ extension ClusterTests {
                 #expect(holder.finish(seconds: TestCluster.patience).status != 0)
                 try stage.cluster.waitUntilUp(Set(others))
                 #expect(try stage.cluster.run("0-2,4-7", "true").status == 0)
+            }
+        }
+
+        /// Slaves that wait for their master to come back keep nothing of its jobs.
+        @Test func deathOfTheMaster() throws {
+            let shape = TestCluster.Shape(nodeCount: 6, slaves: ["--reconnect", "60"])
+            try Self.with(shape) { stage in
+                let holder = try stage.hold(6)
+                stage.cluster.master?.end()
+                try stage.cluster.expect("the end of every process") {
+                    (0..<6).allSatisfy { stage.cluster.processes(on: $0).isEmpty }
+                }
+                #expect(holder.finish(seconds: TestCluster.patience).status != 0)
+                #expect(stage.cluster.slaves.values.allSatisfy { $0.poll() == nil })
             }
         }
 

@@ -75,9 +75,13 @@ enum TestFile {
 
     @discardableResult
     static func write(_ text: String, to path: String, mode: mode_t = 0o644) -> String {
+        write(Array(text.utf8), to: path, mode: mode)
+    }
+
+    @discardableResult
+    static func write(_ bytes: [UInt8], to path: String, mode: mode_t) -> String {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
         precondition(descriptor >= 0, "\(path) cannot be written")
-        let bytes = Array(text.utf8)
         precondition(Glibc.write(descriptor, bytes, bytes.count) == bytes.count)
         close(descriptor)
         chmod(path, mode)

@@ -179,7 +179,10 @@ public final class SimulatedCluster {
         case .failed(_, let failure): failures[failure.rank, default: 0] += 1
         case .launched(_, let report): reports.append(report)
         case .exited(_, let exit): exits[exit.rank, default: 0] += 1
-        case .progress, .closeStorage, .forget, .nodeIsGone, .note: break
+        case .nodeIsGone(let node):
+            // A slave that has been given up ends the conversations of its programs.
+            if node == scenario.clientNode { hasClient = false }
+        case .progress, .closeStorage, .forget, .note: break
         }
     }
 
