@@ -119,7 +119,8 @@ extension ClusterTests {
                 #expect(run.status == 0, "\(run.errorText)")
                 let down = try Self.bpcluster(["down", "--dir", "\(folder)/c"])
                 #expect(down.status == 0, "\(down.errorText)")
-                #expect(down.text.contains("5 daemons stopped"), "\(down.text)")
+                // The master, its slave of the front end, and the four.
+                #expect(down.text.contains("6 daemons stopped"), "\(down.text)")
             }
         }
 
