@@ -13,10 +13,12 @@
 #include <unistd.h>
 
 static const char system_socket[] = "/run/bproc/socket";
-enum { READ_BYTES = 256 << 10 };
+// Most connections are about one short answer; a job's grow with what comes.
+enum { READ_BYTES_LEAST = 4 << 10, READ_BYTES_MOST = 256 << 10 };
 
 int bplib_channel_adopt(struct bplib_channel *channel, int descriptor) {
-    *channel = (struct bplib_channel){.descriptor = descriptor, .received = -1};
+    *channel = (struct bplib_channel){
+        .descriptor = descriptor, .received = -1, .read_bytes = READ_BYTES_LEAST};
     int flags = fcntl(descriptor, F_GETFL);
     if (flags < 0 || fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) < 0) {
         int error = errno;
@@ -161,7 +163,7 @@ static void take_descriptors(struct bplib_channel *channel, struct msghdr *messa
 int bplib_channel_read(struct bplib_channel *channel) {
     struct bplib_buffer *in = &channel->in;
     if (channel->ended) return 0;
-    if (bplib_buffer_reserve(in, READ_BYTES) < 0) return -1;
+    if (bplib_buffer_reserve(in, channel->read_bytes) < 0) return -1;
     union {
         char bytes[CMSG_SPACE(16 * sizeof(int))];
         struct cmsghdr alignment;
@@ -175,6 +177,9 @@ int bplib_channel_read(struct bplib_channel *channel) {
         ssize_t count = recvmsg(channel->descriptor, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (count > 0) {
             in->end += (size_t)count;
+            if (in->end == in->capacity && channel->read_bytes < READ_BYTES_MOST) {
+                channel->read_bytes *= 2;
+            }
             take_descriptors(channel, &message);
             return 1;
         }

@@ -45,6 +45,7 @@ static long write_image(int descriptor, int image) {
 
 long bproc_dump(int fd, int flags) {
     if (bplib_check_flags(flags) < 0) return -1;
+    int before = errno;
     int mode = fcntl(fd, F_GETFL);
     if (mode < 0 || (mode & O_ACCMODE) == O_RDONLY) {
         return bplib_fail(EBADF, "descriptor %d is not open for writing", fd);
@@ -54,11 +55,14 @@ long bproc_dump(int fd, int flags) {
     if (helper < 0) return -1;
     sigset_t mask;
     int image = bplib_capture_caller(helper, &mask);
-    if (image == BPLIB_RESTORED) return 0;
+    if (image == BPLIB_RESTORED) {
+        errno = before;
+        return 0;
+    }
     if (image < 0) return -1;
     bplib_set_mask(&mask);
     long byte_count = write_image(fd, image);
-    int error = errno;
+    int error = byte_count < 0 ? errno : before;
     close(image);
     errno = error;
     return byte_count;

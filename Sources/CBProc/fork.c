@@ -130,7 +130,10 @@ int _bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, i
     bplib_forget_ended_jobs();
     struct fork_call call = {
         .count = nnodes, .nodes = nodes, .pids = pids, .io = io, .iolen = iolen};
-    return run(&call);
+    int error = errno;
+    int result = run(&call);
+    if (result >= 0) errno = error;
+    return result;
 }
 
 int bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen) {

@@ -58,7 +58,9 @@ static void execute(struct start *start) {
     (void)snprintf(option, sizeof option, "--socket=%d", start->socket);
     char *const argv[] = {(char *)"bproc-capture", (char *)"--helper=capture", option, NULL};
     char *const envp[] = {NULL};
-    // This process has a descriptor table of its own: the caller's end stays close-on-exec.
+    // This process has a descriptor table of its own. What the caller has open is not kept open by
+    // the helper: it may be about to execute what it has just written.
+    bplib_close_others(start->helper, start->socket);
     if (fcntl(start->socket, F_SETFD, 0) == 0) {
         restore_signals(start->mask);
         (void)execveat(start->helper, "", argv, envp, AT_EMPTY_PATH);

@@ -35,6 +35,7 @@ struct bplib_channel {
     int descriptor; // -1: closed
     int received;   // a descriptor that came with the bytes read last; -1: none
     bool ended;     // the other side has closed
+    size_t read_bytes; // room for one read
     struct bplib_buffer in, out;
     struct bproc_local_welcome welcome;
 };

@@ -60,10 +60,13 @@ static int go(int helper, int node, const struct bproc_io_t *io, int iolen) {
 
 int _bproc_move_io(int node, struct bproc_io_t *io, int iolen, int flags) {
     struct bplib_start start;
+    int error = errno;
     if (check(io, iolen, flags) < 0) return -1;
     int ready = begin(&start, node);
-    if (ready != 0) return ready < 0 ? -1 : 0;
-    return go(start.helper, node, io, iolen) == BPLIB_RESTORED ? 0 : -1;
+    if (ready < 0) return -1;
+    if (ready == 0 && go(start.helper, node, io, iolen) != BPLIB_RESTORED) return -1;
+    errno = error;
+    return 0;
 }
 
 int bproc_move_io(int node, struct bproc_io_t *io, int iolen) {

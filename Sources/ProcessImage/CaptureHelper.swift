@@ -42,7 +42,11 @@ public enum CaptureHelper {
             var credentials = bp_credentials()
             _ = try require(
                 "ask who calls", unsafe bp_peer_credentials(socket, &credentials))
-            return try CallerCapture.image(of: credentials.pid, caller)
+            let image = try CallerCapture.image(of: credentials.pid, caller)
+            // The caller goes on before this process has ended, perhaps to execute what stands
+            // behind them.
+            for descriptor in Int32(0)...2 { _ = bp_close(descriptor) }
+            return image
         }
     }
 

@@ -161,23 +161,43 @@ struct Programs {
 
     func remove() { TestFile.removeFolder(folder) }
 
-    func compile(_ name: String, with compiler: String, _ options: [String]) throws -> String {
-        let output = "\(folder)/\(name.split(separator: ".")[0])-\(name.split(separator: ".")[1])"
-        let source = Package.root + "/Tests/Programs/\(name)"
-        let environment = ["PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder]
-        let outcome = try Conversation(
-            compiler, options + ["-o", output, source], environment: environment, input: []
-        ).finish(seconds: 120)
-        try #require(outcome.status == 0, "\(name): \(outcome.errorText)")
+    /// `source` lies in Tests/Programs, or elsewhere in the package if it is a path.
+    func compile(
+        _ source: String, with compiler: String, _ options: [String], libraries: [String] = []
+    ) throws -> String {
+        let path =
+            Package.root + "/" + (source.contains("/") ? source : "Tests/Programs/\(source)")
+        let name = source.split(separator: "/").last ?? ""
+        let output = "\(folder)/" + name.split(separator: ".").joined(separator: "-")
+        try run(compiler, options + ["-o", output, path] + libraries)
         return output
     }
 
+    private func run(_ program: String, _ arguments: [String]) throws {
+        let environment = ["PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder]
+        let outcome = try Conversation(
+            program, arguments, environment: environment, input: []
+        ).finish(seconds: 240)
+        try #require(outcome.status == 0, "\(arguments): \(outcome.errorText)")
+    }
+
+    /// libbproc.a of this package's sources.
+    func library() throws -> String {
+        let place = "\(folder)/library"
+        try run(
+            "/usr/bin/make",
+            ["--silent", "-C", Package.root, "LIBRARY=\(place)", "\(place)/libbproc.a"])
+        return "\(place)/libbproc.a"
+    }
+
     /// With the compiler of this very build's toolchain, where it is found.
-    func compileSwift(_ name: String) throws -> String {
+    func compileSwift(
+        _ name: String, _ options: [String] = [], libraries: [String] = []
+    ) throws -> String {
         let path = getenv("PATH").map { String(cString: $0) } ?? ""
         let places =
             path.split(separator: ":").map { "\($0)/swiftc" } + ["/opt/swift/usr/bin/swiftc"]
         let compiler = try #require(places.first { access($0, X_OK) == 0 }, "no swiftc")
-        return try compile(name, with: compiler, [])
+        return try compile(name, with: compiler, options, libraries: libraries)
     }
 }

@@ -1,0 +1,172 @@
+import Glibc
+import Testing
+
+extension ClusterTests {
+    /// Programs that fork, move and dump themselves in the middle of their work, and check
+    /// themselves before and after.
+    @Suite(
+        .serialized,
+        .enabled(if: access("/usr/bin/cc", X_OK) == 0, "needs /usr/bin/cc"))
+    struct Callers {
+        /// The programs of one test, with the library of this build.
+        private struct Kit {
+            let programs = Programs()
+            let library: String
+
+            init() throws { library = try programs.library() }
+
+            func compile(_ source: String, _ options: [String] = []) throws -> String {
+                let compiler = source.hasSuffix(".cc") ? "/usr/bin/c++" : "/usr/bin/cc"
+                return try programs.compile(
+                    source, with: compiler, ["-O2", "-Wall", "-I", Self.include] + options,
+                    libraries: [library, "-lm", "-pthread"])
+            }
+
+            func compileSwift(_ source: String, _ options: [String] = []) throws -> String {
+                try programs.compileSwift(
+                    source, ["-O", "-I", Self.include] + options, libraries: [library])
+            }
+
+            static let include = Package.root + "/Sources/CBProc/include"
+        }
+
+        private static func with(
+            nodes: Int, _ body: (TestCluster, Kit) throws -> Void
+        ) throws {
+            let kit = try Kit()
+            defer { kit.programs.remove() }
+            try TestCluster.with(nodes: nodes) { cluster in try body(cluster, kit) }
+        }
+
+        /// Both sides of a fork say that all is right.
+        private static func expectBothRight(_ outcome: Subprocess.Outcome) {
+            #expect(outcome.status == 0)
+            #expect(outcome.sortedLines == ["child: right", "parent: right"])
+        }
+
+        @Test(arguments: [[], ["-static"], ["-static-pie"]])
+        func aProgramGoesOnWhereItIsRestored(options: [String]) throws {
+            try Self.with(nodes: 3) { cluster, kit in
+                let caller = try kit.compile("caller.c", options)
+                Self.expectBothRight(try cluster.command(caller, ["rfork", "1"]))
+                let moved = try cluster.command(caller, ["move", "2"])
+                #expect(moved.status == 33)
+                #expect(moved.text == "moved: right\n")
+                let file = cluster.folder + "/tmp/image"
+                let dumper = try cluster.command(caller, ["dump", file])
+                #expect(dumper.status == 0)
+                #expect(dumper.text == "dumper: right\n")
+                let image = try cluster.command(file, [])
+                #expect(image.status == 0)
+                #expect(image.text == "image: right\n")
+            }
+        }
+
+        /// An image of an image of an image, each executed as a program; and many of one process.
+        @Test func imagesDoNotGrow() throws {
+            try Self.with(nodes: 1) { cluster, kit in
+                let caller = try kit.compile("caller.c")
+                let file = cluster.folder + "/tmp/image"
+                let chain = try cluster.conversation(caller, ["chain", "300", file])
+                    .finish(seconds: 5 * TestCluster.patience)
+                #expect(chain.status == 0)
+                #expect(chain.text == "chain: right\n")
+                let sizes = try cluster.command(caller, ["sizes", "100"])
+                #expect(sizes.status == 0)
+                #expect(sizes.text == "sizes: right\n")
+            }
+        }
+
+        @Test func exceptionsPassThroughTheFrameOfTheCall() throws {
+            try Self.with(nodes: 2) { cluster, kit in
+                for options in [[], ["-static"]] {
+                    let caller = try kit.compile("caller.cc", options)
+                    Self.expectBothRight(try cluster.command(caller, ["1"]))
+                }
+            }
+        }
+
+        @Test func aSwiftProgram() throws {
+            try Self.with(nodes: 2) { cluster, kit in
+                for options in [[], ["-static-stdlib"]] {
+                    let caller = try kit.compileSwift("caller.swift", options)
+                    Self.expectBothRight(try cluster.command(caller, ["1"]))
+                }
+            }
+        }
+
+        @Test func oneImageForManyNodes() throws {
+            try Self.with(nodes: 16) { cluster, kit in
+                let example = try kit.compile("examples/vrfork.c")
+                let outcome = try cluster.command(example, [])
+                #expect(outcome.status == 0, "\(outcome.errorText)")
+                let lines = outcome.text.split(separator: "\n")
+                #expect(lines.count == 17)
+                #expect(Set(lines.dropLast().map { $0.prefix { $0 != ":" } }).count == 16)
+                #expect(lines.last == "26860 twin primes below 4000000")
+            }
+        }
+
+        @Test func whatIsRefusedLeavesNoTrace() throws {
+            try Self.with(nodes: 3) { cluster, kit in
+                let refusals = try kit.compile("refusals.c")
+                cluster.slaves[2]?.end()
+                try cluster.waitUntilUp([0, 1])
+                let outcome = try cluster.command(refusals, ["cluster"])
+                #expect(outcome.status == 0)
+                #expect(outcome.text == "refusals: right\n")
+                cluster.master?.end()
+                let alone = try cluster.command(refusals, ["alone"])
+                #expect(alone.status == 0)
+                #expect(alone.text == "refusals: right\n")
+            }
+        }
+
+        // MARK: The stand-in
+
+        private static func moved(_ cluster: TestCluster, _ kit: Kit) throws -> Conversation {
+            let caller = try kit.compile("caller.c")
+            let job = try cluster.conversation(caller, ["wait", "0"], input: nil)
+            let isThere = job.serve(seconds: TestCluster.patience) {
+                job.text == "moved\n" || job.process.poll() != nil
+            }
+            guard isThere, job.process.status == nil else {
+                throw TestCluster.Failure(description: "it did not move: \(job.text)")
+            }
+            return job
+        }
+
+        /// Signals reach the process where it is, and its end shows where it was.
+        @Test(arguments: [(SIGUSR2, 21), (SIGTERM, 128 + SIGTERM), (SIGINT, 128 + SIGINT)])
+        func aStandInEndsAsTheProcess(signal: Int32, status: Int32) throws {
+            try Self.with(nodes: 1) { cluster, kit in
+                let job = try Self.moved(cluster, kit)
+                #expect(cluster.processes(on: 0).count == 1)
+                job.process.signal(signal)
+                let outcome = job.finish(seconds: TestCluster.patience)
+                #expect(!outcome.isOverdue)
+                #expect(outcome.status == status)
+                try cluster.expect("the end of the process") { cluster.processes(on: 0).isEmpty }
+            }
+        }
+
+        @Test func theEndOfAStandInEndsTheProcess() throws {
+            try Self.with(nodes: 1) { cluster, kit in
+                let job = try Self.moved(cluster, kit)
+                job.process.signal(SIGKILL)
+                #expect(job.finish(seconds: TestCluster.patience).status == 128 + SIGKILL)
+                try cluster.expect("the end of the process") { cluster.processes(on: 0).isEmpty }
+            }
+        }
+
+        @Test func theEndOfTheNodeEndsTheStandIn() throws {
+            try Self.with(nodes: 1) { cluster, kit in
+                let job = try Self.moved(cluster, kit)
+                cluster.slaves[0]?.end()
+                let outcome = job.finish(seconds: TestCluster.patience)
+                #expect(!outcome.isOverdue)
+                #expect(outcome.status == 128 + SIGKILL, "\(outcome.errorText)")
+            }
+        }
+    }
+}

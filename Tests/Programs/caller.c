@@ -1,0 +1,387 @@
+// A program that has images made of itself, in the middle of its work, and checks before and after
+// that nothing has changed but what must: caller STATE-CALL [ARGUMENT].
+//
+//   dump FILE     the image into a file; the process goes on, and the file when it is run
+//   rfork NODE    parent and child go on
+//   move NODE     the process goes on there
+//   wait NODE     the process goes on there and waits for SIGUSR2
+//   chain N FILE  N times: dump, and execute what was dumped
+//   sizes N       N dumps, all of the same size
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <fenv.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/bproc.h>
+#include <sys/bproc_job.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int failures;
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            printf("FAILED line %d: %s (errno %d)\n", __LINE__, #condition, errno);                \
+            failures++;                                                                            \
+        }                                                                                          \
+    } while (0)
+
+enum { PAGE = 4096, HEAP_BYTES = 3 << 20, RESERVED = 1 << 30 };
+
+static __thread int thread_value = 1;
+static __thread char thread_zeros[500];
+static int initialised[] = {1, 2, 3};
+static unsigned char *heap, *old_break, *alternate, *hidden, *constant_page, *reserved, *shared;
+static int (*code)(void);
+static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+static volatile sig_atomic_t handled, handled_on_alternate;
+static char directory[4096];
+static double upward;
+static int shared_file;
+
+static void handle(int number, siginfo_t *information, void *context) {
+    (void)context;
+    volatile char here = 0;
+    handled += number + (information != NULL ? 1000 : 0);
+    uintptr_t at = (uintptr_t)&here, low = (uintptr_t)alternate;
+    handled_on_alternate = at >= low && at < low + 65536;
+}
+
+static void *pages(size_t byte_count, int protection, int flags) {
+    void *at = mmap(NULL, byte_count, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    if (at == MAP_FAILED) {
+        perror("mmap");
+        exit(2);
+    }
+    return at;
+}
+
+static void set_up_memory(void) {
+    thread_value = 4711;
+    memset(thread_zeros, 5, sizeof thread_zeros);
+    initialised[1] = 22;
+    heap = malloc(HEAP_BYTES);
+    for (int i = 0; i < HEAP_BYTES; i++) heap[i] = (unsigned char)(i * 7 + i / 4096);
+    old_break = sbrk(3 * PAGE);
+    memset(old_break, 0x5b, 3 * PAGE);
+    hidden = pages(PAGE, PROT_READ | PROT_WRITE, 0);
+    memset(hidden, 0x77, PAGE);
+    mprotect(hidden, PAGE, PROT_NONE);
+    constant_page = pages(PAGE, PROT_READ | PROT_WRITE, 0);
+    strcpy((char *)constant_page, "constant");
+    mprotect(constant_page, PAGE, PROT_READ);
+    static const unsigned char instructions[] = {0xb8, 42, 0, 0, 0, 0xc3}; // mov $42, %eax; ret
+    unsigned char *page = pages(PAGE, PROT_READ | PROT_WRITE, 0);
+    memcpy(page, instructions, sizeof instructions);
+    mprotect(page, PAGE, PROT_EXEC);
+    memcpy(&code, &page, sizeof code);
+    reserved = pages(RESERVED, PROT_READ | PROT_WRITE, MAP_NORESERVE);
+    reserved[RESERVED / 2] = 9;
+    // A file that is shorter than its mapping, shared for reading only.
+    shared_file = memfd_create("shared", MFD_CLOEXEC);
+    CHECK(write(shared_file, "shared bytes", 12) == 12);
+    shared = mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, shared_file, 0);
+    CHECK(shared != MAP_FAILED);
+    close(shared_file);
+}
+
+static void set_up_kernel_state(void) {
+    alternate = malloc(65536);
+    stack_t stack = {.ss_sp = alternate, .ss_size = 65536};
+    CHECK(sigaltstack(&stack, NULL) == 0);
+    struct sigaction action = {.sa_sigaction = handle,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGUSR2);
+    CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+    CHECK(sigaction(SIGRTMIN + 4, &action, NULL) == 0);
+    CHECK(signal(SIGWINCH, SIG_IGN) != SIG_ERR);
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGHUP);
+    sigaddset(&mask, SIGRTMIN + 9);
+    CHECK(sigprocmask(SIG_SETMASK, &mask, NULL) == 0);
+    umask(027);
+    (void)setpriority(PRIO_PROCESS, 0, 3);
+    CHECK(chdir("/usr") == 0 && getcwd(directory, sizeof directory));
+    CHECK(prctl(PR_SET_NAME, "caller-test") == 0);
+    struct rlimit limit = {1 << 20, 1 << 20};
+    CHECK(setrlimit(RLIMIT_CORE, &limit) == 0);
+    CHECK(pthread_mutex_lock(&held) == 0);
+    fesetround(FE_UPWARD);
+    volatile double one = 1, three = 3;
+    upward = one / three;
+}
+
+static void set_up(void) {
+    set_up_memory();
+    set_up_kernel_state();
+}
+
+static void *thread_body(void *argument) {
+    return thread_value == 1 && thread_zeros[499] == 0 ? argument : NULL;
+}
+
+static void check_memory(void) {
+    CHECK(thread_value == 4711 && thread_zeros[0] == 5 && thread_zeros[499] == 5);
+    CHECK(initialised[1] == 22);
+    int wrong = 0;
+    for (int i = 0; i < HEAP_BYTES; i++) wrong += heap[i] != (unsigned char)(i * 7 + i / 4096);
+    CHECK(wrong == 0);
+    unsigned char *end = sbrk(0);
+    CHECK(end >= old_break + 3 * PAGE && old_break[0] == 0x5b && old_break[3 * PAGE - 1] == 0x5b);
+    void *more = sbrk(5 * PAGE);
+    CHECK(more == end);
+    if (more == end) memset(more, 1, 5 * PAGE);
+    CHECK(sbrk(-5 * PAGE) == end + 5 * PAGE);
+    for (int i = 1; i < 2000; i++) {
+        char *piece = malloc((size_t)i * 100);
+        CHECK(piece != NULL);
+        if (!piece) return;
+        memset(piece, i, (size_t)i * 100);
+        free(piece);
+    }
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    CHECK(write(ends[1], hidden, 1) == -1 && errno == EFAULT);
+    CHECK(write(ends[1], constant_page, 1) == 1 && !strcmp((char *)constant_page, "constant"));
+    CHECK(read(ends[0], constant_page, 1) == -1 && errno == EFAULT);
+    close(ends[0]);
+    close(ends[1]);
+    CHECK(mprotect(hidden, PAGE, PROT_READ) == 0 && hidden[0] == 0x77 && hidden[PAGE - 1] == 0x77);
+    CHECK(mprotect(hidden, PAGE, PROT_NONE) == 0);
+    CHECK(code() == 42);
+    CHECK(reserved[RESERVED / 2] == 9 && reserved[0] == 0 && reserved[RESERVED - 1] == 0);
+    CHECK(!strcmp((char *)shared, "shared bytes"));
+}
+
+static void check_signals(void) {
+    sigset_t mask;
+    CHECK(sigprocmask(SIG_BLOCK, NULL, &mask) == 0);
+    for (int number = 1; number < 65; number++) {
+        if (number == 32 || number == 33) continue; // the C library's
+        int wanted = number == SIGHUP || number == SIGRTMIN + 9;
+        if (sigismember(&mask, number) != wanted) {
+            printf("FAILED: mask of signal %d\n", number);
+            failures++;
+        }
+    }
+    struct sigaction action;
+    CHECK(sigaction(SIGUSR1, NULL, &action) == 0 && action.sa_sigaction == handle);
+    const int restorer = 0x04000000; // SA_RESTORER: the C library's own affair
+    CHECK((action.sa_flags & ~restorer) == (SA_SIGINFO | SA_ONSTACK | SA_RESTART));
+    CHECK(sigismember(&action.sa_mask, SIGUSR2) == 1 && sigismember(&action.sa_mask, SIGINT) == 0);
+    CHECK(sigaction(SIGWINCH, NULL, &action) == 0 && action.sa_handler == SIG_IGN);
+    CHECK(sigaction(SIGTERM, NULL, &action) == 0 && action.sa_handler == SIG_DFL);
+    handled = handled_on_alternate = 0;
+    CHECK(raise(SIGUSR1) == 0 && handled == 1000 + SIGUSR1 && handled_on_alternate);
+    handled = 0;
+    CHECK(kill(getpid(), SIGRTMIN + 4) == 0 && handled == 1000 + SIGRTMIN + 4);
+}
+
+// Directory, umask, limits and nice value go with a process that is moved. An image that is run as a
+// program has those of whoever runs it.
+static void check_surroundings(void) {
+    char path[4096] = "";
+    CHECK(getcwd(path, sizeof path) && !strcmp(path, directory));
+    CHECK(umask(027) == 027);
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 1 << 20);
+    // A daemon holds what it has started back until all of the launch has started.
+    for (int i = 0; i < 2000 && getpriority(PRIO_PROCESS, 0) != 3; i++) usleep(10000);
+    CHECK(getpriority(PRIO_PROCESS, 0) == 3);
+}
+
+static void check_kernel_state(void) {
+    char name[16] = "";
+    CHECK(prctl(PR_GET_NAME, name) == 0 && !strcmp(name, "caller-test"));
+    CHECK(pthread_mutex_trylock(&held) == EBUSY && pthread_mutex_unlock(&held) == 0);
+    CHECK(pthread_mutex_lock(&held) == 0);
+    CHECK(fegetround() == FE_UPWARD);
+    volatile double one = 1, three = 3;
+    CHECK(one / three == upward);
+    CHECK(gettid() == getpid() && sched_getcpu() >= 0);
+    struct timespec first, second;
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &first) == 0 && first.tv_sec > 0);
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &second) == 0 && second.tv_sec - first.tv_sec < 3600);
+}
+
+static void check_creation(void) {
+    pthread_t thread;
+    void *answer = NULL;
+    CHECK(pthread_create(&thread, NULL, thread_body, &failures) == 0);
+    CHECK(pthread_join(thread, &answer) == 0 && answer == &failures);
+    pid_t child = fork();
+    if (child == 0) _exit(getpid() == gettid() ? 17 : 18);
+    int status = 0;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 17 << 8);
+    CHECK(waitpid(-1, &status, WNOHANG | __WALL) == -1 && errno == ECHILD);
+}
+
+static int deep(int levels) {
+    volatile char space[4000];
+    space[0] = (char)levels;
+    space[3999] = 1;
+    return levels == 0 ? 0 : deep(levels - 1) + space[3999];
+}
+
+static void check(void) {
+    check_memory();
+    check_signals();
+    check_kernel_state();
+    check_creation();
+    CHECK(deep(700) == 700);
+}
+
+// Values that the compiler keeps in registers, and some on the stack, across the call.
+static long across(long (*call)(long), long argument, const unsigned *seed) {
+    unsigned a = seed[0] * 3, b = seed[1] * 5, c = seed[2] * 7, d = seed[3] * 11, e = seed[4] * 13;
+    unsigned local[100];
+    for (int i = 0; i < 100; i++) local[i] = (unsigned)i * a;
+    errno = 77;
+    long result = call(argument);
+    CHECK(result < 0 || errno == 77);
+    CHECK(a == 3 && b == 10 && c == 21 && d == 44 && e == 65);
+    int wrong = 0;
+    for (int i = 0; i < 100; i++) wrong += local[i] != (unsigned)i * 3;
+    CHECK(wrong == 0);
+    return result;
+}
+
+static const unsigned seed[] = {1, 2, 3, 4, 5};
+
+static long dump_to(long fd) { return bproc_dump((int)fd, BPROC_DUMP_ALL); }
+static long fork_to(long node) { return bproc_rfork((int)node); }
+static long move_to(long node) { return bproc_move((int)node); }
+
+static int finish(const char *who) {
+    printf("%s: %s\n", who, failures ? "wrong" : "right");
+    fflush(stdout);
+    return failures ? 1 : 0;
+}
+
+static int fail(const char *what) {
+    printf("%s: %s (%d)\n", what, bproc_reason(), errno);
+    fflush(stdout);
+    return 3;
+}
+
+static int run_dump(const char *path) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+    set_up();
+    check();
+    long byte_count = across(dump_to, fd, seed);
+    if (byte_count < 0) return fail("dump");
+    struct stat status;
+    if (byte_count > 0) CHECK(fstat(fd, &status) == 0 && status.st_size == byte_count);
+    if (byte_count > 0) check_surroundings();
+    check();
+    return finish(byte_count > 0 ? "dumper" : "image");
+}
+
+static int run_fork(int node) {
+    set_up();
+    check();
+    pid_t before = getpid();
+    long number = across(fork_to, node, seed);
+    if (number < 0) return fail("rfork");
+    CHECK((number == 0) == (getpid() != before));
+    CHECK(bproc_currnode() == (number == 0 ? node : -1));
+    check_surroundings();
+    check();
+    int status = finish(number > 0 ? "parent" : "child");
+    if (number > 0) sleep(1);
+    return status;
+}
+
+static int run_move(int node) {
+    set_up();
+    check();
+    pid_t before = getpid();
+    if (across(move_to, node, seed) < 0) return fail("move");
+    CHECK(getpid() != before && bproc_currnode() == node);
+    check_surroundings();
+    check();
+    CHECK(bproc_move(node) == 0 && bproc_move(BPROC_NODE_SELF) == 0);
+    return finish("moved") ? 1 : 33;
+}
+
+static void leave(int number) {
+    (void)number;
+    _exit(21);
+}
+
+static int run_wait(int node) {
+    signal(SIGUSR2, leave);
+    if (bproc_move(node) < 0) return fail("move");
+    printf("moved\n");
+    fflush(stdout);
+    for (;;) pause();
+}
+
+static int run_chain(int count, const char *path) {
+    static long sizes[1000];
+    set_up();
+    for (int i = 0; i < count; i++) {
+        unlink(path);
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0700);
+        long byte_count = across(dump_to, fd, seed);
+        if (byte_count < 0) return fail("dump");
+        if (byte_count > 0) {
+            close(fd);
+            execl(path, path, (char *)NULL);
+            return 4;
+        }
+        struct stat status;
+        CHECK(stat(path, &status) == 0);
+        sizes[i] = (long)status.st_size;
+        // The first ones still settle what the checks have allocated.
+        if (i > 3 && sizes[i] != sizes[3]) {
+            printf("FAILED: image %d has %ld bytes, image 3 %ld\n", i, sizes[i], sizes[3]);
+            failures++;
+        }
+        check();
+        if (failures) break;
+    }
+    return finish("chain");
+}
+
+static int run_sizes(int count) {
+    set_up();
+    int fd = open("/dev/null", O_WRONLY);
+    long first = 0;
+    for (int i = 0; i < count; i++) {
+        long byte_count = bproc_dump(fd, 0);
+        if (byte_count <= 0) return fail("dump");
+        if (i == 0) first = byte_count;
+        if (byte_count != first) {
+            printf("FAILED: image %d has %ld bytes, image 0 %ld\n", i, byte_count, first);
+            failures++;
+            break;
+        }
+    }
+    check();
+    return finish("sizes");
+}
+
+int main(int count, char **list) {
+    if (count > 2 && !strcmp(list[1], "dump")) return run_dump(list[2]);
+    if (count > 2 && !strcmp(list[1], "rfork")) return run_fork(atoi(list[2]));
+    if (count > 2 && !strcmp(list[1], "move")) return run_move(atoi(list[2]));
+    if (count > 2 && !strcmp(list[1], "wait")) return run_wait(atoi(list[2]));
+    if (count > 3 && !strcmp(list[1], "chain")) return run_chain(atoi(list[2]), list[3]);
+    if (count > 2 && !strcmp(list[1], "sizes")) return run_sizes(atoi(list[2]));
+    return 64;
+}
