@@ -44,7 +44,7 @@ extension ClusterTests {
             #expect(outcome.sortedLines == ["child: right", "parent: right"])
         }
 
-        @Test(arguments: [[], ["-static"], ["-static-pie"]])
+        @Test(arguments: [[String](), ["-static"], ["-static-pie"]])
         func aProgramGoesOnWhereItIsRestored(options: [String]) throws {
             try Self.with(nodes: 3) { cluster, kit in
                 let caller = try kit.compile("caller.c", options)
@@ -79,7 +79,7 @@ extension ClusterTests {
 
         @Test func exceptionsPassThroughTheFrameOfTheCall() throws {
             try Self.with(nodes: 2) { cluster, kit in
-                for options in [[], ["-static"]] {
+                for options in [[String](), ["-static"]] {
                     let caller = try kit.compile("caller.cc", options)
                     Self.expectBothRight(try cluster.command(caller, ["1"]))
                 }
@@ -88,7 +88,7 @@ extension ClusterTests {
 
         @Test func aSwiftProgram() throws {
             try Self.with(nodes: 2) { cluster, kit in
-                for options in [[], ["-static-stdlib"]] {
+                for options in [[String](), ["-static-stdlib"]] {
                     let caller = try kit.compileSwift("caller.swift", options)
                     Self.expectBothRight(try cluster.command(caller, ["1"]))
                 }
@@ -116,6 +116,10 @@ extension ClusterTests {
                 #expect(outcome.status == 0)
                 #expect(outcome.text == "refusals: right\n")
                 cluster.master?.end()
+                // The kernel closes the socket of a ring a moment after its process has ended.
+                try cluster.expect("a socket without a daemon") {
+                    (try? cluster.command("bpstat", []))?.errorText.contains("no daemon") == true
+                }
                 let alone = try cluster.command(refusals, ["alone"])
                 #expect(alone.status == 0)
                 #expect(alone.text == "refusals: right\n")
@@ -137,7 +141,7 @@ extension ClusterTests {
         }
 
         /// Signals reach the process where it is, and its end shows where it was.
-        @Test(arguments: [(SIGUSR2, 21), (SIGTERM, 128 + SIGTERM), (SIGINT, 128 + SIGINT)])
+        @Test(arguments: [(SIGUSR2, Int32(21)), (SIGTERM, 128 + SIGTERM), (SIGINT, 128 + SIGINT)])
         func aStandInEndsAsTheProcess(signal: Int32, status: Int32) throws {
             try Self.with(nodes: 1) { cluster, kit in
                 let job = try Self.moved(cluster, kit)
