@@ -191,8 +191,8 @@ static void check_signals(void) {
     CHECK(kill(getpid(), SIGRTMIN + 4) == 0 && handled == 1000 + SIGRTMIN + 4);
 }
 
-// Directory, umask, limits and nice value go with a process that is moved. An image that is run as a
-// program has those of whoever runs it.
+// Directory, umask, limits and nice value go with a process that is moved. An image that is run as
+// a program has those of whoever runs it.
 static void check_surroundings(void) {
     char path[4096] = "";
     CHECK(getcwd(path, sizeof path) && !strcmp(path, directory));
