@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -41,7 +42,15 @@ struct exchange {
 
 enum { EXCHANGE_BYTES = (sizeof(struct exchange) + PAGE - 1) / PAGE * PAGE };
 
-int bplib_check_threads(void) {
+int bplib_check_caller(void) {
+    // The restored process has the rights that the daemon sees, all three of a kind.
+    uid_t user[3];
+    gid_t group[3];
+    if (getauxval(AT_SECURE) || getresuid(&user[0], &user[1], &user[2]) < 0 ||
+        getresgid(&group[0], &group[1], &group[2]) < 0 || user[0] != user[1] ||
+        user[1] != user[2] || group[0] != group[1] || group[1] != group[2]) {
+        return bplib_fail(EPERM, "a process with another user's rights cannot be moved");
+    }
     // A link for each thread, and the two of every directory. Where there is no /proc the helper
     // finds out.
     struct stat status;
@@ -185,7 +194,7 @@ int bplib_capture_caller(int helper, sigset_t *mask) {
     int ends[2] = {-1, -1};
     struct exchange *exchange = MAP_FAILED;
     int image = -1;
-    if (bplib_check_threads() < 0) {
+    if (bplib_check_caller() < 0) {
         image = -1;
     } else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         bplib_fail(errno, "capture helper: socket pair: %s", bproc_strerror(errno));

@@ -50,7 +50,7 @@ long bproc_dump(int fd, int flags) {
     if (mode < 0 || (mode & O_ACCMODE) == O_RDONLY) {
         return bplib_fail(EBADF, "descriptor %d is not open for writing", fd);
     }
-    if (bplib_check_threads() < 0) return -1;
+    if (bplib_check_caller() < 0) return -1;
     int helper = bplib_request_helper(NULL);
     if (helper < 0) return -1;
     sigset_t mask;

@@ -82,16 +82,28 @@ static int fork_remote(const struct fork_call *call) {
     return job ? note_remote(call, job) : -1;
 }
 
+enum { STATUS_NO_IO = 255 };
+
 // The ranks on this node, last of all: what fails before never had a child. The number of children,
 // or -1 - rank in the child of that rank.
 static int fork_local(const struct fork_call *call) {
     int children = 0;
     for (int i = 0; i < call->count; i++) {
         if (!is_here(&call->start, call->nodes[i])) continue;
+        int descriptors[BPROC_IO_MAX_LEN];
+        int count = call->iolen == BPROC_JOB_FORWARD ? 0 : call->iolen;
+        if (bplib_open_io(call->io, count, descriptors) < 0) {
+            call->pids[i] = -errno;
+            continue;
+        }
         pid_t pid = fork();
-        if (pid == 0) return -1 - i;
+        if (pid == 0) {
+            if (bplib_place_io(call->io, count, descriptors) < 0) _exit(STATUS_NO_IO);
+            return -1 - i;
+        }
         call->pids[i] = pid > 0 ? pid : -errno;
         children += pid > 0;
+        bplib_close_io(descriptors, count);
     }
     return children;
 }
@@ -126,7 +138,7 @@ int _bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, i
     if (nnodes <= 0) return bplib_fail(EINVAL, "%d nodes", nnodes);
     if (!nodes || !pids) return bplib_fail(EFAULT, "no nodes, or no place for the pids");
     if (bplib_check_io(io, iolen) < 0 || bplib_check_flags(flags) < 0) return -1;
-    if (bplib_check_threads() < 0) return -1;
+    if (bplib_check_caller() < 0) return -1;
     bplib_forget_ended_jobs();
     struct fork_call call = {
         .count = nnodes, .nodes = nodes, .pids = pids, .io = io, .iolen = iolen};

@@ -52,11 +52,14 @@ static void forward(bproc_job_t *job, int caller) {
 
 // What the forwarder inherits beyond its needs would keep other people's pipes open.
 void bplib_close_others(int first, int second) {
-    unsigned low = (unsigned)(first < second ? first : second);
-    unsigned high = (unsigned)(first < second ? second : first);
-    (void)close_range(STDERR_FILENO + 1, low - 1, 0);
-    if (high > low + 1) (void)close_range(low + 1, high - 1, 0);
-    (void)close_range(high + 1, ~0u, 0);
+    const int kept[] = {first < second ? first : second, first < second ? second : first};
+    int next = STDERR_FILENO + 1;
+    for (int i = 0; i < 2; i++) {
+        if (kept[i] < next) continue;
+        if (kept[i] > next) (void)close_range((unsigned)next, (unsigned)kept[i] - 1, 0);
+        next = kept[i] + 1;
+    }
+    (void)close_range((unsigned)next, ~0u, 0);
 }
 
 static void default_signals(void) {

@@ -97,8 +97,9 @@ enum { BPLIB_RESTORED = -2 };
 // -1 with everything as before; BPLIB_RESTORED in the restored process, which has its mask and
 // knows its place. The helper is taken over.
 int bplib_capture_caller(int helper, sigset_t *mask);
-// EBUSY for a caller with several threads. 0 or -1.
-int bplib_check_threads(void);
+// EBUSY for a caller with several threads, EPERM for one with rights that are not its user's. 0 or
+// -1.
+int bplib_check_caller(void);
 // EINVAL for anything but BPROC_DUMP_ bits. 0 or -1.
 int bplib_check_flags(int flags);
 void bplib_set_mask(const sigset_t *mask);
@@ -114,6 +115,11 @@ int bplib_begin(struct bplib_start *start);
 // name of the processes is the caller's. NULL: nothing has started.
 bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes, const struct bproc_io_t *io,
                           int iolen, const char *command);
+// Opens what io describes, under numbers above all that it names; 0 or -1. Then, in a child, puts
+// it in its place; 0 or -1.
+int bplib_open_io(const struct bproc_io_t *io, int count, int *descriptors);
+int bplib_place_io(const struct bproc_io_t *io, int count, const int *descriptors);
+void bplib_close_io(const int *descriptors, int count);
 // The arguments that every call with I/O entries checks first. 0 or -1.
 int bplib_check_io(const struct bproc_io_t *io, int iolen);
 
@@ -137,6 +143,8 @@ int bplib_start_forwarder(bproc_job_t *job);
 void bplib_job_abandon(bproc_job_t *job);
 // Forgets the descriptor without closing it: in this process the number means something else.
 void bplib_job_disown(bproc_job_t *job);
+// Gives the connection a number above this one.
+void bplib_job_move_above(bproc_job_t *job, int highest);
 // In a restored process: the jobs stayed with the one that was captured.
 void bplib_lose_jobs(void);
 // A job whose ranks have started is left to itself: with forwarding to a process that copies its
@@ -146,7 +154,7 @@ int bplib_let_go(bproc_job_t *job, bool forwards);
 _Noreturn void bplib_stand_in(bproc_job_t *job);
 // Writes bytes of a job's output to standard output. False when that takes nothing any more.
 bool bplib_write_output(const unsigned char *bytes, size_t byte_count);
-// Closes everything from 3 on but these two.
+// Closes everything from 3 on but these two (-1: none).
 void bplib_close_others(int first, int second);
 
 #pragma GCC visibility pop

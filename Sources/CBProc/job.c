@@ -4,6 +4,7 @@
 #include "job.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -52,6 +53,15 @@ void bproc_job_close(bproc_job_t *job) {
 }
 
 void bplib_job_abandon(bproc_job_t *job) { bplib_channel_close(&job->channel); }
+
+void bplib_job_move_above(bproc_job_t *job, int highest) {
+    int descriptor = job->channel.descriptor;
+    if (descriptor < 0 || descriptor > highest) return;
+    int moved = fcntl(descriptor, F_DUPFD_CLOEXEC, highest + 1);
+    if (moved < 0) return;
+    close(descriptor);
+    job->channel.descriptor = moved;
+}
 
 void bplib_job_disown(bproc_job_t *job) {
     job->channel.descriptor = job->channel.received = -1;

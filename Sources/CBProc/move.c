@@ -21,7 +21,7 @@ static int check_children(int flags) {
 static int check(const struct bproc_io_t *io, int iolen, int flags) {
     if (bplib_check_io(io, iolen) < 0) return -1;
     if (bplib_check_flags(flags & ~BPROC_MOVE_ORPHANS) < 0) return -1;
-    if (bplib_check_threads() < 0) return -1;
+    if (bplib_check_caller() < 0) return -1;
     return check_children(flags);
 }
 

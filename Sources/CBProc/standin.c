@@ -76,6 +76,7 @@ _Noreturn void bplib_stand_in(bproc_job_t *job) {
     int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
     // The descriptors went with the process, as far as they could; kept here, they would hold other
     // people's pipes open.
+    bplib_job_move_above(job, STDERR_FILENO);
     bplib_close_others(signals, bproc_job_descriptor(job));
     int input = open("/dev/null", O_RDONLY);
     if (input > 0) (void)dup2(input, STDIN_FILENO);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -290,6 +291,18 @@ long bp_capture_send(int socket, const void *bytes, size_t byte_count, int descr
         done += (size_t)count;
     }
     return (long)done;
+}
+
+void bp_raise_limits(void) {
+    const int resources[] = {RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_CPU, RLIMIT_NOFILE};
+    for (size_t i = 0; i < sizeof resources / sizeof resources[0]; i++) {
+        struct rlimit limit;
+        if (getrlimit((__rlimit_resource_t)resources[i], &limit) < 0) continue;
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit((__rlimit_resource_t)resources[i], &limit);
+    }
+    // Beyond a hard limit: an error is an answer, a death is none.
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 long bp_capture_close_on_exec(int fd) {

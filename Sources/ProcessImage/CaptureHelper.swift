@@ -42,6 +42,8 @@ public enum CaptureHelper {
             var credentials = bp_credentials()
             _ = try require(
                 "ask who calls", unsafe bp_peer_credentials(socket, &credentials))
+            // The caller's limits are meant for the caller, not for the file of its image.
+            bp_raise_limits()
             let image = try CallerCapture.image(of: credentials.pid, caller)
             // The caller goes on before this process has ended, perhaps to execute what stands
             // behind them.

@@ -77,6 +77,52 @@ extension ClusterTests {
             }
         }
 
+        @Test func manyAndLargeMappings() throws {
+            try Self.with(nodes: 1) { cluster, kit in
+                let caller = try kit.compile("caller.c")
+                Self.expectBothRight(try cluster.command(caller, ["large", "0"]))
+            }
+        }
+
+        /// A dump into a pipe: what came is a program.
+        @Test func aDumpIntoAPipe() throws {
+            try Self.with(nodes: 1) { cluster, kit in
+                let caller = try kit.compile("caller.c")
+                let outcome = try cluster.command(caller, ["dump", "/dev/stdout"])
+                let word = Array("dumper: right\n".utf8)
+                #expect(outcome.status == 0)
+                #expect(outcome.output.suffix(word.count).elementsEqual(word))
+                let file = cluster.folder + "/tmp/image"
+                let descriptor = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0o700)
+                let byteCount = outcome.output.count - word.count
+                #expect(write(descriptor, outcome.output, byteCount) == byteCount)
+                close(descriptor)
+                #expect(try cluster.command(file, []).text == "image: right\n")
+            }
+        }
+
+        @Test func aForkOnTheSameNode() throws {
+            try Self.with(nodes: 1) { cluster, kit in
+                let caller = try kit.compile("caller.c")
+                let outcome = try cluster.command(caller, ["local", cluster.folder + "/tmp/io"])
+                #expect(outcome.text == "local: right\n")
+            }
+        }
+
+        /// Children of a parent that is killed do not stay.
+        @Test func theEndOfAParentEndsItsChildren() throws {
+            try Self.with(nodes: 2) { cluster, kit in
+                let caller = try kit.compile("caller.c")
+                let job = try cluster.conversation(caller, ["family"], input: nil)
+                job.serve(seconds: TestCluster.patience) { job.text == "forked\n" }
+                #expect((0..<2).flatMap { cluster.processes(on: $0) }.count == 16)
+                job.process.signal(SIGKILL)
+                try cluster.expect("the end of the children") {
+                    (0..<2).allSatisfy { cluster.processes(on: $0).isEmpty }
+                }
+            }
+        }
+
         @Test func exceptionsPassThroughTheFrameOfTheCall() throws {
             try Self.with(nodes: 2) { cluster, kit in
                 for options in [[String](), ["-static"]] {

@@ -5,6 +5,9 @@
 //   rfork NODE    parent and child go on
 //   move NODE     the process goes on there
 //   wait NODE     the process goes on there and waits for SIGUSR2
+//   large NODE    a fork of a process with very many and very large mappings
+//   family        sixteen children on two nodes, which wait for ever
+//   local FILE    a fork on this node, with a file
 //   chain N FILE  N times: dump, and execute what was dumped
 //   sizes N       N dumps, all of the same size
 #define _GNU_SOURCE
@@ -331,6 +334,64 @@ static int run_wait(int node) {
     for (;;) pause();
 }
 
+// Two thousand mappings, and a terabyte of which next to nothing is used.
+static int run_large(int node) {
+    enum { MAPPINGS = 2000, SPARSE_PAGES = 100 };
+    static unsigned char *mappings[MAPPINGS];
+    unsigned char *sparse = pages(1ul << 40, PROT_READ | PROT_WRITE, MAP_NORESERVE);
+    for (size_t i = 0; i < SPARSE_PAGES; i++) sparse[i << 33] = (unsigned char)(i + 1);
+    unsigned char *block = pages(2 * MAPPINGS * PAGE, PROT_READ | PROT_WRITE, 0);
+    for (int i = 0; i < MAPPINGS; i++) {
+        mappings[i] = block + (size_t)i * 2 * PAGE;
+        mappings[i][7] = (unsigned char)(i % 251 + 1);
+        // Every other page in another way, so that each is a mapping of its own.
+        CHECK(mprotect(mappings[i] + PAGE, PAGE, PROT_NONE) == 0);
+    }
+    int number = bproc_rfork(node);
+    if (number < 0) return fail("rfork");
+    for (size_t i = 0; i < SPARSE_PAGES; i++) CHECK(sparse[i << 33] == i + 1);
+    CHECK(sparse[(1ul << 40) - 1] == 0 && sparse[12345678901] == 0);
+    for (int i = 0; i < MAPPINGS; i++) CHECK(mappings[i][7] == i % 251 + 1);
+    int status = finish(number > 0 ? "parent" : "child");
+    if (number > 0) sleep(1);
+    return status;
+}
+
+// Sixteen children that wait for ever, and their parent too.
+static int run_family(void) {
+    int nodes[16], pids[16];
+    for (int i = 0; i < 16; i++) nodes[i] = i % 2;
+    int rank = bproc_vrfork(16, nodes, pids);
+    if (rank < 0) return fail("vrfork");
+    if (rank == 16) {
+        printf("forked\n");
+        fflush(stdout);
+    }
+    for (;;) pause();
+}
+
+// A fork on this node gets the I/O set-up as one elsewhere does.
+static int run_local_io(const char *path) {
+    struct bproc_io_t io = {.fd = 9, .type = BPROC_IO_FILE};
+    io.d.file.flags = O_RDWR | O_CREAT;
+    io.d.file.mode = 0600;
+    io.d.file.offset = 3;
+    snprintf(io.d.file.name, sizeof io.d.file.name, "%s", path);
+    int number = bproc_rfork_io(-1, &io, 1);
+    if (number < 0) return fail("rfork");
+    if (number == 0) return write(9, "child", 5) == 5 ? 17 : 18;
+    int status = 0;
+    char text[9] = "";
+    CHECK(waitpid(number, &status, 0) == number && status == 17 << 8);
+    int file = open(path, O_RDONLY);
+    CHECK(read(file, text, 8) == 8 && !memcmp(text, "\0\0\0child", 8));
+    CHECK(fcntl(9, F_GETFD) == -1);
+    snprintf(io.d.file.name, sizeof io.d.file.name, "%s/none", path);
+    CHECK(bproc_rfork_io(-1, &io, 1) == -1 && errno == ENOTDIR);
+    CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+    return finish("local");
+}
+
 static int run_chain(int count, const char *path) {
     static long sizes[1000];
     set_up();
@@ -380,6 +441,9 @@ int main(int count, char **list) {
     if (count > 2 && !strcmp(list[1], "dump")) return run_dump(list[2]);
     if (count > 2 && !strcmp(list[1], "rfork")) return run_fork(atoi(list[2]));
     if (count > 2 && !strcmp(list[1], "move")) return run_move(atoi(list[2]));
+    if (count > 2 && !strcmp(list[1], "large")) return run_large(atoi(list[2]));
+    if (count > 1 && !strcmp(list[1], "family")) return run_family();
+    if (count > 2 && !strcmp(list[1], "local")) return run_local_io(list[2]);
     if (count > 2 && !strcmp(list[1], "wait")) return run_wait(atoi(list[2]));
     if (count > 3 && !strcmp(list[1], "chain")) return run_chain(atoi(list[2]), list[3]);
     if (count > 2 && !strcmp(list[1], "sizes")) return run_sizes(atoi(list[2]));

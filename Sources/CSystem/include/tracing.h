@@ -89,3 +89,5 @@ long bp_open_command(const char *_Nonnull path, struct bp_command_file *_Nonnull
 long bp_capture_receive(int socket, void *_Nonnull bytes, size_t byte_count);
 long bp_capture_send(int socket, const void *_Nonnull bytes, size_t byte_count, int descriptor);
 long bp_capture_close_on_exec(int fd);
+// Gives this process as much of file sizes and memory as it may take.
+void bp_raise_limits(void);
