@@ -148,7 +148,7 @@ static int converse(int socket, struct exchange *exchange) {
 
 // Everything between the blocked signals and the image.
 static int take_image(struct exchange *exchange, int helper, int ends[2]) {
-    pid_t pid = bplib_start_helper(helper, ends[1], &exchange->mask);
+    pid_t pid = bplib_start_helper(helper, ends[1], NULL);
     int error = errno;
     close(ends[1]);
     ends[1] = -1;
@@ -194,9 +194,7 @@ int bplib_capture_caller(int helper, sigset_t *mask) {
     int ends[2] = {-1, -1};
     struct exchange *exchange = MAP_FAILED;
     int image = -1;
-    if (bplib_check_caller() < 0) {
-        image = -1;
-    } else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         bplib_fail(errno, "capture helper: socket pair: %s", bproc_strerror(errno));
     } else {
         exchange = mmap(NULL, EXCHANGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,

@@ -62,7 +62,7 @@ static void execute(struct start *start) {
     // the helper: it may be about to execute what it has just written.
     bplib_close_others(start->helper, start->socket);
     if (fcntl(start->socket, F_SETFD, 0) == 0) {
-        restore_signals(start->mask);
+        if (start->mask) restore_signals(start->mask);
         (void)execveat(start->helper, "", argv, envp, AT_EMPTY_PATH);
     }
     start->error = errno;

@@ -80,8 +80,8 @@ enum { BPLIB_ANSWER_MILLISECONDS = 30000 };
 
 // The daemon lends its executable, so no path has to be known. -1 or a descriptor.
 int bplib_request_helper(struct bproc_local_welcome *welcome);
-// Starts the helper on its end of a socket pair, with this signal mask; all signals are blocked. It
-// is not a child of the caller; its end is the end of its socket. Its pid, or -1.
+// Starts the helper on its end of a socket pair, with this signal mask (NULL: as now); all signals
+// are blocked. It is not a child of the caller; its end is the end of its socket. Its pid, or -1.
 pid_t bplib_start_helper(int helper, int socket, const sigset_t *mask);
 // The image that came with a helper's answer, or -1 with what the answer says. Takes the descriptor
 // over.
