@@ -147,7 +147,8 @@ static int converse(int socket, struct exchange *exchange) {
 }
 
 // Everything between the blocked signals and the image.
-static int take_image(struct exchange *exchange, int helper, int ends[2]) {
+static int take_image(struct exchange *exchange, const struct bplib_helper *helper,
+                      int ends[2]) {
     pid_t pid = bplib_start_helper(helper, ends[1], NULL);
     int error = errno;
     close(ends[1]);
@@ -173,7 +174,8 @@ static void settle_in(void) {
     bplib_lose_jobs();
 }
 
-static int capture(int helper, int ends[2], struct exchange *exchange, sigset_t *mask) {
+static int capture(const struct bplib_helper *helper, int ends[2], struct exchange *exchange,
+                   sigset_t *mask) {
     uint64_t all = ~(uint64_t)0, before = 0;
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
     describe(exchange, before);
@@ -190,7 +192,7 @@ static int capture(int helper, int ends[2], struct exchange *exchange, sigset_t 
     return image;
 }
 
-int bplib_capture_caller(int helper, sigset_t *mask) {
+int bplib_capture_caller(const struct bplib_helper *helper, sigset_t *mask) {
     int ends[2] = {-1, -1};
     struct exchange *exchange = MAP_FAILED;
     int image = -1;
@@ -211,7 +213,7 @@ int bplib_capture_caller(int helper, sigset_t *mask) {
     for (int i = 0; i < 2; i++) {
         if (ends[i] >= 0) close(ends[i]);
     }
-    close(helper);
+    bplib_return_helper(helper);
     errno = error;
     return image;
 }

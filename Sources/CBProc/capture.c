@@ -73,11 +73,11 @@ static int converse(struct bplib_channel *channel, const char *command,
         }
         return -1;
     }
-    return bplib_accept_image(command, &answer.header, answer.body, &channel->received, info);
+    return bplib_accept_image(command, &answer.header, answer.body, &channel->received[0], info);
 }
 
 // Starts the helper with the caller's own signal mask. Its pid, or -1.
-static pid_t start_helper(int helper, int socket) {
+static pid_t start_helper(const struct bplib_helper *helper, int socket) {
     sigset_t all, before;
     sigfillset(&all);
     if (pthread_sigmask(SIG_BLOCK, &all, &before) != 0) return bplib_fail(EINVAL, "signal mask");
@@ -95,17 +95,17 @@ int bproc_capture(const char *command, char *const argv[], char *const envp[], i
         return bplib_fail(EINVAL, "%d is no capture point", point);
     }
     if (!envp) envp = environ;
-    int helper = bplib_request_helper(NULL);
-    if (helper < 0) return -1;
+    struct bplib_helper helper;
+    if (bplib_request_helper(&helper, NULL) < 0) return -1;
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         int error = errno;
-        close(helper);
+        bplib_return_helper(&helper);
         return bplib_fail(error, "capture helper: socket pair: %s", bproc_strerror(error));
     }
-    pid_t child = start_helper(helper, ends[1]);
+    pid_t child = start_helper(&helper, ends[1]);
     int error = errno;
-    close(helper);
+    bplib_return_helper(&helper);
     close(ends[1]);
     errno = error;
     struct bplib_channel channel;

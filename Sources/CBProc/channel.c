@@ -18,7 +18,7 @@ enum { READ_BYTES_LEAST = 4 << 10, READ_BYTES_MOST = 256 << 10 };
 
 int bplib_channel_adopt(struct bplib_channel *channel, int descriptor) {
     *channel = (struct bplib_channel){
-        .descriptor = descriptor, .received = -1, .read_bytes = READ_BYTES_LEAST};
+        .descriptor = descriptor, .received = {-1, -1}, .read_bytes = READ_BYTES_LEAST};
     int flags = fcntl(descriptor, F_GETFL);
     if (flags < 0 || fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) < 0) {
         int error = errno;
@@ -31,10 +31,13 @@ int bplib_channel_adopt(struct bplib_channel *channel, int descriptor) {
 void bplib_channel_close(struct bplib_channel *channel) {
     int error = errno;
     if (channel->descriptor >= 0) close(channel->descriptor);
-    if (channel->received >= 0) close(channel->received);
+    for (int i = 0; i < 2; i++) {
+        if (channel->received[i] >= 0) close(channel->received[i]);
+        channel->received[i] = -1;
+    }
     bplib_buffer_free(&channel->in);
     bplib_buffer_free(&channel->out);
-    channel->descriptor = channel->received = -1;
+    channel->descriptor = -1;
     errno = error;
 }
 
@@ -143,7 +146,7 @@ int bplib_channel_send(struct bplib_channel *channel, int attachment, int timeou
     return 0;
 }
 
-// Keeps the first descriptor of a message and closes all others.
+// Keeps the first two descriptors of a message and closes all others.
 static void take_descriptors(struct bplib_channel *channel, struct msghdr *message) {
     for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head; head = CMSG_NXTHDR(message, head)) {
         if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
@@ -151,8 +154,10 @@ static void take_descriptors(struct bplib_channel *channel, struct msghdr *messa
         for (size_t i = 0; i < count; i++) {
             int descriptor;
             memcpy(&descriptor, CMSG_DATA(head) + i * sizeof(int), sizeof(int));
-            if (channel->received < 0) {
-                channel->received = descriptor;
+            if (channel->received[0] < 0) {
+                channel->received[0] = descriptor;
+            } else if (channel->received[1] < 0) {
+                channel->received[1] = descriptor;
             } else {
                 close(descriptor);
             }
@@ -314,7 +319,7 @@ static int connect_to_daemon(void) {
 }
 
 int bplib_channel_open(struct bplib_channel *channel) {
-    *channel = (struct bplib_channel){.descriptor = -1, .received = -1};
+    *channel = (struct bplib_channel){.descriptor = -1, .received = {-1, -1}};
     int descriptor = connect_to_daemon();
     if (descriptor < 0) return -1;
     if (bplib_channel_adopt(channel, descriptor) < 0) return -1;

@@ -51,10 +51,10 @@ long bproc_dump(int fd, int flags) {
         return bplib_fail(EBADF, "descriptor %d is not open for writing", fd);
     }
     if (bplib_check_caller() < 0) return -1;
-    int helper = bplib_request_helper(NULL);
-    if (helper < 0) return -1;
+    struct bplib_helper helper;
+    if (bplib_request_helper(&helper, NULL) < 0) return -1;
     sigset_t mask;
-    int image = bplib_capture_caller(helper, &mask);
+    int image = bplib_capture_caller(&helper, &mask);
     if (image == BPLIB_RESTORED) {
         errno = before;
         return 0;

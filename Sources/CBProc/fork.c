@@ -12,8 +12,7 @@
 int bplib_begin(struct bplib_start *start) {
     struct bproc_local_welcome welcome;
     start->node = bplib_has_place() ? bplib_place.node : BPROC_NODE_MASTER;
-    start->helper = bplib_request_helper(&welcome);
-    if (start->helper < 0) return errno == EBUSY ? 0 : -1;
+    if (bplib_request_helper(&start->helper, &welcome) < 0) return errno == EBUSY ? 0 : -1;
     start->node = welcome.node;
     return 0;
 }
@@ -74,7 +73,7 @@ static int fork_remote(const struct fork_call *call) {
     char name[16] = "";
     (void)prctl(PR_GET_NAME, name, 0, 0, 0);
     sigset_t mask;
-    int image = bplib_capture_caller(call->start.helper, &mask);
+    int image = bplib_capture_caller(&call->start.helper, &mask);
     if (image < 0) return image;
     bplib_set_mask(&mask);
     bproc_job_t *job = bplib_launch(image, call->remote_count, call->remote_nodes, call->io,
@@ -112,13 +111,13 @@ static int run(struct fork_call *call) {
     if (bplib_begin(&call->start) < 0) return -1;
     int error = errno;
     if (find_remote(call) < 0) {
-        if (call->start.helper >= 0) close(call->start.helper);
+        bplib_return_helper(&call->start.helper);
         return -1;
     }
     int result = 0;
     if (call->remote_count == 0) {
-        if (call->start.helper >= 0) close(call->start.helper);
-    } else if (call->start.helper < 0) {
+        bplib_return_helper(&call->start.helper);
+    } else if (call->start.helper.program < 0) {
         errno = error;
         result = -1;
     } else {

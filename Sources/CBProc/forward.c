@@ -51,15 +51,18 @@ static void forward(bproc_job_t *job, int caller) {
 }
 
 // What the forwarder inherits beyond its needs would keep other people's pipes open.
-void bplib_close_others(int first, int second) {
-    const int kept[] = {first < second ? first : second, first < second ? second : first};
-    int next = STDERR_FILENO + 1;
-    for (int i = 0; i < 2; i++) {
-        if (kept[i] < next) continue;
-        if (kept[i] > next) (void)close_range((unsigned)next, (unsigned)kept[i] - 1, 0);
-        next = kept[i] + 1;
+void bplib_close_others(const int *kept, int count) {
+    unsigned next = STDERR_FILENO + 1;
+    for (;;) {
+        unsigned lowest = ~0u;
+        for (int i = 0; i < count; i++) {
+            if (kept[i] >= (int)next && (unsigned)kept[i] < lowest) lowest = (unsigned)kept[i];
+        }
+        if (lowest == ~0u) break;
+        if (lowest > next) (void)close_range(next, lowest - 1, 0);
+        next = lowest + 1;
     }
-    (void)close_range((unsigned)next, ~0u, 0);
+    (void)close_range(next, ~0u, 0);
 }
 
 static void default_signals(void) {
@@ -90,7 +93,7 @@ int bplib_start_forwarder(bproc_job_t *job) {
         if (forwarder != 0) _exit(forwarder < 0 ? 1 : 0);
         int input = open("/dev/null", O_RDONLY);
         if (input > 0) (void)dup2(input, STDIN_FILENO);
-        bplib_close_others(ends[0], bproc_job_descriptor(job));
+        bplib_close_others((const int[]){ends[0], bproc_job_descriptor(job)}, 2);
         default_signals();
         forward(job, ends[0]);
         _exit(0);

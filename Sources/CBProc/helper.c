@@ -13,21 +13,30 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-int bplib_request_helper(struct bproc_local_welcome *welcome) {
+int bplib_request_helper(struct bplib_helper *helper, struct bproc_local_welcome *welcome) {
     struct bplib_channel channel;
     struct bplib_message answer;
+    *helper = (struct bplib_helper){-1, -1};
     if (bplib_channel_open(&channel) < 0) return -1;
     if (welcome) *welcome = channel.welcome;
-    int helper = -1;
     if (bplib_channel_queue(&channel, BPROC_LOCAL_HELPER_REQUEST, NULL, 0) == 0 &&
         bplib_channel_send(&channel, -1, BPLIB_ANSWER_MILLISECONDS) == 0 &&
         bplib_channel_expect(&channel, &answer, BPROC_LOCAL_HELPER, 0, "capture helper") == 0) {
-        helper = channel.received;
-        channel.received = -1;
-        if (helper < 0) bplib_fail(EPROTO, "capture helper: the daemon sent no descriptor");
+        *helper = (struct bplib_helper){channel.received[0], channel.received[1]};
+        channel.received[0] = channel.received[1] = -1;
+        if (helper->program < 0) {
+            bplib_fail(EPROTO, "capture helper: the daemon sent no descriptor");
+        }
     }
     bplib_channel_close(&channel);
-    return helper;
+    return helper->program < 0 ? -1 : 0;
+}
+
+void bplib_return_helper(const struct bplib_helper *helper) {
+    int error = errno;
+    if (helper->program >= 0) close(helper->program);
+    if (helper->directory >= 0) close(helper->directory);
+    errno = error;
 }
 
 // In a child that shares the caller's memory until it executes the helper: a handler of the caller
@@ -47,23 +56,28 @@ static void restore_signals(const sigset_t *mask) {
 }
 
 struct start {
-    int helper, socket;
+    const struct bplib_helper *helper;
+    int socket;
     const sigset_t *mask;
     pid_t pid;
     int error;
 };
 
 static void execute(struct start *start) {
-    char option[32];
-    (void)snprintf(option, sizeof option, "--socket=%d", start->socket);
-    char *const argv[] = {(char *)"bproc-capture", (char *)"--helper=capture", option, NULL};
+    const struct bplib_helper *helper = start->helper;
+    char socket[32], directory[32];
+    (void)snprintf(socket, sizeof socket, "--socket=%d", start->socket);
+    (void)snprintf(directory, sizeof directory, "--proc=%d", helper->directory);
+    char *const argv[] = {(char *)"bproc-capture", (char *)"--helper=capture", socket,
+                          helper->directory < 0 ? NULL : directory, NULL};
     char *const envp[] = {NULL};
     // This process has a descriptor table of its own. What the caller has open is not kept open by
     // the helper: it may be about to execute what it has just written.
-    bplib_close_others(start->helper, start->socket);
-    if (fcntl(start->socket, F_SETFD, 0) == 0) {
+    bplib_close_others((const int[]){helper->program, helper->directory, start->socket}, 3);
+    bool kept = helper->directory < 0 || fcntl(helper->directory, F_SETFD, 0) == 0;
+    if (kept && fcntl(start->socket, F_SETFD, 0) == 0) {
         if (start->mask) restore_signals(start->mask);
-        (void)execveat(start->helper, "", argv, envp, AT_EMPTY_PATH);
+        (void)execveat(helper->program, "", argv, envp, AT_EMPTY_PATH);
     }
     start->error = errno;
     _exit(127);
@@ -82,7 +96,7 @@ static int between(void *argument) {
 // exec gives a process an exit signal, and its parent a child that wait reports. A caller must see
 // neither, so the helper is the child of a process that ends at once, has no exit signal itself and
 // is invisible to a plain wait.
-pid_t bplib_start_helper(int helper, int socket, const sigset_t *mask) {
+pid_t bplib_start_helper(const struct bplib_helper *helper, int socket, const sigset_t *mask) {
     char stack[16384] __attribute__((aligned(64)));
     struct start start = {.helper = helper, .socket = socket, .mask = mask};
     // The orphan shall not come back as a child.

@@ -33,7 +33,7 @@ void bplib_buffer_append(struct bplib_buffer *buffer, const void *bytes, size_t 
 // One stream of messages, always non-blocking; the waiting is done by poll.
 struct bplib_channel {
     int descriptor; // -1: closed
-    int received;   // a descriptor that came with the bytes read last; -1: none
+    int received[2]; // descriptors that came with the bytes read last; -1: none
     bool ended;     // the other side has closed
     size_t read_bytes; // room for one read
     struct bplib_buffer in, out;
@@ -78,11 +78,17 @@ enum { BPLIB_ANSWER_MILLISECONDS = 30000 };
 
 // ---- Images ----
 
-// The daemon lends its executable, so no path has to be known. -1 or a descriptor.
-int bplib_request_helper(struct bproc_local_welcome *welcome);
+// What the daemon lends: its executable, so that no path has to be known, and on a node the caller's
+// directory in /proc, which the caller may not see. -1: not lent.
+struct bplib_helper {
+    int program, directory;
+};
+// 0 or -1. welcome may be NULL.
+int bplib_request_helper(struct bplib_helper *helper, struct bproc_local_welcome *welcome);
+void bplib_return_helper(const struct bplib_helper *helper);
 // Starts the helper on its end of a socket pair, with this signal mask (NULL: as now); all signals
 // are blocked. It is not a child of the caller; its end is the end of its socket. Its pid, or -1.
-pid_t bplib_start_helper(int helper, int socket, const sigset_t *mask);
+pid_t bplib_start_helper(const struct bplib_helper *helper, int socket, const sigset_t *mask);
 // The image that came with a helper's answer, or -1 with what the answer says. Takes the descriptor
 // over.
 int bplib_accept_image(const char *what, const struct bproc_local_header *header,
@@ -96,7 +102,7 @@ enum { BPLIB_RESTORED = -2 };
 // The caller's own image. A descriptor, with all signals blocked and *mask the mask to set again;
 // -1 with everything as before; BPLIB_RESTORED in the restored process, which has its mask and
 // knows its place. The helper is taken over.
-int bplib_capture_caller(int helper, sigset_t *mask);
+int bplib_capture_caller(const struct bplib_helper *helper, sigset_t *mask);
 // EBUSY for a caller with several threads, EPERM for one with rights that are not its user's. 0 or
 // -1.
 int bplib_check_caller(void);
@@ -106,7 +112,7 @@ void bplib_set_mask(const sigset_t *mask);
 
 // What a call that makes images of its caller begins with: the helper, and the node it is on.
 struct bplib_start {
-    int helper; // -1: no daemon answers; the sentence and errno say why
+    struct bplib_helper helper; // without program: no daemon answers; errno says why
     int node;
 };
 // 0; -1 for another failure than that there is no daemon.
@@ -154,7 +160,7 @@ int bplib_let_go(bproc_job_t *job, bool forwards);
 _Noreturn void bplib_stand_in(bproc_job_t *job);
 // Writes bytes of a job's output to standard output. False when that takes nothing any more.
 bool bplib_write_output(const unsigned char *bytes, size_t byte_count);
-// Closes everything from 3 on but these two (-1: none).
-void bplib_close_others(int first, int second);
+// Closes everything from 3 on but these; a negative number is none.
+void bplib_close_others(const int *kept, int count);
 
 #pragma GCC visibility pop

@@ -20,7 +20,7 @@ struct bproc_job *bplib_job_create(const struct bproc_job_request *request) {
     struct bproc_job *job = calloc(1, sizeof *job);
     size_t count = (size_t)request->rank_count;
     if (job) {
-        job->channel.descriptor = job->channel.received = -1;
+        bplib_job_disown(job);
         job->rank_count = request->rank_count;
         job->forwarding = request->io_count == BPROC_JOB_FORWARD;
         bool has_input = job->forwarding && !(request->flags & BPROC_JOB_NULL_INPUT);
@@ -64,7 +64,7 @@ void bplib_job_move_above(bproc_job_t *job, int highest) {
 }
 
 void bplib_job_disown(bproc_job_t *job) {
-    job->channel.descriptor = job->channel.received = -1;
+    job->channel.descriptor = job->channel.received[0] = job->channel.received[1] = -1;
 }
 
 static int no_job(void) { return bplib_fail(EFAULT, "no job"); }

@@ -30,8 +30,8 @@ enum { MOVE_HERE = 1 };
 // Gets ready for a move. 0: start->helper is there; MOVE_HERE: nothing is to be done; -1.
 static int begin(struct bplib_start *start, int node) {
     if (bplib_begin(start) < 0) return -1;
-    if (node != start->node && node != BPROC_NODE_SELF) return start->helper < 0 ? -1 : 0;
-    if (start->helper >= 0) close(start->helper);
+    if (node != start->node && node != BPROC_NODE_SELF) return start->helper.program < 0 ? -1 : 0;
+    bplib_return_helper(&start->helper);
     return MOVE_HERE;
 }
 
@@ -47,7 +47,7 @@ static int become(int image, int node, const struct bproc_io_t *io, int iolen, c
 }
 
 // BPLIB_RESTORED on the node; otherwise -1. The helper is taken over.
-static int go(int helper, int node, const struct bproc_io_t *io, int iolen) {
+static int go(const struct bplib_helper *helper, int node, const struct bproc_io_t *io, int iolen) {
     char name[16] = "";
     (void)prctl(PR_GET_NAME, name, 0, 0, 0);
     sigset_t mask;
@@ -64,7 +64,7 @@ int _bproc_move_io(int node, struct bproc_io_t *io, int iolen, int flags) {
     if (check(io, iolen, flags) < 0) return -1;
     int ready = begin(&start, node);
     if (ready < 0) return -1;
-    if (ready == 0 && go(start.helper, node, io, iolen) != BPLIB_RESTORED) return -1;
+    if (ready == 0 && go(&start.helper, node, io, iolen) != BPLIB_RESTORED) return -1;
     errno = error;
     return 0;
 }
@@ -119,7 +119,7 @@ int _bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, int flags, const
     if (check(io, iolen, flags | BPROC_MOVE_ORPHANS) < 0) return -1;
     int ready = begin(&start, node);
     if (ready < 0) return -1;
-    if (ready == 0 && go(start.helper, node, io, iolen) != BPLIB_RESTORED) return -1;
+    if (ready == 0 && go(&start.helper, node, io, iolen) != BPLIB_RESTORED) return -1;
     return execute_here(cmd, argv, envp ? envp : environ);
 }
 
@@ -147,7 +147,7 @@ int _bproc_execmove_io(int node, struct bproc_io_t *io, int iolen, int flags, co
     int ready = begin(&start, node);
     if (ready < 0) return -1;
     if (ready == MOVE_HERE) return execute_here(cmd, argv, envp ? envp : environ);
-    close(start.helper);
+    bplib_return_helper(&start.helper);
     int image = bproc_capture(cmd, argv, envp, BPROC_CAPTURE_AT_ENTRY, NULL);
     if (image < 0) return -1;
     // The program counts as executed from here on: there is no way back to the caller.

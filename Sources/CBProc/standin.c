@@ -77,7 +77,7 @@ _Noreturn void bplib_stand_in(bproc_job_t *job) {
     // The descriptors went with the process, as far as they could; kept here, they would hold other
     // people's pipes open.
     bplib_job_move_above(job, STDERR_FILENO);
-    bplib_close_others(signals, bproc_job_descriptor(job));
+    bplib_close_others((const int[]){signals, bproc_job_descriptor(job)}, 2);
     int input = open("/dev/null", O_RDONLY);
     if (input > 0) (void)dup2(input, STDIN_FILENO);
     if (input > STDERR_FILENO) close(input);

@@ -198,7 +198,11 @@ long bp_image_resize(int fd, uint64_t byte_count) {
 }
 
 long bp_image_open(const char *path, int flags) {
-    int fd = open(path, flags | O_CLOEXEC);
+    return bp_image_open_at(AT_FDCWD, path, flags);
+}
+
+long bp_image_open_at(int directory, const char *name, int flags) {
+    int fd = openat(directory, name, flags | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 

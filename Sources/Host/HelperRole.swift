@@ -6,12 +6,16 @@ package enum HelperRole {
     /// Runs the role that the arguments ask for and answers its exit code; nil: none is asked for.
     package static func run(_ arguments: [String]) -> Int32? {
         guard arguments.contains("--helper=capture") else { return nil }
-        for argument in arguments where argument.hasPrefix("--socket=") {
-            guard let socket = Int32(argument.dropFirst("--socket=".count)), socket >= 0 else {
-                return 64
-            }
-            return CaptureHelper.run(socket: socket)
+        guard let socket = number("--socket=", in: arguments) else { return 64 }
+        return CaptureHelper.run(
+            socket: socket, processDirectory: number("--proc=", in: arguments))
+    }
+
+    /// The descriptor number of an option.
+    private static func number(_ option: String, in arguments: [String]) -> Int32? {
+        for argument in arguments where argument.hasPrefix(option) {
+            return Int32(argument.dropFirst(option.count)).flatMap { $0 < 0 ? nil : $0 }
         }
-        return 64
+        return nil
     }
 }

@@ -8,29 +8,28 @@ import System
 /// It is not under trace: its signals are blocked, it has one thread, and that one waits. What can
 /// be seen only from inside it has said in a record.
 enum CallerCapture {
-    /// `pid` is the caller's. Its scratch memory is left out of the image, and in the restored
+    /// `files` are the caller's. Its scratch memory is left out of the image, and in the restored
     /// process the call that saved the registers returns again, with 1.
     static func image(
-        of pid: Int32, _ caller: bproc_local_caller
+        of files: ProcFiles, _ caller: bproc_local_caller
     ) throws(CaptureError) -> CapturedImage {
         let start = bp_capture_clock()
-        let name = try ProcFiles(pid: pid).bytes("comm").prefix { $0 != UInt8(ascii: "\n") }
+        let name = try files.bytes("comm").prefix { $0 != UInt8(ascii: "\n") }
         let subject = ImageSubject(
             name: String(decoding: name, as: UTF8.self), origin: BP_IMAGE_ORIGIN_WAITING,
             hasStarted: true, placeAddress: caller.place_address)
-        let state = try ProcessState(of: pid, caller)
+        let state = try ProcessState(of: files, caller)
         return try CapturedImage(of: subject, in: state, since: start)
     }
 }
 
 extension ProcessState {
     /// The state of a waiting caller: its record, and what /proc says.
-    init(of pid: Int32, _ caller: bproc_local_caller) throws(CaptureError) {
-        let files = ProcFiles(pid: pid)
+    init(of files: ProcFiles, _ caller: bproc_local_caller) throws(CaptureError) {
         guard files.statusValue("Threads", in: try files.bytes("status")) == "1" else {
             throw .callerHasThreads
         }
-        self.pid = pid
+        self.files = files
         registers = Self.registers(of: caller)
         frame = SignalFrame(
             registers: registers, floatRegisters: Self.floatRegisters(of: caller),
@@ -44,7 +43,7 @@ extension ProcessState {
         lines = try Self.lines(of: files, without: caller)
         vdso =
             if let line = lines.first(where: \.isVdso) {
-                try ProcessMemory(pid: pid).bytes(line.start, count: Int(line.byteCount))
+                try ProcessMemory(pid: files.pid).bytes(line.start, count: Int(line.byteCount))
             } else { [] }
         signals = Self.signals(of: caller)
         brk = caller.brk

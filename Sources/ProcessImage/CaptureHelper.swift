@@ -2,8 +2,8 @@ import CLocalProtocol
 import CSystem
 import System
 
-/// The role `--helper=capture --socket=N` of the daemon's binary: takes one image for the library,
-/// in the caller's own context, and ends.
+/// The role `--helper=capture --socket=N [--proc=N]` of the daemon's binary: takes one image for the
+/// library, in the caller's own context, and ends.
 ///
 /// A process of its own, because the program is started as a child of whoever takes the image, with
 /// its directory, limits and terminal, and because a killed helper takes the stopped program with
@@ -12,12 +12,16 @@ public enum CaptureHelper {
     /// Reads one BPROC_LOCAL_CAPTURE or BPROC_LOCAL_CAPTURE_CALLER message, answers
     /// BPROC_LOCAL_CAPTURED with the image's descriptor. Answers the exit status: 0 if an answer
     /// was sent (a failure to capture is an answer too).
-    public static func run(socket: Int32) -> Int32 {
+    ///
+    /// `processDirectory` is the caller's directory in a /proc of the daemon's, for callers that see
+    /// none.
+    public static func run(socket: Int32, processDirectory: Int32? = nil) -> Int32 {
         _ = bp_capture_close_on_exec(socket)
         guard let request = Request(socket: socket) else { return 1 }
         let answer: Answer
         do {
-            let image = try image(for: request.question, socket: socket)
+            let image = try image(
+                for: request.question, socket: socket, processDirectory: processDirectory)
             var body = bproc_local_captured()
             body.image_bytes = UInt64(image.byteCount)
             body.capture_nanoseconds = image.nanoseconds
@@ -30,7 +34,7 @@ public enum CaptureHelper {
     }
 
     private static func image(
-        for question: Question, socket: Int32
+        for question: Question, socket: Int32, processDirectory: Int32?
     ) throws(CaptureError) -> CapturedImage {
         switch question {
         case .program(let program):
@@ -44,7 +48,8 @@ public enum CaptureHelper {
                 "ask who calls", unsafe bp_peer_credentials(socket, &credentials))
             // The caller's limits are meant for the caller, not for the file of its image.
             bp_raise_limits()
-            let image = try CallerCapture.image(of: credentials.pid, caller)
+            let image = try CallerCapture.image(
+                of: ProcFiles(pid: credentials.pid, directory: processDirectory), caller)
             // The caller goes on before this process has ended, perhaps to execute what stands
             // behind them.
             for descriptor in Int32(0)...2 { _ = bp_close(descriptor) }

@@ -21,7 +21,7 @@ struct UsedStack {
 
     /// Content begins at the stack pointer; for a caller that runs on another stack (a coroutine, a
     /// signal handler) at the lowest page that was ever used.
-    init(plan: MemoryPlan, stackPointer: UInt64, pid: Int32) throws(CaptureError) {
+    init(plan: MemoryPlan, stackPointer: UInt64, files: ProcFiles) throws(CaptureError) {
         guard let stack = plan.stack else {
             throw .system(SystemCallError("find the stack", errorNumber: 14))
         }
@@ -30,7 +30,7 @@ struct UsedStack {
             start = (stackPointer - SignalFrame.redZone) & ~63
             frameAddress = SignalFrame.address(below: stackPointer)
         } else {
-            let pages = try MemoryPages(pid: pid)
+            let pages = try MemoryPages(of: files)
             start = try pages.ranges(of: stack).first?.lowerBound ?? stack.end
             frameAddress = SignalFrame.address(below: start)
         }

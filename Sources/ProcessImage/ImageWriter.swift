@@ -9,7 +9,6 @@ struct ImageWriter: ~Copyable {
     private var header = bp_image_header()
     private let state: ProcessState
     private let subject: ImageSubject
-    private let memory: ProcessMemory
     private let plan: MemoryPlan
     private let stackContent: [UInt8]
     private var regions: [bp_image_region] = []
@@ -25,10 +24,11 @@ struct ImageWriter: ~Copyable {
     /// Plans the file; nothing of the memory is read yet but the stack.
     init(subject: ImageSubject, state: ProcessState) throws(CaptureError) {
         let page = Int(BP_IMAGE_PAGE)
-        let memory = ProcessMemory(pid: state.pid)
-        let plan = try MemoryPlan(of: state.pid, lines: state.lines)
-        let stack = try UsedStack(plan: plan, stackPointer: state.registers.rsp, pid: state.pid)
-        let stackContent = try memory.bytes(stack.start, count: Int(stack.end - stack.start))
+        let plan = try MemoryPlan(of: state.files, lines: state.lines)
+        let stack = try UsedStack(
+            plan: plan, stackPointer: state.registers.rsp, files: state.files)
+        let stackContent = try ProcessMemory(pid: state.files.pid).bytes(
+            stack.start, count: Int(stack.end - stack.start))
         let code = RestoreCode()
         // The program headers are the code's last bytes: exec then refuses a file that is cut off
         // inside the code, and every other one can say what is wrong with it.
@@ -51,7 +51,6 @@ struct ImageWriter: ~Copyable {
         file = try ImageFile(name: subject.name, capacity: prefix + plan.byteCount)
         self.state = state
         self.subject = subject
-        self.memory = memory
         self.plan = plan
         self.stackContent = stackContent
         self.codeByteCount = codeByteCount
@@ -64,7 +63,7 @@ struct ImageWriter: ~Copyable {
 
     /// Reads all memory and writes the tables. Answers the sizes of the file and its prefix.
     mutating func writeAll() throws(CaptureError) -> (total: Int, prefix: Int) {
-        var reader = MemoryReader(memory)
+        var reader = MemoryReader(of: state.files)
         for area in plan.areas { try write(area, &reader) }
         writeTables()
         return (cursor, prefixByteCount)
@@ -103,7 +102,7 @@ struct ImageWriter: ~Copyable {
         header.fs_base = state.registers.fs_base
         header.gs_base = state.registers.gs_base
         header.thread_id_address = state.threadIDAddress
-        header.thread_id = UInt32(state.pid)
+        header.thread_id = UInt32(state.files.pid)
         header.robust_list_address = state.robustList.address
         header.robust_list_byte_count = state.robustList.byteCount
         header.rseq_address = state.restartableSequence.address

@@ -10,11 +10,7 @@ struct MemoryPages: ~Copyable {
     /// Runs closer together than this are one: a mapping costs more than a few zero pages.
     static let mergedGap: UInt64 = 16 * page
 
-    init(pid: Int32) throws(CaptureError) {
-        let path = "/proc/\(pid)/pagemap"
-        pagemap = OwnedDescriptor(
-            adopting: Int32(try require("open \(path)", unsafe bp_image_open(path, 0))))
-    }
+    init(of files: ProcFiles) throws(CaptureError) { pagemap = try files.open("pagemap") }
 
     /// Ranges to read, ascending. Of a file mapping everything: pages that nobody has touched yet
     /// are not present, but have content. Except where nothing can be read: linkers leave such gaps

@@ -27,8 +27,8 @@ struct MemoryPlan {
 
     var stack: MapLine? { areas.first { $0.line.isStack }?.line }
 
-    init(of pid: Int32, lines: [MapLine]) throws(CaptureError) {
-        let pages = try MemoryPages(pid: pid)
+    init(of files: ProcFiles, lines: [MapLine]) throws(CaptureError) {
+        let pages = try MemoryPages(of: files)
         for line in lines where !line.isKernels {
             if line.isShared && line.protection & 2 != 0 {
                 throw .writableSharedMemory(address: line.start)
@@ -71,10 +71,14 @@ struct MemoryPlan {
 
 /// Reads a process's memory, also where the process itself may not.
 struct MemoryReader: ~Copyable {
+    private let files: ProcFiles
     private let memory: ProcessMemory
     private var file: OwnedDescriptor?
 
-    init(_ memory: ProcessMemory) { self.memory = memory }
+    init(of files: ProcFiles) {
+        self.files = files
+        memory = ProcessMemory(pid: files.pid)
+    }
 
     /// Fills `bytes`. What cannot be read at all (a file mapping beyond the file's end) becomes
     /// zeros.
@@ -97,7 +101,7 @@ struct MemoryReader: ~Copyable {
     private mutating func readPage(
         _ address: UInt64, _ bytes: UnsafeMutableRawBufferPointer
     ) throws(CaptureError) {
-        if file == nil { file = try ProcFiles(pid: memory.pid).memory() }
+        if file == nil { file = try files.memory() }
         guard let start = bytes.baseAddress else { return }
         let number = file?.number ?? -1
         var done = 0

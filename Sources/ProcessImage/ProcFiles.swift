@@ -4,12 +4,26 @@ import System
 /// What /proc says about one process, read whole and taken apart without Foundation.
 struct ProcFiles {
     let pid: Int32
+    /// The process's directory, lent by somebody who has a /proc; nil: there is one here. Whoever
+    /// made this value keeps it open.
+    var directory: Int32?
+
+    /// Opens /proc/<pid>/<name>.
+    func open(_ name: String) throws(CaptureError) -> OwnedDescriptor {
+        let path = "/proc/\(pid)/\(name)"
+        let result =
+            if let directory {
+                unsafe bp_image_open_at(directory, name, 0)
+            } else {
+                unsafe bp_image_open(path, 0)
+            }
+        return OwnedDescriptor(adopting: Int32(try require("open \(path)", result)))
+    }
 
     /// All bytes of /proc/<pid>/<name>.
     func bytes(_ name: String) throws(CaptureError) -> [UInt8] {
         let path = "/proc/\(pid)/\(name)"
-        let file = OwnedDescriptor(
-            adopting: Int32(try require("open \(path)", unsafe bp_image_open(path, 0))))
+        let file = try open(name)
         var bytes: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 16384)
         while true {
@@ -88,11 +102,7 @@ struct MapLine: Equatable {
 
 extension ProcFiles {
     /// /proc/<pid>/mem, which a tracer may read without regard to page protection.
-    func memory() throws(CaptureError) -> OwnedDescriptor {
-        let path = "/proc/\(pid)/mem"
-        return OwnedDescriptor(
-            adopting: Int32(try require("open \(path)", unsafe bp_image_open(path, 0))))
-    }
+    func memory() throws(CaptureError) -> OwnedDescriptor { try open("mem") }
 
     static func readMemory(
         _ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _ byteCount: Int, _ address: UInt64

@@ -15,7 +15,7 @@ struct ProcessState {
     let threadIDAddress: UInt64
     let robustList: (address: UInt64, byteCount: UInt64)
     let restartableSequence: bp_rseq
-    let pid: Int32
+    let files: ProcFiles
 
     private enum SystemCall {
         static let sigaction: UInt64 = 13
@@ -26,7 +26,7 @@ struct ProcessState {
 
     init(of program: borrowing TracedProgram) throws(CaptureError) {
         let files = ProcFiles(pid: program.pid)
-        pid = program.pid
+        self.files = files
         let registers = try program.registers()
         self.registers = registers
         let status = try files.bytes("status")

@@ -47,7 +47,8 @@ enum bproc_local_kind {
     BPROC_LOCAL_WELCOME = 64,       /* bproc_local_welcome */
     /* No body; a read-only descriptor of the helper executable attached: run it with
        execveat(AT_EMPTY_PATH), argv = the argv[0] you like, "--helper=capture", "--socket=N"
-       (N: inherited socket number). */
+       (N: inherited socket number). On a node a second descriptor: the caller's directory in a
+       /proc of the daemon's; for the image of a caller that sees none, add "--proc=N". */
     BPROC_LOCAL_HELPER = 65,
     BPROC_LOCAL_NODES = 66,         /* array of bproc_local_node */
     BPROC_LOCAL_PROGRESS = 67,      /* bproc_local_progress, only if asked for */

@@ -67,6 +67,8 @@ long bp_image_file(const char *_Nonnull name, int executable);
 long bp_image_seal(int fd);
 long bp_image_resize(int fd, uint64_t byte_count);
 long bp_image_open(const char *_Nonnull path, int flags);
+// The same for a name in an open directory.
+long bp_image_open_at(int directory, const char *_Nonnull name, int flags);
 long bp_image_read_at(int fd, void *_Nonnull bytes, size_t byte_count, uint64_t offset);
 long bp_image_write(int fd, const void *_Nonnull bytes, size_t byte_count);
 // Answers the address, or a negated errno.
