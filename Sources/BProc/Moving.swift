@@ -49,8 +49,8 @@ extension Cluster {
         guard _bproc_move(node, flags) == 0 else { throw .last() }
     }
 
-    /// Writes this process's image. Answers the bytes written, and nil in the process that continues
-    /// from the image.
+    /// Writes this process's image. Answers the bytes written, and nil in the process that
+    /// continues from the image.
     public func dump(to descriptor: Int32) throws(BProcError) -> Int? {
         let byteCount = bproc_dump(descriptor, 0)
         guard byteCount >= 0 else { throw .last() }

@@ -134,6 +134,7 @@ static int run(struct fork_call *call) {
 
 int _bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
                      int flags) {
+    int error = errno;
     if (nnodes <= 0) return bplib_fail(EINVAL, "%d nodes", nnodes);
     if (!nodes || !pids) return bplib_fail(EFAULT, "no nodes, or no place for the pids");
     if (bplib_check_io(io, iolen) < 0 || bplib_check_flags(flags) < 0) return -1;
@@ -141,7 +142,6 @@ int _bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, i
     bplib_forget_ended_jobs();
     struct fork_call call = {
         .count = nnodes, .nodes = nodes, .pids = pids, .io = io, .iolen = iolen};
-    int error = errno;
     int result = run(&call);
     if (result >= 0) errno = error;
     return result;

@@ -70,7 +70,8 @@ static void execute(struct start *start) {
     (void)snprintf(directory, sizeof directory, "--proc=%d", helper->directory);
     char *const argv[] = {(char *)"bproc-capture", (char *)"--helper=capture", socket,
                           helper->directory < 0 ? NULL : directory, NULL};
-    char *const envp[] = {NULL};
+    // What its runtime would look for at every start, and in an empty root in vain.
+    char *const envp[] = {(char *)"SWIFT_BACKTRACE=enable=no,swift-backtrace=/", NULL};
     // This process has a descriptor table of its own. What the caller has open is not kept open by
     // the helper: it may be about to execute what it has just written.
     bplib_close_others((const int[]){helper->program, helper->directory, start->socket}, 3);

@@ -78,8 +78,8 @@ enum { BPLIB_ANSWER_MILLISECONDS = 30000 };
 
 // ---- Images ----
 
-// What the daemon lends: its executable, so that no path has to be known, and on a node the caller's
-// directory in /proc, which the caller may not see. -1: not lent.
+// What the daemon lends: its executable, so that no path has to be known, and on a node the
+// caller's directory in /proc, which the caller may not see. -1: not lent.
 struct bplib_helper {
     int program, directory;
 };

@@ -2,16 +2,19 @@
 #include "include/process.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -127,6 +130,29 @@ long bp_open_own_program(void) {
     if (fd >= 0) return fd;
     const char *path = (const char *)getauxval(AT_EXECFN);
     return path ? bp_open_read_only(path) : fd;
+}
+
+long bp_open_processes(void) {
+    int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct statfs status;
+    if (fd >= 0 && fstatfs(fd, &status) == 0 && status.f_type == PROC_SUPER_MAGIC) return fd;
+    if (fd >= 0) close(fd);
+    int context = fsopen("proc", FSOPEN_CLOEXEC);
+    if (context < 0) return -errno;
+    long mount = -1;
+    if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0) {
+        mount = fsmount(context, FSMOUNT_CLOEXEC,
+                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    }
+    int error = errno;
+    close(context);
+    return mount < 0 ? -error : mount;
+}
+
+long bp_open_process(int processes, int pid) {
+    char name[16];
+    snprintf(name, sizeof name, "%d", pid);
+    return result(openat(processes, name, O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
 
 long bp_open_read_write(const char *path) { return result(open(path, O_RDWR | O_CLOEXEC)); }

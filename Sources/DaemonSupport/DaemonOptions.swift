@@ -91,7 +91,7 @@ public struct DaemonOptions: ParsableArguments {
 extension ParsableCommand {
     /// Runs a daemon's command: the configuration file first, then the command line over it.
     public static func main(withConfigurationAt defaultPath: String) {
-        let commandLine = Array(CommandLine.arguments.dropFirst())
+        let commandLine = Array(ProgramArguments.all.dropFirst())
         do throws(ConfigurationFile.Problem) {
             main(
                 try ConfigurationFile.arguments(

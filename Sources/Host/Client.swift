@@ -28,8 +28,13 @@ package final class Client {
     /// The descriptor that came with the message being received.
     package var attached: OwnedDescriptor?
     var outgoing: [UInt8] = []
-    /// A descriptor to send with the byte at this place of `outgoing`.
-    var outgoingDescriptor: (place: Int, number: Int32)?
+    /// Descriptors to send with the bytes at these places of `outgoing`, in their order.
+    var outgoingDescriptors: [(place: Int, number: Int32)] = []
+    /// Its directory in /proc, kept until it has been lent.
+    var lentDirectory: OwnedDescriptor?
+    var lentDirectoryNumber: Int32?
+    /// Its process on this machine.
+    let process: Int32
     var isPollingWritable = false
     package internal(set) var isClosed = false
     var hasSaidHello = false
@@ -61,6 +66,7 @@ package final class Client {
         self.descriptor = consume descriptor
         descriptorNumber = number
         place = nil
+        process = credentials.pid
         caller = Caller(
             user: credentials.uid, group: credentials.gid, supplementaryGroups: groups)
     }
@@ -71,6 +77,7 @@ package final class Client {
         self.place = place
         descriptor = nil
         descriptorNumber = -1
+        process = 0
     }
 
     /// Takes the next whole message off what was received.

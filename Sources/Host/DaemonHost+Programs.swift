@@ -63,11 +63,12 @@ extension DaemonHost {
         while sent < client.outgoing.count {
             var end = client.outgoing.count
             var descriptor: Int32 = -1
-            if let attached = client.outgoingDescriptor {
+            for attached in client.outgoingDescriptors {
                 if attached.place <= sent {
                     descriptor = attached.number
                 } else {
                     end = min(end, attached.place)
+                    break
                 }
             }
             let result = unsafe client.outgoing.withUnsafeBytes {
@@ -85,7 +86,7 @@ extension DaemonHost {
                 client.outgoing.removeAll()
                 return false
             }
-            if descriptor >= 0 { client.outgoingDescriptor = nil }
+            if descriptor >= 0 { client.outgoingDescriptors.removeFirst() }
             sent += result
         }
         if sent == client.outgoing.count {
@@ -93,9 +94,7 @@ extension DaemonHost {
         } else {
             client.outgoing.removeFirst(sent)
         }
-        if let attached = client.outgoingDescriptor {
-            client.outgoingDescriptor = (attached.place - sent, attached.number)
-        }
+        client.outgoingDescriptors = client.outgoingDescriptors.map { ($0.place - sent, $0.number) }
         return true
     }
 }

@@ -63,7 +63,11 @@ extension HostedDaemon where Self: ~Copyable {
                 reason: "this daemon cannot open its own program")
             return
         }
-        client.outgoingDescriptor = (client.outgoing.count, helper)
+        // Each with a byte of its own of the header that follows.
+        client.outgoingDescriptors.append((client.outgoing.count, helper))
+        if let number = host.programs.lendDirectory(to: client) {
+            client.outgoingDescriptors.append((client.outgoing.count + 1, number))
+        }
         send(LocalMessage.bytes(BPROC_LOCAL_HELPER, request: message.request), to: client)
     }
 

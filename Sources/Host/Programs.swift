@@ -12,6 +12,9 @@ package struct Programs: ~Copyable {
     /// This program itself, which is also the capture helper that libbproc starts.
     private let helper: OwnedDescriptor?
     let helperNumber: Int32?
+    /// The processes of this machine: the helper reads its caller through it, who may see no /proc.
+    private let processes: OwnedDescriptor?
+    private let processesNumber: Int32?
     private var clients: [ClientID: Client] = [:]
     private var nextClient: UInt64 = 1
 
@@ -32,7 +35,26 @@ package struct Programs: ~Copyable {
             helperNumber = nil
             helper = nil
         }
+        let processes = bp_open_processes()
+        if processes >= 0 {
+            processesNumber = Int32(processes)
+            self.processes = OwnedDescriptor(adopting: Int32(processes))
+        } else {
+            processesNumber = nil
+            self.processes = nil
+        }
         self.socketName = socketName
+    }
+
+    /// Opens a client's own directory in /proc for it; nil: there is none to be had.
+    func lendDirectory(to client: Client) -> Int32? {
+        guard client.lentDirectoryNumber == nil else { return client.lentDirectoryNumber }
+        guard let processesNumber else { return nil }
+        let directory = bp_open_process(processesNumber, client.process)
+        guard directory >= 0 else { return nil }
+        client.lentDirectory = OwnedDescriptor(adopting: Int32(directory))
+        client.lentDirectoryNumber = Int32(directory)
+        return client.lentDirectoryNumber
     }
 
     func removeSocket() {

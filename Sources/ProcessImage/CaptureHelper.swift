@@ -2,8 +2,8 @@ import CLocalProtocol
 import CSystem
 import System
 
-/// The role `--helper=capture --socket=N [--proc=N]` of the daemon's binary: takes one image for the
-/// library, in the caller's own context, and ends.
+/// The role `--helper=capture --socket=N [--proc=N]` of the daemon's binary: takes one image for
+/// the library, in the caller's own context, and ends.
 ///
 /// A process of its own, because the program is started as a child of whoever takes the image, with
 /// its directory, limits and terminal, and because a killed helper takes the stopped program with
@@ -13,8 +13,8 @@ public enum CaptureHelper {
     /// BPROC_LOCAL_CAPTURED with the image's descriptor. Answers the exit status: 0 if an answer
     /// was sent (a failure to capture is an answer too).
     ///
-    /// `processDirectory` is the caller's directory in a /proc of the daemon's, for callers that see
-    /// none.
+    /// `processDirectory` is the caller's directory in a /proc of the daemon's, for callers that
+    /// see none.
     public static func run(socket: Int32, processDirectory: Int32? = nil) -> Int32 {
         _ = bp_capture_close_on_exec(socket)
         guard let request = Request(socket: socket) else { return 1 }

@@ -79,7 +79,7 @@ struct SlaveCommand: ParsableCommand {
 
     static func main() {
         // Another role of the same binary: no parser, no daemon.
-        if let code = HelperRole.run(CommandLine.arguments) { bp_exit(code) }
+        if let code = HelperRole.run(ProgramArguments.all) { bp_exit(code) }
         main(withConfigurationAt: "/etc/bproc/bpslave.json5")
     }
 

@@ -172,6 +172,37 @@ extension ClusterTests {
             }
         }
 
+        // MARK: From nodes
+
+        private static func expectJourneys(_ cluster: TestCluster, _ caller: String) throws {
+            let journey = try cluster.command(caller, ["journey", "0", "1", "2", "3", "4", "0"])
+            #expect(journey.status == 0)
+            #expect(journey.text == "journey: right\n")
+            let onward = try cluster.run("3", caller, "journey", "1", "4", "3")
+            #expect(onward.text == "journey: right\n", "\(onward.errorText)")
+            expectBothRight(try cluster.run("2", caller, "rfork", "1"))
+        }
+
+        @Test func processesMoveFromNodeToNode() throws {
+            try Self.with(nodes: 5) { cluster, kit in
+                try Self.expectJourneys(cluster, try kit.compile("caller.c"))
+            }
+        }
+
+        /// No /proc, no files: the slave lends what the capture has to see.
+        @Test(.enabled(if: geteuid() == 0, "a root directory of its own needs root"))
+        func processesMoveWhereThereIsNothing() throws {
+            let kit = try Kit()
+            defer { kit.programs.remove() }
+            let root = TestFolder.make("root")
+            defer { TestFile.removeFolder(root) }
+            let shape = TestCluster.Shape(nodeCount: 5, slaves: ["--root", root])
+            try TestCluster.with(shape) { cluster in
+                try Self.expectJourneys(cluster, try kit.compile("caller.c"))
+                #expect(TestFile.names(in: root).isEmpty)
+            }
+        }
+
         // MARK: The stand-in
 
         private static func moved(_ cluster: TestCluster, _ kit: Kit) throws -> Conversation {
