@@ -37,8 +37,8 @@ int32_t bp_own_pid(void);
 long bp_open_read_only(const char *_Nonnull path);
 /* The executable that runs, where /proc is missing by the name it was started with. */
 long bp_open_own_program(void);
-/* A procfs with the processes that this one sees: the one at /proc, else one that is mounted nowhere,
-   which takes a privilege. For bp_open_process. */
+/* A procfs with the processes that this one sees: the one at /proc, else one that is mounted
+   nowhere, which takes a privilege. For bp_open_process. */
 long bp_open_processes(void);
 /* The directory of one process in it. */
 long bp_open_process(int processes, int pid);
