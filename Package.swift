@@ -171,6 +171,11 @@ let package = Package(
             dependencies: ["CommandSupport", "BProc", "System", "CSystem", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
 
+        // An example that is tested: a process moves over the nodes.
+        .executableTarget(
+            name: "journey", dependencies: ["BProc"], path: "examples/journey",
+            swiftSettings: strict),
+
         // Tests: one target per library, and the whole cluster with real daemons.
         .target(
             name: "SimulatedCluster",

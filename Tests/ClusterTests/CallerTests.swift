@@ -189,6 +189,18 @@ extension ClusterTests {
             }
         }
 
+        /// The Swift example, as it is built with the package.
+        @Test func aSwiftProgramTravels() throws {
+            try TestCluster.with(nodes: 4) { cluster in
+                let outcome = try cluster.command("journey", [])
+                #expect(outcome.status == 0)
+                let lines = outcome.text.split(separator: "\n")
+                #expect(lines.last == "4 nodes seen", "\(outcome.text)")
+                let nodes = lines.dropLast().map { $0.split(separator: " ")[2] }
+                #expect(nodes == ["0", "1", "2", "3"])
+            }
+        }
+
         /// No /proc, no files: the slave lends what the capture has to see.
         @Test(.enabled(if: geteuid() == 0, "a root directory of its own needs root"))
         func processesMoveWhereThereIsNothing() throws {
