@@ -1,5 +1,5 @@
-// A process that travels over all nodes that are up, in the middle of its work: what it has gathered
-// goes along, and nobody sends or saves anything.
+// A process that travels over all nodes that are up, in the middle of its work: what it has
+// gathered goes along, and nobody sends or saves anything.
 //
 //     swift build -c release --product journey; .build/release/journey
 
