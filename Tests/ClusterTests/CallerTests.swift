@@ -175,10 +175,11 @@ extension ClusterTests {
         // MARK: From nodes
 
         private static func expectJourneys(_ cluster: TestCluster, _ caller: String) throws {
-            let journey = try cluster.command(caller, ["journey", "0", "1", "2", "3", "4", "0"])
+            try cluster.startFrontEnd()
+            let journey = try cluster.command(caller, ["journey", "0", "1", "2", "3", "4", "-1"])
             #expect(journey.status == 0)
             #expect(journey.text == "journey: right\n")
-            let onward = try cluster.run("3", caller, "journey", "1", "4", "3")
+            let onward = try cluster.run("3", caller, "journey", "1", "4", "-1", "3")
             #expect(onward.text == "journey: right\n", "\(onward.errorText)")
             expectBothRight(try cluster.run("2", caller, "rfork", "1"))
         }
@@ -192,6 +193,7 @@ extension ClusterTests {
         /// The Swift example, as it is built with the package.
         @Test func aSwiftProgramTravels() throws {
             try TestCluster.with(nodes: 4) { cluster in
+                try cluster.startFrontEnd()
                 let outcome = try cluster.command("journey", [])
                 #expect(outcome.status == 0)
                 let lines = outcome.text.split(separator: "\n")

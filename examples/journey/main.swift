@@ -1,5 +1,5 @@
-// A process that travels over all nodes that are up, in the middle of its work: what it has
-// gathered goes along, and nobody sends or saves anything.
+// A process that travels over all nodes that are up and home again, in the middle of its work:
+// what it has gathered goes along, and nobody sends or saves anything.
 //
 //     swift build -c release --product journey; .build/release/journey
 
@@ -14,7 +14,7 @@ do {
         try cluster.move(to: node)
         diary.append((cluster.currentNode, getpid()))
     }
-    // Printed where the journey ends; the stand-ins on the way pass it on to where it began.
+    try cluster.move(to: -1)  // the front end
     for entry in diary { print("on node \(entry.node) as process \(entry.processNumber)") }
     print("\(diary.count) nodes seen")
 } catch {
