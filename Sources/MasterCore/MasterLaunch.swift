@@ -83,6 +83,8 @@ final class MasterLaunch {
     var placedRead = 0
     var failuresRead = 0
     var isReported = false
+    /// When the members of the tree are to be let go; nil: not yet complete, or done.
+    var finishNanoseconds: UInt64?
     /// Its client is gone: ranks are ended as they appear.
     var isCondemned = false
     var progressNanoseconds: UInt64

@@ -278,11 +278,10 @@ extension MasterState {
         guard let known = launches[launch], !known.isReported, known.outstandingCount == 0
         else { return }
         known.isReported = true
-        known.relay.finish(effects: &relayEffects)
-        for effect in relayEffects { effects.append(.relay(launch: launch, effect)) }
-        relayEffects.removeAll(keepingCapacity: true)
-        effects.append(.closeStorage(launch: launch))
-        if !known.isCondemned {
+        known.finishNanoseconds = now + Self.callersStartNanoseconds
+        if known.isCondemned {
+            finish(launch, effects: &effects)
+        } else {
             var report = known.report
             report.elapsedNanoseconds = now - known.startedNanoseconds
             effects.append(.launched(known.client, report))
@@ -345,8 +344,20 @@ extension MasterState {
                     waitStatus: waitStatus, isNodeDeath: isNodeDeath)))
     }
 
+    /// Lets the members of the tree go: they give back what the launch held, and their programs
+    /// the priority that was taken from them.
+    mutating func finish(_ launch: UInt64, effects: inout [MasterEffect]) {
+        guard let known = launches[launch], known.finishNanoseconds != nil else { return }
+        known.finishNanoseconds = nil
+        known.relay.finish(effects: &relayEffects)
+        for effect in relayEffects { effects.append(.relay(launch: launch, effect)) }
+        relayEffects.removeAll(keepingCapacity: true)
+        effects.append(.closeStorage(launch: launch))
+    }
+
     private mutating func forgetIfOver(_ launch: UInt64, effects: inout [MasterEffect]) {
         guard launches[launch]?.isOver == true else { return }
+        finish(launch, effects: &effects)
         launches[launch] = nil
         effects.append(.forget(launch: launch))
     }
