@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "include/process.h"
+#include "scheduling.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -91,15 +92,6 @@ long bp_raise_open_files(void) {
     return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : (long)limit.rlim_cur;
 }
 
-/* struct sched_attr of the kernel, first version; the C library of Debian 12 does not have it. */
-struct scheduling {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-};
-
 long bp_set_nice(int nice) { return result(setpriority(PRIO_PROCESS, 0, nice)); }
 
 long bp_set_session_nice(int nice) {
@@ -115,7 +107,7 @@ long bp_set_session_nice(int nice) {
 
 long bp_set_usual_turns(int32_t pid, int nice) {
     struct scheduling scheduling = {.size = sizeof scheduling, .nice = nice};
-    (void)syscall(SYS_sched_setattr, pid, &scheduling, 0);
+    (void)set_scheduling(pid, &scheduling);
     return result(setpriority(PRIO_PGRP, (id_t)pid, nice));
 }
 

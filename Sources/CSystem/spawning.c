@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "include/spawning.h"
+#include "precedence.h"
 #include "bp_image.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -152,7 +153,10 @@ long bp_spawn_restored(const struct bp_spawn_plan *plan, int *pidfd,
     arguments.stack_size = sizeof stack;
     uint64_t all = ~(uint64_t)0, old;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
+    struct precedence precedence = {.taken = 0};
+    if (plan->flags & BP_SPAWN_AT_ONCE) take_precedence(&precedence);
     long pid = clone_child(&arguments, &spawn);
+    give_precedence_back(&precedence, (pid_t)pid);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
     failure->stage = 0;
     failure->step = 0;

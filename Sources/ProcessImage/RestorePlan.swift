@@ -64,6 +64,8 @@ public struct RestorePlan: Sendable {
     public var leadsSession = true
     /// The program starts with the lowest priority of all; the daemon gives it `nice` later.
     public var stepsBack = false
+    /// The restore runs to its end before anything else; then the program steps back.
+    public var runsAtOnce = false
     public var limits: [Limit] = []
     /// Entered as the user. nil: the daemon's.
     public var directory: [UInt8]?
@@ -149,6 +151,7 @@ public struct RestorePlan: Sendable {
             flags |= BP_SPAWN_SET_NICE.rawValue
             unsafe plan.nice = nice
         }
+        if runsAtOnce { flags |= BP_SPAWN_AT_ONCE.rawValue }
         if let umask {
             flags |= BP_SPAWN_SET_UMASK.rawValue
             unsafe plan.umask = umask

@@ -96,6 +96,8 @@ extension SlaveDaemon {
         plan.socketPath = configuration.socketName
         // Only a privileged daemon can give the priority back, so only that one takes it.
         plan.stepsBack = isPrivileged
+        // Several ranks are spread over the processors instead.
+        plan.runsAtOnce = isPrivileged && host.store.state.rankCount(ofLaunch: launch) == 1
         return plan
     }
 

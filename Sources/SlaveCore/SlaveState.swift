@@ -171,7 +171,9 @@ public struct SlaveState: RelayState, Sendable {
         withRelay(launch, effects: &effects) { relay, relayEffects in
             relay.start(effects: &relayEffects)
         }
-        spawnRanks(ofComplete: launch, effects: &effects)
+        if let known = launches[launch], known.relay.chunksHeld == known.relay.chunkCount {
+            spawnRanks(ofComplete: launch, effects: &effects)
+        }
     }
 
     /// No room for the image here: the parent takes over this node's children.
@@ -193,6 +195,9 @@ public struct SlaveState: RelayState, Sendable {
     }
 
     public func order(of launch: UInt64) -> LaunchOrder? { launches[launch]?.order }
+
+    /// Ranks of a launch on this node.
+    public func rankCount(ofLaunch launch: UInt64) -> Int { launches[launch]?.ownRanks.count ?? 0 }
 
     /// Whether ranks of this launch may still be on their way, here or elsewhere.
     public func isUnderWay(_ launch: UInt64) -> Bool { launches[launch]?.isDone == false }
@@ -225,19 +230,23 @@ public struct SlaveState: RelayState, Sendable {
     ) {
         // A parent that was replaced in the middle of a chunk may bring the rest of it after the
         // new parent has brought the whole.
-        guard launches[launch]?.relay.chunksHeld == chunk else { return }
+        guard let before = launches[launch], before.relay.chunksHeld == chunk else { return }
+        let isComplete = chunk + 1 == before.relay.chunkCount
+        // One restore is done before the children's chunk has left the sockets' buffers; many would
+        // keep them waiting.
+        let comesFirst = before.ownRanks.count == 1
+        if isComplete, comesFirst { spawnRanks(ofComplete: launch, effects: &effects) }
         withRelay(launch, effects: &effects) { relay, relayEffects in
             relay.holds(chunk: chunk, now: now, effects: &relayEffects)
         }
-        spawnRanks(ofComplete: launch, effects: &effects)
+        if isComplete, !comesFirst { spawnRanks(ofComplete: launch, effects: &effects) }
     }
 
-    /// Starts this node's own ranks once the whole image is here.
+    /// Starts this node's own ranks: the whole image is here.
     private mutating func spawnRanks(
         ofComplete launch: UInt64, effects: inout [SlaveEffect]
     ) {
-        guard let known = launches[launch], known.relay.chunksHeld == known.relay.chunkCount
-        else { return }
+        guard let known = launches[launch] else { return }
         for (index, rank) in known.ownRanks.enumerated()
         where known.rankStates[index] == .waiting {
             if known.isCondemned {
