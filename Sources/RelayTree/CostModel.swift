@@ -26,15 +26,10 @@ public struct CostModel: Equatable, Sendable {
     /// Processor cores that those daemons share.
     public var coresPerHost: Int
 
-    // MARK: The image
-
-    /// What LZ4 does to this image; nil: not tried, or the image does not shrink.
-    public var compression: Compression?
-
     public init(
         sendOverheadNanoseconds: Double, latencyNanoseconds: Double,
         uplinkBytesPerSecond: Double, flowBytesPerSecond: Double, nodeWork: NodeWork,
-        nodesPerHost: Int, coresPerHost: Int, compression: Compression? = nil
+        nodesPerHost: Int, coresPerHost: Int
     ) {
         self.sendOverheadNanoseconds = sendOverheadNanoseconds
         self.latencyNanoseconds = latencyNanoseconds
@@ -43,7 +38,6 @@ public struct CostModel: Equatable, Sendable {
         self.nodeWork = nodeWork
         self.nodesPerHost = nodesPerHost
         self.coresPerHost = coresPerHost
-        self.compression = compression
     }
 }
 
@@ -65,11 +59,16 @@ public struct NodeWork: Equatable, Sendable {
     public var cacheByteCount: Double
     /// What one byte costs more when it has left the cache by then.
     public var coldNanosecondsPerByte: Double
+    /// To unpack and check one byte of an image that came packed.
+    public var unpackNanosecondsPerByte: Double
+    /// To pack one byte of an image, paid once by whoever takes it, before the first is sent.
+    public var packNanosecondsPerByte: Double
 
     public init(
         receiveNanosecondsPerByte: Double, forwardNanosecondsPerByte: Double,
         relayNanosecondsPerByte: Double, hopNanoseconds: Double, pieceByteCount: Double,
-        cacheByteCount: Double, coldNanosecondsPerByte: Double
+        cacheByteCount: Double, coldNanosecondsPerByte: Double,
+        unpackNanosecondsPerByte: Double, packNanosecondsPerByte: Double
     ) {
         self.receiveNanosecondsPerByte = receiveNanosecondsPerByte
         self.forwardNanosecondsPerByte = forwardNanosecondsPerByte
@@ -78,27 +77,13 @@ public struct NodeWork: Equatable, Sendable {
         self.pieceByteCount = pieceByteCount
         self.cacheByteCount = cacheByteCount
         self.coldNanosecondsPerByte = coldNanosecondsPerByte
+        self.unpackNanosecondsPerByte = unpackNanosecondsPerByte
+        self.packNanosecondsPerByte = packNanosecondsPerByte
     }
 
     /// Processor time is not counted: the wire alone decides.
     public static let free = NodeWork(
         receiveNanosecondsPerByte: 0, forwardNanosecondsPerByte: 0, relayNanosecondsPerByte: 0,
         hopNanoseconds: 0, pieceByteCount: .infinity, cacheByteCount: .infinity,
-        coldNanosecondsPerByte: 0)
-}
-
-/// What compressing an image is worth, from a sample of it.
-public struct Compression: Equatable, Sendable {
-    /// Compressed bytes for each byte of the image; 1 does not shrink.
-    public var ratio: Double
-    /// The root's time to compress one byte of the image, once per launch.
-    public var encodeNanosecondsPerByte: Double
-    /// Every node's time to restore one byte of the image.
-    public var decodeNanosecondsPerByte: Double
-
-    public init(ratio: Double, encodeNanosecondsPerByte: Double, decodeNanosecondsPerByte: Double) {
-        self.ratio = ratio
-        self.encodeNanosecondsPerByte = encodeNanosecondsPerByte
-        self.decodeNanosecondsPerByte = decodeNanosecondsPerByte
-    }
+        coldNanosecondsPerByte: 0, unpackNanosecondsPerByte: 0, packNanosecondsPerByte: 0)
 }

@@ -4,14 +4,12 @@ public struct PlanChoice: Equatable, Sendable {
     public let fanOut: Int
     /// Bytes of the image in one chunk.
     public let chunkByteCount: UInt32
-    /// Whether chunks are compressed.
-    public let compress: Bool
     /// From the first byte sent to the last byte stored on the last node.
     public let predictedNanoseconds: UInt64
 }
 
-/// Chooses fan-out, chunk and compression for one launch by trying every combination in the model:
-/// some 150 evaluations of a closed formula, nothing allocated.
+/// Chooses fan-out and chunk for one launch by trying every combination in the model: some 80
+/// evaluations of a closed formula, nothing allocated.
 public enum Planner {
     /// The fan-outs that are tried.
     public static let fanOuts = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 60]
@@ -22,37 +20,35 @@ public enum Planner {
     ///
     /// - Parameters:
     ///   - nodeCount: nodes that receive; the root has the image and does not count. At least 1.
-    ///   - imageByteCount: at least 1.
+    ///   - imageByteCount: bytes that travel, at least 1.
+    ///   - unpackedByteCount: what each node makes of them if the image is packed.
     ///   - fanOut: taken as it is when a user asks for one; 1 … .
     ///   - chunkByteCount: likewise.
     ///
     /// Of equals the first in the order tried wins: small fan-outs before large ones, small chunks
-    /// before large ones, as they are before compressed.
+    /// before large ones.
     public static func plan(
-        nodeCount: Int, imageByteCount: UInt64, costs: CostModel, fanOut: Int? = nil,
-        chunkByteCount: UInt32? = nil
+        nodeCount: Int, imageByteCount: UInt64, unpackedByteCount: UInt64? = nil,
+        costs: CostModel, fanOut: Int? = nil, chunkByteCount: UInt32? = nil
     ) -> PlanChoice {
         precondition(nodeCount >= 1 && imageByteCount >= 1, "somebody has to receive something")
         precondition(fanOut ?? 1 >= 1 && chunkByteCount ?? 1 >= 1, "forced values start at 1")
         var best: PlanChoice?
-        func consider(fanOut: Int, chunkByteCount: UInt32, compress: Bool) {
+        func consider(fanOut: Int, chunkByteCount: UInt32) {
             let nanoseconds = predictedNanoseconds(
-                nodeCount: nodeCount, imageByteCount: imageByteCount, fanOut: fanOut,
-                chunkByteCount: chunkByteCount, compress: compress, costs: costs)
+                nodeCount: nodeCount, imageByteCount: imageByteCount,
+                unpackedByteCount: unpackedByteCount, fanOut: fanOut,
+                chunkByteCount: chunkByteCount, costs: costs)
             // Whole nanoseconds; a bound keeps the conversion in range for absurd costs.
             let rounded = UInt64(min(nanoseconds, 1e18)) + 1
             guard best.map({ rounded < $0.predictedNanoseconds }) ?? true else { return }
             best = PlanChoice(
-                fanOut: fanOut, chunkByteCount: chunkByteCount, compress: compress,
-                predictedNanoseconds: rounded)
+                fanOut: fanOut, chunkByteCount: chunkByteCount, predictedNanoseconds: rounded)
         }
         func considerChunks(fanOut: Int) {
             var chunk = chunkByteCount ?? chunkByteCounts.lowerBound
             repeat {
-                consider(fanOut: fanOut, chunkByteCount: chunk, compress: false)
-                if costs.compression != nil {
-                    consider(fanOut: fanOut, chunkByteCount: chunk, compress: true)
-                }
+                consider(fanOut: fanOut, chunkByteCount: chunk)
                 chunk *= 2
             } while chunkByteCount == nil && chunk <= chunkByteCounts.upperBound
         }
@@ -80,11 +76,12 @@ public enum Planner {
     ///   ceil(N/k), and with the number of chunks; bytes that leave the cache between send and
     ///   receive cost more.
     public static func predictedNanoseconds(
-        nodeCount: Int, imageByteCount: UInt64, fanOut: Int, chunkByteCount: UInt32,
-        compress: Bool, costs: CostModel
+        nodeCount: Int, imageByteCount: UInt64, unpackedByteCount: UInt64? = nil, fanOut: Int,
+        chunkByteCount: UInt32, costs: CostModel
     ) -> Double {
         let fanOut = min(fanOut, nodeCount)
-        let model = ChunkModel(fanOut: Double(fanOut), compress: compress, costs: costs)
+        let expansion = Double(unpackedByteCount ?? 0) / Double(imageByteCount)
+        let model = ChunkModel(fanOut: Double(fanOut), expansion: expansion, costs: costs)
         let wholeChunkByteCount = min(UInt64(chunkByteCount), imageByteCount)
         let chunk = Double(wholeChunkByteCount)
         let wholeCount = Double(imageByteCount / wholeChunkByteCount)
@@ -101,7 +98,6 @@ public enum Planner {
         func work(_ byteCount: Double) -> Double {
             nodes * (model.receiveNanoseconds(byteCount) + model.forwardNanoseconds(byteCount))
                 + relays * model.relayNanoseconds(byteCount)
-                + model.encodeNanoseconds(byteCount)
         }
         let allWork = wholeCount * work(chunk) + (rest > 0 ? work(rest) : 0)
         let hostShare = min(Double(max(costs.nodesPerHost, 1)), nodes) / nodes
@@ -117,57 +113,43 @@ public enum Planner {
 /// What one chunk costs in a tree of a given fan-out.
 private struct ChunkModel {
     let fanOut: Double
-    let compress: Bool
+    /// Bytes that a node unpacks from each byte that travels; 0: the image travels as it is.
+    let expansion: Double
     let costs: CostModel
-    /// Bytes on the wire for each byte of the image.
-    let ratio: Double
 
-    init(fanOut: Double, compress: Bool, costs: CostModel) {
-        self.fanOut = fanOut
-        self.compress = compress
-        self.costs = costs
-        ratio = compress ? costs.compression?.ratio ?? 1 : 1
-    }
-
-    /// Takes in, stores and, if need be, restores a chunk.
+    /// Takes in, stores and, if need be, unpacks a chunk.
     func receiveNanoseconds(_ byteCount: Double) -> Double {
-        let wire = byteCount * ratio
         let work = costs.nodeWork
-        let coldShare = max(0, 1 - work.cacheByteCount / (fanOut * wire))
+        let coldShare = max(0, 1 - work.cacheByteCount / (fanOut * byteCount))
         // Rounded up by hand: rounded() calls the mathematics library, which nothing else here
         // needs.
-        let pieces = wire / work.pieceByteCount
+        let pieces = byteCount / work.pieceByteCount
         let wholePieceCount = Double(UInt64(min(pieces, 1e15)))
         let pieceCount = max(1, wholePieceCount + (wholePieceCount < pieces ? 1 : 0))
-        let decode = compress ? costs.compression?.decodeNanosecondsPerByte ?? 0 : 0
-        return wire * (work.receiveNanosecondsPerByte + coldShare * work.coldNanosecondsPerByte)
-            + pieceCount * work.hopNanoseconds + byteCount * decode
+        let perByte =
+            work.receiveNanosecondsPerByte + coldShare * work.coldNanosecondsPerByte
+            + expansion * work.unpackNanosecondsPerByte
+        return byteCount * perByte + pieceCount * work.hopNanoseconds
     }
 
     /// Sends a chunk to one child.
     func forwardNanoseconds(_ byteCount: Double) -> Double {
-        byteCount * ratio * costs.nodeWork.forwardNanosecondsPerByte
+        byteCount * costs.nodeWork.forwardNanosecondsPerByte
     }
 
     /// Makes a chunk ready for any number of children.
     func relayNanoseconds(_ byteCount: Double) -> Double {
-        byteCount * ratio * costs.nodeWork.relayNanosecondsPerByte
-    }
-
-    /// The root's part of compression.
-    func encodeNanoseconds(_ byteCount: Double) -> Double {
-        compress ? byteCount * (costs.compression?.encodeNanosecondsPerByte ?? 0) : 0
+        byteCount * costs.nodeWork.relayNanosecondsPerByte
     }
 
     /// How long the busiest member is busy with a chunk: its link, one flow, or its processor.
     func stepNanoseconds(_ byteCount: Double) -> Double {
-        let wire = byteCount * ratio
         let overhead = costs.sendOverheadNanoseconds
-        let uplink = fanOut * (overhead + wire * 1e9 / costs.uplinkBytesPerSecond)
-        let flow = overhead + wire * 1e9 / costs.flowBytesPerSecond
+        let uplink = fanOut * (overhead + byteCount * 1e9 / costs.uplinkBytesPerSecond)
+        let flow = overhead + byteCount * 1e9 / costs.flowBytesPerSecond
         let processor =
             receiveNanoseconds(byteCount) + fanOut * forwardNanoseconds(byteCount)
             + relayNanoseconds(byteCount)
-        return max(uplink, flow, processor, encodeNanoseconds(byteCount))
+        return max(uplink, flow, processor)
     }
 }

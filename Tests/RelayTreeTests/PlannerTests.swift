@@ -114,7 +114,7 @@ import Testing
     static func seconds(fanOut: Int, chunkByteCount: UInt32) -> Double {
         Planner.predictedNanoseconds(
             nodeCount: 1023, imageByteCount: fourMebibytes, fanOut: fanOut,
-            chunkByteCount: chunkByteCount, compress: false, costs: oneMachine) / 1e9
+            chunkByteCount: chunkByteCount, costs: oneMachine) / 1e9
     }
 
     @Test func prefersWiderTreesAndLargeChunksWhereTheProcessorIsShared() {
@@ -158,28 +158,7 @@ import Testing
         #expect(shared.predictedNanoseconds > wire.predictedNanoseconds)
     }
 
-    // MARK: Compression and forced values
-
-    @Test func compressesWhereTheWireIsSlowOnly() {
-        let lz4 = Compression(
-            ratio: 0.5, encodeNanosecondsPerByte: 1.5, decodeNanosecondsPerByte: 0.4)
-        var wire = CostModel.gigabitEthernet
-        wire.compression = lz4
-        let compressed = Planner.plan(
-            nodeCount: 1023, imageByteCount: Self.fourMebibytes, costs: wire)
-        #expect(compressed.compress)
-        var machine = Self.oneMachine
-        machine.compression = lz4
-        #expect(
-            !Planner.plan(
-                nodeCount: 1023, imageByteCount: Self.fourMebibytes, costs: machine
-            ).compress)
-        wire.compression?.ratio = 1
-        #expect(
-            !Planner.plan(
-                nodeCount: 1023, imageByteCount: Self.fourMebibytes, costs: wire
-            ).compress)
-    }
+    // MARK: Forced values
 
     @Test func obeysForcedValues() {
         let choice = Planner.plan(
@@ -209,7 +188,7 @@ import Testing
                     while chunk <= Planner.chunkByteCounts.upperBound {
                         let other = Planner.predictedNanoseconds(
                             nodeCount: nodeCount, imageByteCount: bytes, fanOut: fanOut,
-                            chunkByteCount: chunk, compress: false, costs: costs)
+                            chunkByteCount: chunk, costs: costs)
                         #expect(Double(choice.predictedNanoseconds) <= other + 1)
                         chunk *= 2
                     }
@@ -224,7 +203,7 @@ import Testing
         func nanoseconds(_ byteCount: UInt64) -> Double {
             Planner.predictedNanoseconds(
                 nodeCount: 1023, imageByteCount: byteCount, fanOut: 2,
-                chunkByteCount: 1 << 20, compress: false, costs: costs)
+                chunkByteCount: 1 << 20, costs: costs)
         }
         let exact = nanoseconds(4 << 20)
         #expect(nanoseconds((4 << 20) + 8192) < exact * 1.01)
