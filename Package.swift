@@ -65,7 +65,7 @@ let package = Package(
         // The ring: set-up, submission, completion.
         .systemLibrary(
             name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
-        // Chunk compression on slow networks.
+        // LZ4: images travel packed on slow networks.
         .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         // XXH3, the image checksum: memory speed without cryptographic claims.
         .systemLibrary(
@@ -117,7 +117,7 @@ let package = Package(
         .target(
             name: "Host",
             dependencies: [
-                "Link", "Relay", "Wire", "Ring", "System", "CSystem", "ProcessImage",
+                "Link", "Relay", "RelayTree", "Wire", "Ring", "System", "CSystem", "ProcessImage",
                 "CLocalProtocol", logging,
             ], swiftSettings: strict),
 
@@ -206,13 +206,17 @@ let package = Package(
         .testTarget(
             name: "RelayTests", dependencies: ["Relay", "Wire", "WireSamples", "SimulatedCluster"],
             swiftSettings: testing),
+        // Packed images that tests damage, and whose checksums they make right again.
+        .target(
+            name: "ImageSamples", dependencies: ["ProcessImage", "System"],
+            path: "Tests/ImageSamples", swiftSettings: testing),
         // Every reader of foreign bytes as a fuzz target: a short run as a test, long ones by hand.
         .target(
             name: "FuzzTargets",
             dependencies: [
                 "Wire", "WireSamples", "SimulatedCluster", "NodeSpec", "Relay", "MasterCore",
-                "SlaveCore", "Master", "Host", "ProcessImage", "CRestore", "CLocalProtocol",
-                "CBProc",
+                "SlaveCore", "Master", "Host", "ProcessImage", "ImageSamples", "CRestore",
+                "CLocalProtocol", "CBProc",
             ], path: "Tests/FuzzTargets", swiftSettings: testing),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: testing),
         .executableTarget(
@@ -220,7 +224,9 @@ let package = Package(
             swiftSettings: testing),
         .testTarget(name: "StyleTests", swiftSettings: testing),
         .testTarget(
-            name: "ClusterTests", dependencies: ["System"], exclude: ["libbproc.abi"],
+            name: "ClusterTests",
+            dependencies: ["System", "CSystem", "CBProc", "ProcessImage", "ImageSamples"],
+            exclude: ["libbproc.abi"],
             swiftSettings: testing),
         .target(name: "ClientTestSupport", path: "Tests/ClientTestSupport", cSettings: strictC),
         .testTarget(
@@ -237,7 +243,8 @@ let package = Package(
         .testTarget(
             name: "ProcessImageTests",
             dependencies: [
-                "ProcessImage", "System", "CRestore", "CXXHash", "CLocalProtocol", "imagetool",
+                "ProcessImage", "System", "CRestore", "CXXHash", "CLocalProtocol", "ImageSamples",
+                "imagetool",
             ], swiftSettings: testing),
     ]
 )

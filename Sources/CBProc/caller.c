@@ -90,7 +90,8 @@ static void describe_thread(struct bproc_local_caller *caller) {
     }
 }
 
-static void describe(struct exchange *exchange, uint64_t mask) {
+static void describe(struct exchange *exchange, const struct bproc_local_network *network,
+                     uint64_t mask) {
     struct bproc_local_caller *caller = &exchange->caller;
     caller->signal_mask = mask;
     describe_signals(caller);
@@ -99,6 +100,8 @@ static void describe(struct exchange *exchange, uint64_t mask) {
     caller->place_address = (uint64_t)&bplib_place;
     caller->scratch_address = (uint64_t)exchange;
     caller->scratch_byte_count = EXCHANGE_BYTES;
+    caller->packing.compression = BPROC_LOCAL_COMPRESSION_AUTO;
+    caller->packing.network = *network;
     exchange->header = (struct bproc_local_header){
         .magic = BPROC_LOCAL_MAGIC,
         .version = BPROC_LOCAL_VERSION,
@@ -178,7 +181,7 @@ static int capture(const struct bplib_helper *helper, int ends[2], struct exchan
                    sigset_t *mask) {
     uint64_t all = ~(uint64_t)0, before = 0;
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
-    describe(exchange, before);
+    describe(exchange, &helper->network, before);
     memset(&exchange->mask, 0, sizeof exchange->mask);
     memcpy(&exchange->mask, &before, sizeof before);
     // From here on two processes run: in the restored one nothing of the exchange exists.

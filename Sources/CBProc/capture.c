@@ -13,6 +13,8 @@
 _Static_assert(BPROC_CAPTURE_AT_ENTRY == (int)BPROC_LOCAL_CAPTURE_AT_ENTRY, "the protocol's");
 _Static_assert(BPROC_CAPTURE_AT_EXEC == (int)BPROC_LOCAL_CAPTURE_AT_EXEC, "the protocol's");
 
+enum { POINT_MASK = BPROC_CAPTURE_AT_ENTRY | BPROC_CAPTURE_AT_EXEC };
+
 struct strings {
     uint32_t count;
     size_t byte_count;
@@ -33,7 +35,7 @@ static void append_strings(struct bplib_buffer *buffer, char *const list[]) {
 }
 
 static int queue_request(struct bplib_channel *channel, const char *command, char *const argv[],
-                         char *const envp[], int point) {
+                         char *const envp[], int how, const struct bproc_local_network *network) {
     struct strings arguments = measure(argv), environment = measure(envp);
     size_t command_bytes = strlen(command);
     size_t tail_bytes = command_bytes + arguments.byte_count + environment.byte_count;
@@ -43,12 +45,16 @@ static int queue_request(struct bplib_channel *channel, const char *command, cha
                           BPROC_LOCAL_BODY_MAX);
     }
     struct bproc_local_capture capture = {
-        .point = (uint32_t)point,
+        .point = (uint32_t)(how & POINT_MASK),
         .argument_count = arguments.count,
         .environment_count = environment.count,
         .command_bytes = (uint32_t)command_bytes,
         .argument_bytes = (uint32_t)arguments.byte_count,
         .environment_bytes = (uint32_t)environment.byte_count,
+        .packing = {.compression = how & BPROC_CAPTURE_PACKED     ? BPROC_LOCAL_COMPRESSION_ALWAYS
+                                   : how & BPROC_CAPTURE_UNPACKED ? BPROC_LOCAL_COMPRESSION_NEVER
+                                                                  : BPROC_LOCAL_COMPRESSION_AUTO,
+                    .network = *network},
     };
     struct bplib_buffer tail = {0};
     if (bplib_buffer_reserve(&tail, tail_bytes) < 0) return -1;
@@ -88,11 +94,12 @@ static pid_t start_helper(const struct bplib_helper *helper, int socket) {
     return child;
 }
 
-int bproc_capture(const char *command, char *const argv[], char *const envp[], int point,
+int bproc_capture(const char *command, char *const argv[], char *const envp[], int how,
                   struct bproc_capture_info *info) {
     if (!command || !argv) return bplib_fail(EFAULT, "no command, or no arguments");
-    if (point != BPROC_CAPTURE_AT_ENTRY && point != BPROC_CAPTURE_AT_EXEC) {
-        return bplib_fail(EINVAL, "%d is no capture point", point);
+    const int packing = BPROC_CAPTURE_PACKED | BPROC_CAPTURE_UNPACKED;
+    if (how & ~(POINT_MASK | packing) || (how & packing) == packing) {
+        return bplib_fail(EINVAL, "%#x is no way to take an image", (unsigned)how);
     }
     if (!envp) envp = environ;
     struct bplib_helper helper;
@@ -116,7 +123,7 @@ int bproc_capture(const char *command, char *const argv[], char *const envp[], i
         return -1;
     }
     if (bplib_channel_adopt(&channel, ends[0]) == 0) {
-        if (queue_request(&channel, command, argv, envp, point) == 0) {
+        if (queue_request(&channel, command, argv, envp, how, &helper.network) == 0) {
             image = converse(&channel, command, info);
         }
         error = errno;

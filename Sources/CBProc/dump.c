@@ -53,6 +53,8 @@ long bproc_dump(int fd, int flags) {
     if (bplib_check_caller() < 0) return -1;
     struct bplib_helper helper;
     if (bplib_request_helper(&helper, NULL) < 0) return -1;
+    // The file is to be run by hand: no network is worth packing it for.
+    helper.network.node_count = 0;
     sigset_t mask;
     int image = bplib_capture_caller(&helper, &mask);
     if (image == BPLIB_RESTORED) {

@@ -16,13 +16,16 @@
 int bplib_request_helper(struct bplib_helper *helper, struct bproc_local_welcome *welcome) {
     struct bplib_channel channel;
     struct bplib_message answer;
-    *helper = (struct bplib_helper){-1, -1};
+    *helper = (struct bplib_helper){.program = -1, .directory = -1};
     if (bplib_channel_open(&channel) < 0) return -1;
     if (welcome) *welcome = channel.welcome;
     if (bplib_channel_queue(&channel, BPROC_LOCAL_HELPER_REQUEST, NULL, 0) == 0 &&
         bplib_channel_send(&channel, -1, BPLIB_ANSWER_MILLISECONDS) == 0 &&
-        bplib_channel_expect(&channel, &answer, BPROC_LOCAL_HELPER, 0, "capture helper") == 0) {
-        *helper = (struct bplib_helper){channel.received[0], channel.received[1]};
+        bplib_channel_expect(&channel, &answer, BPROC_LOCAL_HELPER, sizeof helper->network,
+                             "capture helper") == 0) {
+        helper->program = channel.received[0];
+        helper->directory = channel.received[1];
+        memcpy(&helper->network, answer.body, sizeof helper->network);
         channel.received[0] = channel.received[1] = -1;
         if (helper->program < 0) {
             bplib_fail(EPROTO, "capture helper: the daemon sent no descriptor");

@@ -79,9 +79,11 @@ enum { BPLIB_ANSWER_MILLISECONDS = 30000 };
 // ---- Images ----
 
 // What the daemon lends: its executable, so that no path has to be known, and on a node the
-// caller's directory in /proc, which the caller may not see. -1: not lent.
+// caller's directory in /proc, which the caller may not see. -1: not lent. And what it says of the
+// costs of its network.
 struct bplib_helper {
     int program, directory;
+    struct bproc_local_network network;
 };
 // 0 or -1. welcome may be NULL.
 int bplib_request_helper(struct bplib_helper *helper, struct bproc_local_welcome *welcome);
@@ -101,7 +103,7 @@ int bplib_save_registers(struct bproc_local_registers *registers)
 enum { BPLIB_RESTORED = -2 };
 // The caller's own image. A descriptor, with all signals blocked and *mask the mask to set again;
 // -1 with everything as before; BPLIB_RESTORED in the restored process, which has its mask and
-// knows its place. The helper is taken over.
+// knows its place. The helper is taken over; it may pack the image for its network.
 int bplib_capture_caller(const struct bplib_helper *helper, sigset_t *mask);
 // EBUSY for a caller with several threads, EPERM for one with rights that are not its user's. 0 or
 // -1.

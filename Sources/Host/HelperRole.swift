@@ -8,7 +8,8 @@ package enum HelperRole {
         guard arguments.contains("--helper=capture") else { return nil }
         guard let socket = number("--socket=", in: arguments) else { return 64 }
         return CaptureHelper.run(
-            socket: socket, processDirectory: number("--proc=", in: arguments))
+            socket: socket, processDirectory: number("--proc=", in: arguments),
+            packingPays: LocalNetwork.packingPays)
     }
 
     /// The descriptor number of an option.

@@ -68,7 +68,10 @@ extension HostedDaemon where Self: ~Copyable {
         if let number = host.programs.lendDirectory(to: client) {
             client.outgoingDescriptors.append((client.outgoing.count + 1, number))
         }
-        send(LocalMessage.bytes(BPROC_LOCAL_HELPER, request: message.request), to: client)
+        send(
+            LocalMessage.bytes(
+                BPROC_LOCAL_HELPER, request: message.request,
+                body: LocalMessage.bytes(of: network)), to: client)
     }
 
     private mutating func hello(

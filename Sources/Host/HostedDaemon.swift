@@ -1,3 +1,4 @@
+package import CLocalProtocol
 package import Link
 import Logging
 package import Ring
@@ -30,6 +31,8 @@ package protocol HostedDaemon: ~Copyable {
 
     /// Nodes of the cluster, for programs that say hello.
     var nodeCount: Int { get }
+    /// What it costs to send an image, for capture helpers.
+    var network: bproc_local_network { get }
     /// Why no program can be served now; nil: they can.
     var programRefusal: String? { get }
     /// A message of a program that has said hello, other than a request for the helper.

@@ -31,7 +31,7 @@ package struct LaunchParser {
 
     package mutating func request(
         client: ClientID, caller: Caller, origin: LaunchOrigin? = nil, imageByteCount: UInt64,
-        stallMilliseconds: UInt32
+        unpackedByteCount: UInt64 = 0, stallMilliseconds: UInt32
     ) throws(LocalProtocolError) -> LaunchRequest {
         guard let raw = LocalMessage.load(bproc_local_launch.self, from: body) else {
             throw .tooSmall("launch message")
@@ -58,13 +58,14 @@ package struct LaunchParser {
         guard chunk % ChunkSize.granularity == 0, chunk <= ChunkSize.limit else {
             throw .invalid("a chunk of \(chunk) bytes: it must be a multiple of 16 KiB up to 8 MiB")
         }
-        let order = LaunchOrder(
+        var order = LaunchOrder(
             imageByteCount: imageByteCount,
             chunkByteCount: chunk > 0 ? chunk : ChunkSize.granularity, user: caller.user,
             group: caller.group, supplementaryGroups: caller.supplementaryGroups,
             umask: raw.umask & 0o777, nice: max(-20, min(19, raw.nice)), limits: limits(raw),
             descriptors: descriptors, directory: directory, command: command,
             stallMilliseconds: stallMilliseconds)
+        order.unpackedByteCount = unpackedByteCount
         return LaunchRequest(
             client: client, caller: caller, nodes: nodes, order: order,
             fanOut: Int(min(raw.fan_out, 65536)), chunkByteCount: chunk,

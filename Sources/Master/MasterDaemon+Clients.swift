@@ -1,4 +1,4 @@
-import CLocalProtocol
+package import CLocalProtocol
 import CSystem
 package import Host
 import Logging
@@ -39,6 +39,12 @@ extension MasterDaemon {
         case BPROC_LOCAL_OUTPUT_CREDIT: try outputCredit(message, from: client)
         default: throw .invalid("unknown message kind \(message.header.kind)")
         }
+    }
+
+    /// The network of the nodes that are up.
+    package var network: bproc_local_network {
+        let network = host.store.state.networkOfNodesUp
+        return LocalNetwork.message(nodeCount: network.nodeCount, costs: network.costs)
     }
 
     /// The table of nodes, as the local protocol has it.
@@ -92,7 +98,8 @@ extension MasterDaemon {
         do throws(LocalProtocolError) {
             let launch = try begin(
                 message.body, request: request, of: client, origin: nil,
-                imageByteCount: UInt64(image.byteCount))
+                imageByteCount: UInt64(image.byteCount),
+                unpackedByteCount: UInt64(image.unpackedByteCount ?? 0))
             if let order = host.store.state.order(of: launch) {
                 host.store.entries[launch] = LaunchStore.Entry(image: image, order: order)
             }
@@ -104,12 +111,13 @@ extension MasterDaemon {
     /// Reads a launch message and begins the launch.
     mutating func begin(
         _ message: [UInt8], request: UInt32, of client: Client, origin: LaunchOrigin?,
-        imageByteCount: UInt64
+        imageByteCount: UInt64, unpackedByteCount: UInt64 = 0
     ) throws(LocalProtocolError) -> UInt64 {
         var parser = LaunchParser(message)
         let launchRequest = try parser.request(
             client: client.id, caller: client.caller, origin: origin,
-            imageByteCount: imageByteCount, stallMilliseconds: configuration.stallMilliseconds)
+            imageByteCount: imageByteCount, unpackedByteCount: unpackedByteCount,
+            stallMilliseconds: configuration.stallMilliseconds)
         client.launchRequest = request
         let rankCount = launchRequest.nodes.count
         let launch = host.store.state.launch(
@@ -145,9 +153,10 @@ extension MasterDaemon {
         host.logger.info(
             """
             launch \(report.launch): placed \(report.placedCount)/\(report.processes.count) in \
-            \(report.elapsedNanoseconds / 1000) µs, fan-out \(report.fanOut), chunk \
-            \(report.chunkByteCount), undump median \(report.undumpMedianNanoseconds / 1000) µs, \
-            99th \(report.undump99thNanoseconds / 1000) µs, at most \
+            \(report.elapsedNanoseconds / 1000) µs, \(report.imageSentence), fan-out \
+            \(report.fanOut), chunk \(report.chunkByteCount), undump median \
+            \(report.undumpMedianNanoseconds / 1000) µs, 99th \
+            \(report.undump99thNanoseconds / 1000) µs, at most \
             \(report.receivedChunkCountMaximum) of \(report.chunkCount) chunks received by one node
             """)
         guard let client = host.programs[id] else { return }

@@ -38,6 +38,16 @@ public struct LaunchReport: Equatable, Sendable {
     public var chunkCount: UInt32
     public var fanOut: Int
     public var chunkByteCount: UInt32
+    /// Bytes that travelled, and what they unpacked to; 0: the image travelled as it is.
+    public var imageByteCount: UInt64
+    public var unpackedByteCount: UInt64
+
+    /// "2621440 bytes as they are", or "2621440 bytes packed to 48.2 %".
+    public var imageSentence: String {
+        guard unpackedByteCount > 0 else { return "\(imageByteCount) bytes as they are" }
+        let permille = (imageByteCount * 1000 + unpackedByteCount / 2) / unpackedByteCount
+        return "\(unpackedByteCount) bytes packed to \(permille / 10).\(permille % 10) %"
+    }
 }
 
 public struct LaunchProgress: Equatable, Sendable {

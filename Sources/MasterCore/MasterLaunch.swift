@@ -120,7 +120,8 @@ final class MasterLaunch {
             }, placedCount: placedCount, elapsedNanoseconds: 0,
             undumpMedianNanoseconds: quantile(0.5), undump99thNanoseconds: quantile(0.99),
             receivedChunkCountMaximum: receivedChunkCountMaximum,
-            chunkCount: order.chunkCount, fanOut: fanOut, chunkByteCount: order.chunkByteCount)
+            chunkCount: order.chunkCount, fanOut: fanOut, chunkByteCount: order.chunkByteCount,
+            imageByteCount: order.imageByteCount, unpackedByteCount: order.unpackedByteCount)
     }
 
     var progress: LaunchProgress {

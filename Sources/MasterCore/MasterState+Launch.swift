@@ -1,5 +1,5 @@
 public import Relay
-import RelayTree
+public import RelayTree
 public import Wire
 
 // Launches: from a client's request to the exit of the last rank.
@@ -100,21 +100,35 @@ extension MasterState {
         entries: [RelaySubtree.Entry], request: LaunchRequest
     ) -> (fanOut: Int, chunkByteCount: UInt32) {
         guard !entries.isEmpty else { return (1, ChunkSize.granularity) }
-        // Slaves on loopback addresses share this machine's processors; any others are on their
-        // own.
-        let isOneHost = entries.allSatisfy { $0.address.isLoopback }
-        let costs =
-            isOneHost
-            ? CostModel.loopback(
-                nodesPerHost: entries.count, coresPerHost: configuration.coreCount)
-            : configuration.networkCosts
+        let unpackedByteCount = request.order.unpackedByteCount
         let choice = Planner.plan(
             nodeCount: entries.count, imageByteCount: request.order.imageByteCount,
-            costs: costs)
+            unpackedByteCount: unpackedByteCount > 0 ? unpackedByteCount : nil,
+            costs: costs(
+                nodeCount: entries.count,
+                isOneHost: entries.allSatisfy { $0.address.isLoopback }))
         return (
             request.fanOut > 0 ? request.fanOut : choice.fanOut,
             request.chunkByteCount > 0 ? request.chunkByteCount : choice.chunkByteCount
         )
+    }
+
+    /// Slaves on loopback addresses share this machine's processors; any others are on their own.
+    private func costs(nodeCount: Int, isOneHost: Bool) -> CostModel {
+        isOneHost
+            ? .loopback(nodesPerHost: nodeCount, coresPerHost: configuration.coreCount)
+            : configuration.networkCosts
+    }
+
+    /// How many nodes are up, and what a launch on all of them would cost with.
+    public var networkOfNodesUp: (nodeCount: Int, costs: CostModel) {
+        var count = 0
+        var isOneHost = true
+        for record in nodes.records where record.isUp {
+            count += 1
+            isOneHost = isOneHost && record.address.isLoopback
+        }
+        return (count, costs(nodeCount: count, isOneHost: isOneHost))
     }
 
     /// Cuts the nodes into the subtrees of the root's children; or, where another node than the

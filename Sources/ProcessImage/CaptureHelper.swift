@@ -1,4 +1,4 @@
-import CLocalProtocol
+public import CLocalProtocol
 import CSystem
 import System
 
@@ -9,13 +9,22 @@ import System
 /// its directory, limits and terminal, and because a killed helper takes the stopped program with
 /// it.
 public enum CaptureHelper {
+    /// Whether an image of so many bytes, of which packing leaves `ratio`, is worth packing for a
+    /// network.
+    public typealias PackingAdvice = (
+        _ network: bproc_local_network, _ imageByteCount: Int, _ ratio: Double
+    ) -> Bool
+
     /// Reads one BPROC_LOCAL_CAPTURE or BPROC_LOCAL_CAPTURE_CALLER message, answers
-    /// BPROC_LOCAL_CAPTURED with the image's descriptor. Answers the exit status: 0 if an answer
-    /// was sent (a failure to capture is an answer too).
+    /// BPROC_LOCAL_CAPTURED with the descriptor of the image or of the packed image. Answers the
+    /// exit status: 0 if an answer was sent (a failure to capture is an answer too).
     ///
     /// `processDirectory` is the caller's directory in a /proc of the daemon's, for callers that
     /// see none.
-    public static func run(socket: Int32, processDirectory: Int32? = nil) -> Int32 {
+    public static func run(
+        socket: Int32, processDirectory: Int32? = nil,
+        packingPays: PackingAdvice = { _, _, _ in false }
+    ) -> Int32 {
         _ = bp_capture_close_on_exec(socket)
         guard let request = Request(socket: socket) else { return 1 }
         let answer: Answer
@@ -25,12 +34,58 @@ public enum CaptureHelper {
             var body = bproc_local_captured()
             body.image_bytes = UInt64(image.byteCount)
             body.capture_nanoseconds = image.nanoseconds
+            if let packed = try pack(image, request.question.packing, packingPays) {
+                body.packed_bytes = UInt64(packed.byteCount)
+                body.capture_nanoseconds += packed.nanoseconds
+                answer = Answer(request: request.number, body: body)
+                return answer.send(to: socket, descriptor: packed.descriptor.number) ? 0 : 1
+            }
             answer = Answer(request: request.number, body: body)
             return answer.send(to: socket, descriptor: image.descriptor.number) ? 0 : 1
         } catch {
             answer = Answer(request: request.number, error: error)
             return answer.send(to: socket, descriptor: -1) ? 0 : 1
         }
+    }
+
+    /// The packed form of an image, where it was asked for or pays; nil: it travels as it is.
+    private static func pack(
+        _ image: borrowing CapturedImage, _ packing: bproc_local_packing,
+        _ packingPays: PackingAdvice
+    ) throws(CaptureError) -> ImagePacker.Packed? {
+        let count = image.byteCount
+        let compression = bproc_local_compression(rawValue: packing.compression)
+        switch compression {
+        case BPROC_LOCAL_COMPRESSION_ALWAYS: break
+        case BPROC_LOCAL_COMPRESSION_AUTO:
+            // Most networks are decided before the image is looked at: none shrinks to nothing.
+            guard UInt64(count) <= PackedHeader.unpackedByteLimit,
+                packingPays(packing.network, count, 0)
+            else { return nil }
+        default: return nil
+        }
+        let mapping: OwnedMapping
+        do {
+            mapping = try OwnedMapping(
+                of: image.descriptor.number, byteCount: count, isWritable: false)
+        } catch {
+            throw .system(error)
+        }
+        // The mapping lives to the end of this scope, and the file is sealed.
+        let bytes = unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(mapping.bytes))
+        if compression == BPROC_LOCAL_COMPRESSION_AUTO {
+            let ratio = CompressionSample.ratio(of: bytes)
+            guard packingPays(packing.network, count, ratio) else { return nil }
+        }
+        let packed = try ImagePacker.pack(bytes)
+        _ = mapping.byteCount
+        // A sample can be wrong; now the ratio is known.
+        if compression == BPROC_LOCAL_COMPRESSION_AUTO,
+            !packingPays(packing.network, count, Double(packed.byteCount) / Double(count))
+        {
+            return nil
+        }
+        return packed
     }
 
     private static func image(
@@ -60,6 +115,13 @@ public enum CaptureHelper {
     private enum Question {
         case program(ProgramQuestion)
         case caller(bproc_local_caller)
+
+        var packing: bproc_local_packing {
+            switch self {
+            case .program(let program): program.packing
+            case .caller(let caller): caller.packing
+            }
+        }
     }
 
     /// The library's question, read and checked.
@@ -98,6 +160,7 @@ public enum CaptureHelper {
         let arguments: [[UInt8]]
         let environment: [[UInt8]]
         let point: CapturePoint
+        let packing: bproc_local_packing
 
         init?(_ body: [UInt8]) {
             let fixedSize = MemoryLayout<bproc_local_capture>.size
@@ -117,6 +180,7 @@ public enum CaptureHelper {
             else { return nil }
             self.arguments = arguments
             self.environment = environment
+            packing = fixed.packing
             point = fixed.point == UInt32(BPROC_LOCAL_CAPTURE_AT_EXEC.rawValue) ? .exec : .entry
         }
 

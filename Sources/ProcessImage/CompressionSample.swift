@@ -5,7 +5,7 @@ public enum CompressionSample {
     /// Bytes of one sampled block.
     public static let blockByteCount = 16384
     /// Blocks looked at, spread evenly over the data.
-    public static let blockCount = 8
+    public static let blockCount = 16
 
     /// Compressed size over original size, as the sample has it: about 1 for data that LZ4 cannot
     /// shrink, 0.6 for program text. 1 for no data.

@@ -3,7 +3,7 @@ import CXXHash
 
 /// XXH3-64: finds damage at memory speed; it is no protection against an attacker.
 package enum ImageChecksum {
-    static func of(_ bytes: borrowing RawSpan) -> UInt64 {
+    package static func of(_ bytes: borrowing RawSpan) -> UInt64 {
         unsafe bytes.withUnsafeBytes { buffer in
             unsafe bp_xxh3(buffer.baseAddress, buffer.count)
         }

@@ -59,6 +59,11 @@ public struct NodeWork: Equatable, Sendable {
     public var cacheByteCount: Double
     /// What one byte costs more when it has left the cache by then.
     public var coldNanosecondsPerByte: Double
+    /// Memory that a node keeps ready for an image, packed bytes included.
+    public var warmByteCount: Double
+    /// To get one byte of memory for an image that needs more: before a node has it all, it does
+    /// not contact its children.
+    public var allocateNanosecondsPerByte: Double
     /// To unpack and check one byte of an image that came packed.
     public var unpackNanosecondsPerByte: Double
     /// To pack one byte of an image, paid once by whoever takes it, before the first is sent.
@@ -67,8 +72,9 @@ public struct NodeWork: Equatable, Sendable {
     public init(
         receiveNanosecondsPerByte: Double, forwardNanosecondsPerByte: Double,
         relayNanosecondsPerByte: Double, hopNanoseconds: Double, pieceByteCount: Double,
-        cacheByteCount: Double, coldNanosecondsPerByte: Double,
-        unpackNanosecondsPerByte: Double, packNanosecondsPerByte: Double
+        cacheByteCount: Double, coldNanosecondsPerByte: Double, warmByteCount: Double,
+        allocateNanosecondsPerByte: Double, unpackNanosecondsPerByte: Double,
+        packNanosecondsPerByte: Double
     ) {
         self.receiveNanosecondsPerByte = receiveNanosecondsPerByte
         self.forwardNanosecondsPerByte = forwardNanosecondsPerByte
@@ -77,6 +83,8 @@ public struct NodeWork: Equatable, Sendable {
         self.pieceByteCount = pieceByteCount
         self.cacheByteCount = cacheByteCount
         self.coldNanosecondsPerByte = coldNanosecondsPerByte
+        self.warmByteCount = warmByteCount
+        self.allocateNanosecondsPerByte = allocateNanosecondsPerByte
         self.unpackNanosecondsPerByte = unpackNanosecondsPerByte
         self.packNanosecondsPerByte = packNanosecondsPerByte
     }
@@ -85,5 +93,6 @@ public struct NodeWork: Equatable, Sendable {
     public static let free = NodeWork(
         receiveNanosecondsPerByte: 0, forwardNanosecondsPerByte: 0, relayNanosecondsPerByte: 0,
         hopNanoseconds: 0, pieceByteCount: .infinity, cacheByteCount: .infinity,
-        coldNanosecondsPerByte: 0, unpackNanosecondsPerByte: 0, packNanosecondsPerByte: 0)
+        coldNanosecondsPerByte: 0, warmByteCount: .infinity, allocateNanosecondsPerByte: 0,
+        unpackNanosecondsPerByte: 0, packNanosecondsPerByte: 0)
 }

@@ -75,6 +75,9 @@ public enum Planner {
     ///   the tree takes to fill. Work grows with the number of members that pass anything on,
     ///   ceil(N/k), and with the number of chunks; bytes that leave the cache between send and
     ///   receive cost more.
+    ///
+    /// To both comes the time to find memory for an image that is larger than what nodes keep
+    /// ready: once per level of the tree, and for every node of a host.
     public static func predictedNanoseconds(
         nodeCount: Int, imageByteCount: UInt64, unpackedByteCount: UInt64? = nil, fanOut: Int,
         chunkByteCount: UInt32, costs: CostModel
@@ -88,8 +91,10 @@ public enum Planner {
         let rest = Double(imageByteCount % wholeChunkByteCount)
         let depth = Double(RelayPlan.depth(nodeCount: nodeCount, fanOut: fanOut))
 
+        let allocation = allocationNanoseconds(
+            byteCount: imageByteCount, unpackedByteCount: unpackedByteCount, costs: costs)
         let pipeline =
-            depth * costs.latencyNanoseconds
+            depth * (costs.latencyNanoseconds + allocation)
             + (depth - 1 + wholeCount) * model.stepNanoseconds(chunk)
             + (rest > 0 ? model.stepNanoseconds(rest) : 0)
 
@@ -99,7 +104,8 @@ public enum Planner {
             nodes * (model.receiveNanoseconds(byteCount) + model.forwardNanoseconds(byteCount))
                 + relays * model.relayNanoseconds(byteCount)
         }
-        let allWork = wholeCount * work(chunk) + (rest > 0 ? work(rest) : 0)
+        let allWork =
+            nodes * allocation + wholeCount * work(chunk) + (rest > 0 ? work(rest) : 0)
         let hostShare = min(Double(max(costs.nodesPerHost, 1)), nodes) / nodes
         let fill =
             depth
@@ -107,6 +113,14 @@ public enum Planner {
                 + model.forwardNanoseconds(chunk) + model.relayNanoseconds(chunk))
         let host = allWork * hostShare / Double(max(costs.coresPerHost, 1)) + fill
         return max(pipeline, host)
+    }
+
+    private static func allocationNanoseconds(
+        byteCount: UInt64, unpackedByteCount: UInt64?, costs: CostModel
+    ) -> Double {
+        let needed = Double(byteCount) + Double(unpackedByteCount ?? 0)
+        guard needed > costs.nodeWork.warmByteCount else { return 0 }
+        return needed * costs.nodeWork.allocateNanosecondsPerByte
     }
 }
 

@@ -41,12 +41,15 @@ final class OwnImage: HeldImage {
 }
 
 /// The image of one launch as it arrives: a slot of the arena, filled chunk by chunk, each checked
-/// against the image's own checksums before it counts as held.
+/// before it counts as held.
+///
+/// An image that travels as it is lies in the slot from its start. Of a packed one the slot holds
+/// both: first the image, then, from a page boundary, the packed file that the chunks are of.
 final class ReceivedImage: HeldImage {
     enum Verdict {
         case stored
-        /// The chunk is right and completes a header that this node cannot run.
-        case refused(errorNumber: Int32, reason: String)
+        /// The chunk is right, and shows that this node cannot run the image.
+        case refused(stage: LaunchStage, errorNumber: Int32, reason: String)
         case damaged(reason: String)
     }
 
@@ -56,18 +59,30 @@ final class ReceivedImage: HeldImage {
     /// Checksum blocks of the data part that are verified.
     private var verifiedBlockCount = 0
     private(set) var completeNanoseconds: UInt64 = 0
+    /// nil: the image travels as it is.
+    private var arrival: PackedArrival?
+    /// Where the chunks begin in the slot.
+    private let chunkPlace: Int
+    /// Bytes of the chunks that are checked.
+    private var heldByteCount = 0
 
     init(order: LaunchOrder, slot: ImageArena.Slot) {
         self.order = order
         self.slot = slot
+        arrival = order.unpackedByteCount > 0 ? PackedArrival() : nil
+        chunkPlace = order.chunkPlace
     }
+
+    var isPacked: Bool { arrival != nil }
 
     /// Memory for one chunk's body, or nil if the frame does not fit the image.
     func place(ofChunk chunk: UInt32, byteCount: UInt32) -> UnsafeMutableRawBufferPointer? {
         guard chunk < order.chunkCount else { return nil }
         let range = order.byteRange(ofChunk: chunk)
         guard range.count == Int(byteCount) else { return nil }
-        return unsafe UnsafeMutableRawBufferPointer(rebasing: slot.bytes[range])
+        let start = chunkPlace + range.lowerBound
+        return unsafe UnsafeMutableRawBufferPointer(
+            rebasing: slot.bytes[start..<(start + range.count)])
     }
 
     func restoreSource(arena: borrowing ImageArena) -> RestorePlan.ImageSource {
@@ -78,43 +93,45 @@ final class ReceivedImage: HeldImage {
     func source(ofChunk chunk: UInt32) -> ChunkSource {
         let range = order.byteRange(ofChunk: chunk)
         return ChunkSource(
-            descriptor: slot.descriptor, offset: range.lowerBound, byteCount: range.count)
+            descriptor: slot.descriptor, offset: chunkPlace + range.lowerBound,
+            byteCount: range.count)
     }
 
     /// Checks what became complete with `chunk`.
     func check(chunk: UInt32) -> Verdict {
         let heldByteCount = order.byteRange(ofChunk: chunk).upperBound
-        // The slot's memory outlives this call, and only this thread writes it.
-        let held = unsafe RawSpan(
-            _unsafeBytes: UnsafeRawBufferPointer(rebasing: slot.bytes[..<heldByteCount]))
-        var refusal: String?
+        guard arrival == nil else { return checkPacked(chunk: chunk, heldByteCount) }
         do throws(ImageError) {
-            if header == nil {
-                guard let header = try readHeader(held) else { return .stored }
-                self.header = header
-                let missing = header.missingFeatures(on: .local)
-                if !missing.isEmpty {
-                    refusal = "the CPU lacks \(missing.joined(separator: ", "))"
-                }
-            }
-            if let header { try verifyBlocks(held, header: header) }
+            return try checkImage(byteCount: heldByteCount)
         } catch {
             return .damaged(reason: "chunk \(chunk): \(error)")
         }
-        if heldByteCount == Int(order.imageByteCount) {
-            completeNanoseconds = Clock.monotonicNanoseconds
+    }
+
+    /// Checks the image's first bytes, as far as they are here.
+    private func checkImage(byteCount: Int) throws(ImageError) -> Verdict {
+        let held = unsafe RawSpan(_unsafeBytes: bytes(0..<byteCount))
+        var refusal: String?
+        if header == nil {
+            guard let header = try readHeader(held) else { return .stored }
+            self.header = header
+            let missing = header.missingFeatures(on: .local)
+            if !missing.isEmpty {
+                refusal = "the CPU lacks \(missing.joined(separator: ", "))"
+            }
         }
+        if let header { try verifyBlocks(held, header: header) }
+        if byteCount == order.wholeByteCount { completeNanoseconds = Clock.monotonicNanoseconds }
         // ENOEXEC: the image is not for this machine.
-        if let refusal { return .refused(errorNumber: 8, reason: refusal) }
+        if let refusal { return .refused(stage: .header, errorNumber: 8, reason: refusal) }
         return .stored
     }
 
     private func readHeader(_ held: borrowing RawSpan) throws(ImageError) -> ImageHeader? {
         guard held.byteCount >= ImageHeader.peekByteCount else { return nil }
         let totalByteCount = try ImageHeader.totalByteCount(of: held)
-        guard totalByteCount == Int(order.imageByteCount) else {
-            throw .cutShort(
-                part: "image", byteCount: Int(order.imageByteCount), needed: totalByteCount)
+        guard totalByteCount == order.wholeByteCount else {
+            throw .cutShort(part: "image", byteCount: order.wholeByteCount, needed: totalByteCount)
         }
         guard try ImageHeader.prefixByteCount(of: held) <= held.byteCount else { return nil }
         return try ImageHeader.parse(prefix: held)
@@ -130,4 +147,60 @@ final class ReceivedImage: HeldImage {
             verifiedBlockCount += 1
         }
     }
+
+    // MARK: Packed
+
+    private func checkPacked(chunk: UInt32, _ heldByteCount: Int) -> Verdict {
+        do throws(PackedImageError) {
+            let held = unsafe RawSpan(
+                _unsafeBytes: bytes(chunkPlace..<(chunkPlace + heldByteCount)))
+            try arrival?.check(
+                held, packedByteCount: Int(order.imageByteCount),
+                unpackedByteCount: order.wholeByteCount)
+        } catch {
+            return .damaged(reason: "chunk \(chunk): \(error)")
+        }
+        self.heldByteCount = heldByteCount
+        return .stored
+    }
+
+    /// Unpacks what has come of a packed image, and checks it. What is wrong here was wrong before
+    /// it was sent: this node cannot run it, but what it has passed on is what its parent has.
+    func unpack() -> Verdict {
+        guard arrival != nil else { return .stored }
+        do {
+            let held = unsafe RawSpan(
+                _unsafeBytes: bytes(chunkPlace..<(chunkPlace + heldByteCount)))
+            // The slot outlives this call, and nothing else writes the image's place.
+            var image = unsafe MutableRawSpan(
+                _unsafeBytes: UnsafeMutableRawBufferPointer(
+                    rebasing: slot.bytes[..<order.wholeByteCount]))
+            let byteCount = try arrival!.unpack(held, into: &image)
+            return try checkImage(byteCount: byteCount)
+        } catch {
+            return .refused(
+                stage: .receive, errorNumber: FailureCode.badMessage, reason: "\(error)")
+        }
+    }
+
+    /// The slot's memory outlives the calls that look at it, and only this thread writes it.
+    private func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+        unsafe UnsafeRawBufferPointer(rebasing: slot.bytes[range])
+    }
+}
+
+extension LaunchOrder {
+    private static let pageByteCount = 4096
+
+    /// Bytes of the image, however it travels.
+    var wholeByteCount: Int { Int(unpackedByteCount > 0 ? unpackedByteCount : imageByteCount) }
+
+    /// Where a node keeps what comes in chunks: behind the image's own place if it is packed.
+    var chunkPlace: Int {
+        guard unpackedByteCount > 0 else { return 0 }
+        return (Int(unpackedByteCount) + Self.pageByteCount - 1) & ~(Self.pageByteCount - 1)
+    }
+
+    /// Bytes of a slot. Both counts are below 2^46, so their sum is a number.
+    var slotByteCount: Int { chunkPlace + Int(imageByteCount) }
 }

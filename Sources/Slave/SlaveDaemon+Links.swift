@@ -137,7 +137,7 @@ extension SlaveDaemon {
         let now = Clock.monotonicNanoseconds
         do throws(SystemCallError) {
             let slot = try arena.take(
-                byteCount: Int(order.imageByteCount), ownerUser: order.user)
+                byteCount: order.slotByteCount, ownerUser: order.user)
             host.store.images[launch] = ReceivedImage(order: order, slot: slot)
             host.store.state.storageIsReady(launch: launch, now: now, effects: &host.effects)
         } catch {
@@ -160,8 +160,8 @@ extension SlaveDaemon {
         }
         host.store.ownImages[launch] = OwnImage(order: order, image: image, now: now)
         if !image.missingFeatures.isEmpty {
-            host.store.state.headerIsRefused(
-                launch: launch, errorNumber: 8,
+            host.store.state.imageIsRefused(
+                launch: launch, stage: .header, errorNumber: 8,
                 reason: "the CPU lacks \(image.missingFeatures.joined(separator: ", "))",
                 now: now, effects: &host.effects)
         }
@@ -174,17 +174,19 @@ extension SlaveDaemon {
         host.links.dropChunks(of: launch)
         // Sent by reference, its pages may still stand in a socket's queue unless every child has
         // said that it holds the whole image.
-        arena.release(image.slot, isQuarantined: !childrenHaveAll)
+        arena.release(
+            image.slot, isQuarantined: !childrenHaveAll,
+            neededByteCount: image.order.wholeByteCount)
     }
 
     private mutating func chunkArrived(_ header: FrameHeader, now: UInt64) {
         guard let image = host.store.images[header.launch] else { return }
         switch image.check(chunk: header.subject) {
         case .stored: break
-        case .refused(let errorNumber, let reason):
-            host.store.state.headerIsRefused(
-                launch: header.launch, errorNumber: errorNumber, reason: reason, now: now,
-                effects: &host.effects)
+        case .refused(let stage, let errorNumber, let reason):
+            host.store.state.imageIsRefused(
+                launch: header.launch, stage: stage, errorNumber: errorNumber, reason: reason,
+                now: now, effects: &host.effects)
         case .damaged(let reason):
             host.logger.warning("launch \(header.launch): \(reason)")
             host.store.state.chunkIsRejected(
@@ -194,7 +196,21 @@ extension SlaveDaemon {
         }
         host.store.state.chunkIsStored(
             launch: header.launch, chunk: header.subject, now: now, effects: &host.effects)
+        if image.isPacked { unpack(image, header, now: now) }
         if let fault = configuration.fault { strike(fault, chunk: header.subject) }
+    }
+
+    /// Unpacks what a chunk has completed, after the chunk is on its way to the children. What the
+    /// last one completes is left to the first rank that is started from it.
+    private mutating func unpack(_ image: ReceivedImage, _ header: FrameHeader, now: UInt64) {
+        carryOutEffects()
+        guard header.subject + 1 < image.order.chunkCount,
+            host.store.state.expectsRanks(of: header.launch),
+            case .refused(let stage, let errorNumber, let reason) = image.unpack()
+        else { return }
+        host.store.state.imageIsRefused(
+            launch: header.launch, stage: stage, errorNumber: errorNumber, reason: reason,
+            now: now, effects: &host.effects)
     }
 
     /// Fails on purpose, once what the chunk brought about has been carried out.

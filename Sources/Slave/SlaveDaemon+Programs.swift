@@ -1,4 +1,4 @@
-import CLocalProtocol
+package import CLocalProtocol
 package import Host
 import Link
 import Logging
@@ -9,6 +9,8 @@ import Wire
 // this node is then the root of its tree.
 extension SlaveDaemon {
     package var nodeCount: Int { clusterNodeCount }
+    /// Nothing is known: the master has the table of nodes.
+    package var network: bproc_local_network { bproc_local_network() }
 
     package var programRefusal: String? {
         isWelcome ? nil : "node \(host.node) has no master at present"
@@ -80,6 +82,10 @@ extension SlaveDaemon {
         }
         do throws(LaunchImageError) {
             let image = try LaunchImage(file: file)
+            // Ranks of this node are started from that very file.
+            guard image.unpackedByteCount == nil else {
+                throw .isPacked
+            }
             client.image = image
             client.hasJob = true
             let launch = ClientLaunch(

@@ -12,6 +12,12 @@ extension SlaveDaemon {
     mutating func spawn(launch: UInt64, rank: RelaySubtree.Rank) {
         guard let image = host.store.held(launch) else { return }
         do throws(RankFailure) {
+            // The first rank finds the last chunk of a packed image still packed.
+            if let received = host.store.images[launch],
+                case .refused(let stage, let errorNumber, let reason) = received.unpack()
+            {
+                throw RankFailure(stage: stage, errorNumber: errorNumber, reason: reason)
+            }
             let process = try start(launch: launch, rank: rank, image: image)
             ranks.insert(process)
             host.ring.poll(

@@ -15,7 +15,7 @@ struct SlaveLaunch: Sendable {
     let ownRanks: [RelaySubtree.Rank]
     var relay: LaunchRelay
     var rankStates: [RankState]
-    /// The node refused the image's header: it relays, but starts nothing.
+    /// The node refused the image: it relays, but starts nothing.
     var isRefused = false
     /// Every rank of the launch has an answer; the relay has nothing left to do.
     var isDone = false

@@ -202,13 +202,19 @@ public struct SlaveState: RelayState, Sendable {
     /// Whether ranks of this launch may still be on their way, here or elsewhere.
     public func isUnderWay(_ launch: UInt64) -> Bool { launches[launch]?.isDone == false }
 
+    /// Whether the image will be run here, as far as is known.
+    public func expectsRanks(of launch: UInt64) -> Bool {
+        launches[launch]?.rankStates.contains(.waiting) == true
+    }
+
     public mutating func chunkBegins(launch: UInt64) {
         launches[launch]?.receivedChunkCount += 1
     }
 
-    /// The image's header is not for this node (CPU, version, memory): it goes on relaying.
-    public mutating func headerIsRefused(
-        launch: UInt64, errorNumber: Int32, reason: String, now: UInt64,
+    /// The image is not for this node (CPU, version, memory; what it unpacks to): it goes on
+    /// relaying. Comes before the last chunk is stored.
+    public mutating func imageIsRefused(
+        launch: UInt64, stage: LaunchStage, errorNumber: Int32, reason: String, now: UInt64,
         effects: inout [SlaveEffect]
     ) {
         guard var known = launches[launch], !known.isRefused else { return }
@@ -219,7 +225,7 @@ public struct SlaveState: RelayState, Sendable {
             launch,
             failing: known.ownRanks.map {
                 Answer.Failure(
-                    rank: $0.rank, node: node, stage: .header, errorNumber: errorNumber,
+                    rank: $0.rank, node: node, stage: stage, errorNumber: errorNumber,
                     reason: reason)
             }, now: now, effects: &effects)
     }

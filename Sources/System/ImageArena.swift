@@ -87,10 +87,18 @@ public struct ImageArena: ~Copyable {
 
     /// Gives a slot back. A quarantined one may still be referenced by sockets and is not used
     /// again.
-    public mutating func release(_ slot: Slot, isQuarantined: Bool) {
+    /// - Parameter neededByteCount: whole pages that processes may have mapped; what lies behind
+    ///   them in a slot that is not used again does not have to live as long as they do.
+    public mutating func release(
+        _ slot: Slot, isQuarantined: Bool, neededByteCount: Int? = nil
+    ) {
         if slot.isWarm, !isQuarantined {
             free.append(slot)
             return
+        }
+        // Pages that a socket still refers to stay as they are: the file only lets go of them.
+        if let neededByteCount, neededByteCount < slot.byteCount {
+            _ = bp_set_size(slot.descriptor, UInt64(neededByteCount))
         }
         if let name = slot.name { unlink(name) }
         guard slot.isWarm else { return }

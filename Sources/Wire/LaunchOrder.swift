@@ -14,15 +14,15 @@ public struct LaunchOrder: Equatable, Sendable {
         public init(rawValue: UInt32) { self.rawValue = rawValue }
         /// Ranks wait, restored, until the launch's done frame has come.
         public static let hold = Flags(rawValue: 1)
-        /// Chunks may be LZ4 blocks; each frame says whether it is one.
-        public static let compressed = Flags(rawValue: 2)
     }
 
     /// Proof of who may launch what where; empty until trust is built.
     public var credential: [UInt8] = []
     public var flags: Flags = []
-    /// Header, tables and data of the image.
+    /// What travels in chunks: the image, or the packed image.
     public var imageByteCount: UInt64
+    /// Bytes of the image if it travels packed; 0: it travels as it is.
+    public var unpackedByteCount: UInt64 = 0
     public var chunkByteCount: UInt32
     public var user: UInt32
     public var group: UInt32
@@ -37,6 +37,9 @@ public struct LaunchOrder: Equatable, Sendable {
     /// A relay or rank that shows no life for this long is given up.
     public var stallMilliseconds: UInt32
 
+    /// LZ4 makes at most 255 bytes of one; nobody finds room for more.
+    static let greatestExpansion: UInt64 = 255
+    static let unpackedByteLimit: UInt64 = 1 << 46
     public static let groupLimit = 65536
     public static let limitLimit = 32
     public static let pathLimit = 4096
@@ -77,6 +80,7 @@ public struct LaunchOrder: Equatable, Sendable {
         writer.write(credential)
         writer.write(flags.rawValue)
         writer.write(imageByteCount)
+        writer.write(unpackedByteCount)
         writer.write(chunkByteCount)
         writer.write(user)
         writer.write(group)
@@ -101,6 +105,7 @@ public struct LaunchOrder: Equatable, Sendable {
         credential = try reader.readBytes(credentialByteCount, "credential")
         flags = Flags(rawValue: try reader.read(UInt32.self, "launch flags"))
         imageByteCount = try reader.read(UInt64.self, "image byte count")
+        unpackedByteCount = try reader.read(UInt64.self, "unpacked byte count")
         chunkByteCount = try reader.read(UInt32.self, "chunk byte count")
         guard chunkByteCount >= ChunkSize.granularity, chunkByteCount <= ChunkSize.limit,
             chunkByteCount % ChunkSize.granularity == 0
@@ -108,6 +113,9 @@ public struct LaunchOrder: Equatable, Sendable {
         guard imageByteCount > 0, imageByteCount < 1 << 46,
             imageByteCount / UInt64(chunkByteCount) < UInt64(UInt32.max)
         else { throw .invalidValue(field: "image byte count", value: imageByteCount) }
+        guard unpackedByteCount < Self.unpackedByteLimit,
+            unpackedByteCount / Self.greatestExpansion <= imageByteCount
+        else { throw .invalidValue(field: "unpacked byte count", value: unpackedByteCount) }
         user = try reader.read(UInt32.self, "user")
         group = try reader.read(UInt32.self, "group")
         let groupCount = try reader.readCount(

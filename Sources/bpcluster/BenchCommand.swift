@@ -43,7 +43,7 @@ struct BenchCommand: ParsableCommand {
             do throws(BProcError) {
                 let image = try Cluster().capture(
                     program, arguments: words.map { Array($0.utf8) },
-                    environment: ProcessEnvironment.entries())
+                    environment: ProcessEnvironment.entries(), compression: shape.compression)
                 let known = try Cluster().nodes()
                 let chosen = try BenchCommand.choose(nodes, known)
                 var status = ExitStatus.success
@@ -110,6 +110,8 @@ struct LaunchShape: ParsableArguments {
     var chunk: UInt32 = 0
     @Flag(help: "Forward the ranks' output, as bpsh does; without it they have no descriptors.")
     var forward = false
+    @Option(help: "Whether the image is packed by LZ4: auto, if that saves time; always; never.")
+    var compression = ImageCompression.auto
 
     var options: LaunchOptions {
         var options = LaunchOptions()

@@ -72,7 +72,7 @@ struct DemoCommand: ParsableCommand {
             let all = try Cluster().nodes().map(\.number)
             let image = try Cluster().capture(
                 program, arguments: [Array(program.utf8)],
-                environment: ProcessEnvironment.entries())
+                environment: ProcessEnvironment.entries(), compression: shape.compression)
             let megabytes = Stopwatch.seconds(image.byteCount * 1000, digits: 1)
             StandardOutput.write(
                 "image of \(program): \(megabytes) MB, captured in "

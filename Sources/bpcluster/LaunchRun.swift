@@ -8,6 +8,7 @@ struct LaunchRun: ~Copyable {
     private(set) var job: Job
     let nodeCount: Int
     private let imageByteCount: UInt64
+    private let packedByteCount: UInt64?
     private let captureNanoseconds: UInt64
     private let beginNanoseconds: UInt64
     private(set) var placedNanoseconds: UInt64?
@@ -27,6 +28,7 @@ struct LaunchRun: ~Copyable {
     ) throws(BProcError) {
         nodeCount = nodes.count
         imageByteCount = image.byteCount
+        packedByteCount = image.packedByteCount
         captureNanoseconds = image.captureNanoseconds
         beginNanoseconds = Stopwatch.nanoseconds()
         job = try Cluster().launch(image, command: command, on: nodes, options: options)
@@ -90,7 +92,8 @@ struct LaunchRun: ~Copyable {
             ("placed", "\(placement?.placedCount ?? 0)"), ("verified", "\(verifiedCount)"),
             ("failed", "\(failedCount)"), ("master_placed_ns", "\(placement?.nanoseconds ?? 0)"),
             ("fanout", "\(placement?.fanOut ?? 0)"), ("chunk", "\(placement?.chunkByteCount ?? 0)"),
-            ("bytes", "\(imageByteCount)"), ("capture_ns", "\(captureNanoseconds)"),
+            ("bytes", "\(imageByteCount)"), ("packed_bytes", "\(packedByteCount ?? 0)"),
+            ("capture_ns", "\(captureNanoseconds)"),
         ]
         return "{" + fields.map { "\"\($0.0)\": \($0.1)" }.joined(separator: ", ") + "}\n"
     }

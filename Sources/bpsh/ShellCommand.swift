@@ -23,7 +23,7 @@ struct ShellCommand: ParsableCommand {
         version: "bpsh (bproc) 0.1")
 
     static let grammar = CommandSplit.Grammar(
-        valued: ["--fan-out", "--chunk"], nodeSelecting: ["a", "A"])
+        valued: ["--fan-out", "--chunk", "--compression"], nodeSelecting: ["a", "A"])
 
     @Flag(name: .customShort("a"), help: "All nodes that are up.")
     var allUp = false
@@ -43,6 +43,8 @@ struct ShellCommand: ParsableCommand {
     var fanOut: UInt32 = 0
     @Option(help: "Bytes of the pieces that are relayed; 0: the planner chooses.")
     var chunk: UInt32 = 0
+    @Option(help: "Whether the image is packed by LZ4: auto, if that saves time; always; never.")
+    var compression = ImageCompression.auto
 
     func validate() throws {
         if allUp && allNotDown { throw ValidationError("-a and -A exclude each other.") }
@@ -116,7 +118,8 @@ struct ShellCommand: ParsableCommand {
         // Before the signals are taken: the program inherits this process's signal mask.
         let image: CapturedImage
         do throws(BProcError) {
-            image = try Cluster().capture(program, arguments: command, environment: environment)
+            image = try Cluster().capture(
+                program, arguments: command, environment: environment, compression: compression)
         } catch {
             // What the kernel says of a program that it would not execute here either.
             guard [EACCES, ENOEXEC, ENOENT].contains(error.errorNumber) else { throw error }

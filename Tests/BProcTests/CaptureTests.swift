@@ -89,6 +89,14 @@ struct CaptureTests {
         return descriptor
     }
 
+    /// A network of 16 nodes, as the daemon describes it to the helper.
+    static var network: [UInt8] {
+        var network = bproc_local_network()
+        network.node_count = 16
+        network.uplink_bytes_per_second = 125e6
+        return withUnsafeBytes(of: network) { Array($0) }
+    }
+
     static func lending(
         _ helper: Int32, then launch: @escaping ScriptedDaemon.Script = { _ in }
     ) -> ScriptedDaemon.Script {
@@ -96,7 +104,7 @@ struct CaptureTests {
             try connection.welcome()
             let message = try connection.receive()
             if message.kind == BPROC_LOCAL_HELPER_REQUEST.rawValue {
-                try connection.send(BPROC_LOCAL_HELPER, descriptor: helper)
+                try connection.send(BPROC_LOCAL_HELPER, network, descriptor: helper)
                 connection.waitForEnd()
             } else {
                 close(message.descriptor)
@@ -181,7 +189,7 @@ struct CaptureTests {
             try Scenario.run({ connection in
                 try connection.welcome()
                 _ = try connection.receive()
-                try connection.send(BPROC_LOCAL_HELPER)
+                try connection.send(BPROC_LOCAL_HELPER, CaptureTests.network)
             }) { try #require(try capture() == EPROTO) }
             let text = open("/etc/hostname", O_RDONLY | O_CLOEXEC)
             try Scenario.run(CaptureTests.lending(text)) {

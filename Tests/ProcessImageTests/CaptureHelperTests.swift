@@ -1,5 +1,6 @@
 import CLocalProtocol
 import Glibc
+import ImageSamples
 import ProcessImage
 import Testing
 
@@ -18,11 +19,13 @@ import Testing
     }
 
     private func message(
-        command: String, arguments: [String], environment: [String]
+        command: String, arguments: [String], environment: [String],
+        compression: bproc_local_compression = BPROC_LOCAL_COMPRESSION_AUTO
     ) -> [UInt8] {
         var tail = Array(command.utf8)
         for string in arguments + environment { tail += Array(string.utf8) + [0] }
         var body = bproc_local_capture()
+        body.packing.compression = compression.rawValue
         body.argument_count = UInt32(arguments.count)
         body.environment_count = UInt32(environment.count)
         body.command_bytes = UInt32(command.utf8.count)
@@ -95,6 +98,33 @@ import Testing
         #expect(UInt64(image.bytes.count) == answer.body.image_bytes)
         let header = try image.parse()
         #expect(header.name == "ls")
+        close(answer.descriptor)
+        close(helper.socket)
+        #expect(Workshop.wait(helper.pid) == 0)
+    }
+
+    /// imagetool has no advice to give: with "auto" nothing is packed.
+    @Test(arguments: [
+        BPROC_LOCAL_COMPRESSION_AUTO, BPROC_LOCAL_COMPRESSION_ALWAYS,
+        BPROC_LOCAL_COMPRESSION_NEVER,
+    ])
+    func packsWhatItIsToldToPack(compression: bproc_local_compression) throws {
+        let helper = start()
+        let question = message(
+            command: "/bin/ls", arguments: ["ls"], environment: [], compression: compression)
+        #expect(write(helper.socket, question, question.count) == question.count)
+        let answer = try #require(receive(helper.socket))
+        try #require(answer.body.error == 0 && answer.descriptor >= 0)
+        let bytes = Workshop.bytes(of: answer.descriptor)
+        if compression == BPROC_LOCAL_COMPRESSION_ALWAYS {
+            #expect(UInt64(bytes.count) == answer.body.packed_bytes)
+            #expect(answer.body.packed_bytes < answer.body.image_bytes)
+            let header = try PackedBytes(bytes).parse()
+            #expect(UInt64(header.unpackedByteCount) == answer.body.image_bytes)
+        } else {
+            #expect(answer.body.packed_bytes == 0)
+            #expect(UInt64(bytes.count) == answer.body.image_bytes)
+        }
         close(answer.descriptor)
         close(helper.socket)
         #expect(Workshop.wait(helper.pid) == 0)

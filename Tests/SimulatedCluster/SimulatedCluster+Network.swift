@@ -173,9 +173,9 @@ extension SimulatedCluster {
                 return
             }
             if chunk == 0, self.scenario.refusingNodes.contains(node) {
-                slave.headerIsRefused(
-                    launch: launch, errorNumber: 8, reason: "the CPU lacks avx512f",
-                    now: self.now, effects: &effects)
+                slave.imageIsRefused(
+                    launch: launch, stage: .header, errorNumber: 8,
+                    reason: "the CPU lacks avx512f", now: self.now, effects: &effects)
             }
             slave.chunkIsStored(launch: launch, chunk: chunk, now: self.now, effects: &effects)
         }
@@ -205,9 +205,9 @@ extension SimulatedCluster {
         }
         if scenario.refusingNodes.contains(node) {
             withSlave(node) {
-                $0.headerIsRefused(
-                    launch: launch, errorNumber: 8, reason: "the CPU lacks avx512f",
-                    now: self.now, effects: &$1)
+                $0.imageIsRefused(
+                    launch: launch, stage: .header, errorNumber: 8,
+                    reason: "the CPU lacks avx512f", now: self.now, effects: &$1)
             }
         }
         storage(node, launch)

@@ -55,6 +55,18 @@ struct ImageArenaTests {
         #expect(try byte(3 * warmByteCount - 1, of: large, in: arena) == 7)
     }
 
+    /// A process may live long; what it has not mapped need not.
+    @Test func aSlotThatIsNotUsedAgainShrinksToWhatIsNeeded() throws {
+        var arena = try ImageArena(warmByteCount: 0)
+        let slot = try arena.take(byteCount: 40_960, ownerUser: 1)
+        let keeper = OwnedDescriptor(adopting: Int32(bp_dup_cloexec(slot.descriptor)))
+        slot.bytes[8191] = 9
+        arena.release(slot, isQuarantined: false, neededByteCount: 8192)
+        #expect(bp_file_size(keeper.number) == 8192)
+        let mapping = try OwnedMapping(of: keeper.number, byteCount: 8192, isWritable: false)
+        #expect(mapping.bytes[8191] == 9)
+    }
+
     @Test func quarantinedSlotsAreNotUsedAgain() throws {
         var arena = try ImageArena(warmByteCount: warmByteCount)
         let slot = try arena.take(byteCount: 1000, ownerUser: 1)

@@ -136,6 +136,8 @@ public struct MessageSamples {
             command: text(limit: 4096), stallMilliseconds: UInt32(count(100...3_600_000)))
         order.credential = bytes(0...40)
         order.flags = LaunchOrder.Flags(rawValue: number())
+        // Some are packed.
+        if image % 2 == 1 { order.unpackedByteCount = min(image * 3, 1 << 46 - 1) }
         return order
     }
 

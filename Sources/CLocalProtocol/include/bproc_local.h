@@ -45,7 +45,7 @@ enum bproc_local_kind {
     BPROC_LOCAL_OUTPUT_CREDIT = 7,  /* bproc_local_credit: output bytes the client has consumed */
     /* daemon to library */
     BPROC_LOCAL_WELCOME = 64,       /* bproc_local_welcome */
-    /* No body; a read-only descriptor of the helper executable attached: run it with
+    /* bproc_local_network; a read-only descriptor of the helper executable attached: run it with
        execveat(AT_EMPTY_PATH), argv = the argv[0] you like, "--helper=capture", "--socket=N"
        (N: inherited socket number). On a node a second descriptor: the caller's directory in a
        /proc of the daemon's; for the image of a caller that sees none, add "--proc=N". */
@@ -60,7 +60,7 @@ enum bproc_local_kind {
     BPROC_LOCAL_REFUSED = 73,       /* bproc_local_refused: not understood, or not allowed */
     /* library to capture helper, and back */
     BPROC_LOCAL_CAPTURE = 128,  /* bproc_local_capture and tail */
-    BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; error 0: the sealed image attached */
+    BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; error 0: the sealed file attached */
     BPROC_LOCAL_CAPTURE_CALLER = 130, /* bproc_local_caller; answered with CAPTURED */
 };
 
@@ -184,6 +184,32 @@ struct bproc_local_refused {
     char reason[BPROC_LOCAL_REASON_LEN];
 };
 
+/* What it costs to send an image to the nodes that are up: the daemon says so with its helper, and
+   the library hands it to the helper unread. */
+struct bproc_local_network {
+    uint32_t node_count; /* 0: no node is up, nothing is known */
+    uint32_t nodes_per_host;
+    uint32_t cores_per_host;
+    uint32_t reserved;
+    double send_overhead_nanoseconds;
+    double latency_nanoseconds;
+    double uplink_bytes_per_second;
+    double flow_bytes_per_second;
+};
+
+/* Whether the helper packs the image (ProcessImage/FORMAT.md). */
+enum bproc_local_compression {
+    BPROC_LOCAL_COMPRESSION_AUTO = 0, /* if that saves time on this network, by a sample of it */
+    BPROC_LOCAL_COMPRESSION_ALWAYS = 1,
+    BPROC_LOCAL_COMPRESSION_NEVER = 2,
+};
+
+struct bproc_local_packing {
+    uint32_t compression; /* bproc_local_compression */
+    uint32_t reserved;
+    struct bproc_local_network network;
+};
+
 enum bproc_local_capture_point {
     BPROC_LOCAL_CAPTURE_AT_ENTRY = 0, /* after the dynamic linker: the node needs no files */
     BPROC_LOCAL_CAPTURE_AT_EXEC = 1,  /* before it */
@@ -196,14 +222,16 @@ struct bproc_local_capture {
     uint32_t command_bytes;     /* path, no NUL */
     uint32_t argument_bytes;    /* argument_count strings, each with its NUL */
     uint32_t environment_bytes; /* environment_count strings, each with its NUL */
+    struct bproc_local_packing packing;
     /* then: command, arguments, environment */
 };
 
 struct bproc_local_captured {
     int32_t error; /* 0, or why the program could not be captured */
     uint32_t stage;
-    uint64_t image_bytes;
-    uint64_t capture_nanoseconds;
+    uint64_t image_bytes;       /* of the image as it is */
+    uint64_t packed_bytes;      /* of the attached file, if it is the packed image; else 0 */
+    uint64_t capture_nanoseconds; /* packing included */
     char reason[BPROC_LOCAL_REASON_LEN];
 };
 
@@ -245,6 +273,7 @@ struct bproc_local_caller {
     uint64_t place_address; /* of the library's bproc_local_place */
     /* Whole pages that the image leaves out. */
     uint64_t scratch_address, scratch_byte_count;
+    struct bproc_local_packing packing;
     struct bproc_local_action actions[BPROC_LOCAL_SIGNALS]; /* [0]: signal 1 */
 };
 

@@ -23,16 +23,19 @@ const char *bproc_reason(void);
 /* Where the program is stopped. */
 #define BPROC_CAPTURE_AT_ENTRY 0 /* the dynamic linker is done: the node needs no files */
 #define BPROC_CAPTURE_AT_EXEC 1  /* before the dynamic linker */
+/* Whether the image is packed by LZ4; with neither of them, if that saves time on the network. */
+#define BPROC_CAPTURE_PACKED 16
+#define BPROC_CAPTURE_UNPACKED 32
 
 struct bproc_capture_info {
-    uint64_t image_bytes;
-    uint64_t capture_nanoseconds; /* as the helper measured it */
+    uint64_t image_bytes;         /* as it is; the descriptor's file has the bytes that travel */
+    uint64_t capture_nanoseconds; /* as the helper measured it, packing included */
 };
 
 /* Executes command in the caller's context (directory, limits, signal mask) up to the capture point
-   and answers a close-on-exec descriptor of its sealed image. envp NULL is the caller's
-   environment, info may be NULL. */
-int bproc_capture(const char *command, char *const argv[], char *const envp[], int point,
+   and answers a close-on-exec descriptor of its sealed image. how is a capture point, and may have
+   one of the packing flags. envp NULL is the caller's environment, info may be NULL. */
+int bproc_capture(const char *command, char *const argv[], char *const envp[], int how,
                   struct bproc_capture_info *info);
 
 /* ---- Jobs ---- */

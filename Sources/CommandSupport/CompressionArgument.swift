@@ -1,0 +1,5 @@
+public import ArgumentParser
+public import BProc
+
+/// The value of --compression.
+extension ImageCompression: ExpressibleByArgument {}
