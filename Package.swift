@@ -150,8 +150,8 @@ let package = Package(
         .executableTarget(
             name: "bpmaster",
             dependencies: [
-                "Master", "Host", "DaemonSupport", "System", "CSystem", argumentParser,
-                logging,
+                "Master", "MasterCore", "Host", "DaemonSupport", "System", "CSystem",
+                argumentParser, logging,
             ],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
@@ -194,6 +194,9 @@ let package = Package(
         .testTarget(name: "NodeSpecTests", dependencies: ["NodeSpec"], swiftSettings: testing),
         .testTarget(
             name: "RelayTreeTests", dependencies: ["NodeSpec", "RelayTree"], swiftSettings: testing),
+        .testTarget(
+            name: "MasterCoreTests", dependencies: ["MasterCore", "Relay", "Wire"],
+            swiftSettings: testing),
         .testTarget(
             name: "DaemonSupportTests", dependencies: ["DaemonSupport", argumentParser],
             swiftSettings: testing),

@@ -76,6 +76,9 @@ int bplib_channel_expect(struct bplib_channel *channel, struct bplib_message *me
 // A local daemon answers such requests at once; one that is stopped must not hang its callers.
 enum { BPLIB_ANSWER_MILLISECONDS = 30000 };
 
+// The bytes of an attribute that somebody has set. Their number, or -1.
+int bplib_request_attribute(int node, const char *name, void *value, int size);
+
 // ---- Images ----
 
 // What the daemon lends: its executable, so that no path has to be known, and on a node the

@@ -192,9 +192,7 @@ int bproc_getnodeattr(int node, const char *name, void *value, int size) {
         memcpy(value, &address, (size_t)length);
         return length;
     }
-    struct bproc_local_node entry;
-    if (find_node(node, &entry) < 0) return -1;
-    return bplib_fail(ENODATA, "node %d has no attribute of this name", entry.node);
+    return bplib_request_attribute(node, name, value, size);
 }
 
 // Whether one of the caller's groups is this one. 1, 0 or -1.

@@ -32,13 +32,6 @@ int bproc_liblist(char **list) { return unavailable(__func__); }
 
 int bproc_notifier(void) { return unavailable(__func__); }
 int bproc_nodelist_(struct bproc_node_set_t *nodes, int notifier) { return unavailable(__func__); }
-int bproc_setnodeattr(int node, const char *name, const void *value, int size) {
-    return unavailable(__func__);
-}
-int bproc_nodesetstatus(int node, const char *status) { return unavailable(__func__); }
-int bproc_chmod(int node, int mode) { return unavailable(__func__); }
-int bproc_chown(int node, int user) { return unavailable(__func__); }
-int bproc_chgrp(int node, int group) { return unavailable(__func__); }
 int bproc_proclist(int node, struct bproc_proc_info_t **list) { return unavailable(__func__); }
 int bproc_pidnode(int pid) { return unavailable(__func__); }
 

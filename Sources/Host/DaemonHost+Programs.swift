@@ -45,7 +45,7 @@ extension DaemonHost {
     }
 
     /// Passes bytes to a program on a node.
-    mutating func pass(_ bytes: [UInt8], to place: RemotePlace) {
+    package mutating func pass(_ bytes: [UInt8], to place: RemotePlace) {
         let limit = Int(FrameKind.clientHears.bodyLimit)
         for start in stride(from: 0, to: bytes.count, by: limit) {
             let part = Array(bytes[start..<min(start + limit, bytes.count)])

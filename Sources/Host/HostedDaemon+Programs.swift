@@ -111,13 +111,9 @@ extension HostedDaemon where Self: ~Copyable {
         _ client: Client, request: UInt32, errorNumber: Int32, reason: String
     ) {
         host.logger.warning("user \(client.caller.user): \(reason)")
-        var raw = bproc_local_refused()
-        raw.error = errorNumber
-        var bytes = LocalMessage.bytes(of: raw)
-        LocalMessage.put(
-            reason, into: &bytes, at: MemoryLayout<bproc_local_refused>.offset(of: \.reason)!,
-            capacity: Int(BPROC_LOCAL_REASON_LEN))
-        send(LocalMessage.bytes(BPROC_LOCAL_REFUSED, request: request, body: bytes), to: client)
+        send(
+            LocalMessage.refusal(request: request, errorNumber: errorNumber, reason: reason),
+            to: client)
     }
 
     package mutating func send(_ bytes: [UInt8], to client: Client) {

@@ -31,6 +31,19 @@ package struct LocalMessage: Sendable {
         return bytes(of: header) + body
     }
 
+    /// A whole message that refuses a request.
+    package static func refusal(
+        request: UInt32, errorNumber: Int32, reason: String
+    ) -> [UInt8] {
+        var raw = bproc_local_refused()
+        raw.error = errorNumber
+        var body = bytes(of: raw)
+        put(
+            reason, into: &body, at: MemoryLayout<bproc_local_refused>.offset(of: \.reason)!,
+            capacity: Int(BPROC_LOCAL_REASON_LEN))
+        return bytes(BPROC_LOCAL_REFUSED, request: request, body: body)
+    }
+
     /// The bytes of one struct, padding included.
     package static func bytes<T: BitwiseCopyable>(of value: T) -> [UInt8] {
         unsafe withUnsafeBytes(of: value) { unsafe Array($0) }

@@ -1,3 +1,4 @@
+public import MasterCore
 public import System
 
 /// How the master runs.
@@ -7,6 +8,8 @@ public struct MasterConfiguration: Sendable {
     /// The local socket that programs connect to.
     public var socketPath: String
     public var nodeCount: Int
+    /// Who may use a node that connects, until somebody changes it.
+    public var newcomers = NodePermission()
     /// A slave silent for this long is down.
     public var pingTimeoutSeconds: Int
     /// A node that shows no life for this long during a launch is given up.

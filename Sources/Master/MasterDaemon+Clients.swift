@@ -25,8 +25,9 @@ extension MasterDaemon {
         switch message.kind {
         case BPROC_LOCAL_NODES_REQUEST:
             send(
-                LocalMessage.bytes(BPROC_LOCAL_NODES, request: message.request, body: nodeTable),
-                to: client)
+                LocalMessage.bytes(
+                    BPROC_LOCAL_NODES, request: message.request, body: encodedNodes), to: client)
+        case BPROC_LOCAL_NODE_REQUEST: try nodeRequest(message, from: client)
         case BPROC_LOCAL_LAUNCH: launch(message, from: client)
         case BPROC_LOCAL_INPUT: try input(message, from: client)
         case BPROC_LOCAL_SIGNAL:
@@ -45,33 +46,6 @@ extension MasterDaemon {
     package var network: bproc_local_network {
         let network = host.store.state.networkOfNodesUp
         return LocalNetwork.message(nodeCount: network.nodeCount, costs: network.costs)
-    }
-
-    /// The table of nodes, as the local protocol has it.
-    var nodeTable: [UInt8] {
-        var body: [UInt8] = []
-        body.reserveCapacity(host.store.state.nodes.count * MemoryLayout<bproc_local_node>.stride)
-        let statePlace = MemoryLayout<bproc_local_node>.offset(of: \.state)!
-        let addressPlace = MemoryLayout<bproc_local_node>.offset(of: \.address)!
-        for record in host.store.state.nodes.records {
-            var raw = bproc_local_node()
-            raw.node = record.node
-            raw.mode = record.mode
-            raw.user = record.user
-            raw.group = record.group
-            raw.port = record.address.port
-            raw.address_family =
-                switch record.address.family {
-                case .none: 0
-                case .ipv4: 2
-                case .ipv6: 10
-                }
-            var bytes = LocalMessage.bytes(of: raw)
-            LocalMessage.put(record.state, into: &bytes, at: statePlace, capacity: 16)
-            for index in 0..<16 { bytes[addressPlace + index] = record.address.octets[index] }
-            body += bytes
-        }
-        return body
     }
 
     private mutating func launch(_ message: LocalMessage, from client: Client) {

@@ -11,7 +11,33 @@ import Wire
 extension MasterDaemon {
     mutating func sendNodes(to link: LinkID) {
         guard host.store.state.nodes.node(of: link) != nil else { return }
-        host.send(FrameHeader.frame(FrameHeader(.nodes), body: nodeTable), on: link)
+        host.send(FrameHeader.frame(FrameHeader(.nodes), body: encodedNodes), on: link)
+    }
+
+    /// A program on a node asks for something about nodes.
+    mutating func receive(_ request: ClientRequest, of place: RemotePlace) {
+        guard let node = host.store.state.nodes.node(of: place.link) else { return }
+        let answer: [UInt8]
+        do throws(NodeRefusal) {
+            if let reason = host.store.state.refusal(of: request.caller, on: node) {
+                throw NodeRefusal(FailureCode.notPermitted, reason)
+            }
+            let parsed = try parse(request.message)
+            answer = LocalMessage.bytes(
+                BPROC_LOCAL_NODE_DONE, request: request.request,
+                body: try act(on: parsed, of: request.caller))
+        } catch {
+            answer = refusal(error, request: request.request, of: request.caller)
+        }
+        host.pass(answer, to: place)
+    }
+
+    private func parse(_ message: [UInt8]) throws(NodeRefusal) -> NodeRequest {
+        do throws(LocalProtocolError) {
+            return try NodeRequest(decoding: message)
+        } catch {
+            throw NodeRefusal(FailureCode.protocolError, error.description)
+        }
     }
 
     mutating func launch(_ launch: ClientLaunch, of place: RemotePlace) {

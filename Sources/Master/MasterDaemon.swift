@@ -19,6 +19,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     var clientOfPlace: [RemotePlace: Client] = [:]
     /// Exits of one round of events, sent to each client in one message.
     var exits: [ClientID: [UInt8]] = [:]
+    var nodeTable = EncodedNodeTable()
 
     package init(_ configuration: MasterConfiguration, logger: Logger) throws(SystemCallError) {
         self.configuration = configuration
@@ -28,6 +29,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
             pingTimeoutNanoseconds: UInt64(configuration.pingTimeoutSeconds) * 1_000_000_000,
             coreCount: Int(bp_core_count()))
         state.address = NodeAddress(configuration.listenAddress)
+        state.newcomers = configuration.newcomers
         host = try DaemonHost(
             HostConfiguration(
                 listenAddress: configuration.listenAddress, socketName: configuration.socketPath,
@@ -119,6 +121,10 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
             case .clientSays:
                 hear(body, from: RemotePlace(link: link, number: header.subject))
             case .nodesRequest: sendNodes(to: link)
+            case .clientRequest:
+                receive(
+                    try ClientRequest(decoding: body),
+                    of: RemotePlace(link: link, number: header.subject))
             default:
                 try host.store.state.receiveControl(
                     header, body: body, from: link, now: now, effects: &host.effects)

@@ -15,6 +15,8 @@ public struct MasterState: RelayState {
         public var coreCount: Int
         /// Where slaves connect.
         public var address: NodeAddress
+        /// Who may use a node that connects, until somebody changes it.
+        public var newcomers = NodePermission()
 
         public init(
             nodeCount: Int, pingTimeoutNanoseconds: UInt64,
@@ -30,7 +32,7 @@ public struct MasterState: RelayState {
     }
 
     public let configuration: Configuration
-    public private(set) var nodes: NodeTable
+    public internal(set) var nodes: NodeTable
     var launches: [UInt64: MasterLaunch] = [:]
     var nextLaunch: UInt64
     var nextProcess: Int32 = ProcessNumber.first
@@ -51,7 +53,8 @@ public struct MasterState: RelayState {
     ///   master's launches comes again.
     public init(configuration: Configuration, firstLaunch: UInt64, now: UInt64) {
         self.configuration = configuration
-        nodes = NodeTable(count: configuration.nodeCount)
+        nodes = NodeTable(
+            count: configuration.nodeCount, newcomers: configuration.newcomers)
         nextLaunch = firstLaunch
         pingNanoseconds = now
     }

@@ -13,6 +13,8 @@ public struct NodeRecord: Equatable, Sendable {
     public var group: UInt32
     public var link: LinkID?
     public var incarnation: UInt64 = 0
+    /// What the site says of the node while it is connected, in the order it was said.
+    public internal(set) var attributes: [NodeAttribute] = []
     var heardNanoseconds: UInt64 = 0
 
     public static let down = "down"
@@ -33,10 +35,39 @@ public struct NodeRecord: Equatable, Sendable {
     func permits(_ caller: Caller) -> Bool {
         if caller.user == 0 { return true }
         if caller.user == user { return mode & 0o100 != 0 }
-        if caller.group == group || caller.supplementaryGroups.contains(group) {
-            return mode & 0o010 != 0
-        }
-        return mode & 0o001 != 0
+        return mode & (caller.isMember(of: group) ? 0o010 : 0o001) != 0
+    }
+
+    /// What everybody is shown of it.
+    fileprivate func looksLike(_ other: NodeRecord) -> Bool {
+        state == other.state && address == other.address && mode == other.mode
+            && user == other.user && group == other.group && attributes == other.attributes
+    }
+}
+
+/// A name and a value that the site has given a node.
+public struct NodeAttribute: Equatable, Sendable {
+    public let name: String
+    public var value: [UInt8]
+}
+
+/// Who may use a node that has just connected.
+public struct NodePermission: Equatable, Sendable {
+    /// Execute bits, file-like.
+    public var mode: UInt32
+    public var user: UInt32
+    public var group: UInt32
+
+    public init(mode: UInt32 = 0o111, user: UInt32 = 0, group: UInt32 = 0) {
+        self.mode = mode
+        self.user = user
+        self.group = group
+    }
+}
+
+extension Caller {
+    func isMember(of wanted: UInt32) -> Bool {
+        group == wanted || supplementaryGroups.contains(wanted)
     }
 }
 
@@ -47,11 +78,16 @@ public struct NodeTable: Sendable {
     /// list.
     public private(set) var frontEnd = NodeRecord(node: Self.frontEndNumber)
     public static let frontEndNumber: Int32 = -1
+    /// Differs after every change of what is shown of a node of the list.
+    public private(set) var revision: UInt64 = 0
+    private let newcomers: NodePermission
     private var nodeOfLink: [LinkID: Int32] = [:]
 
     /// Nodes are numbered 0 ..< count.
-    public init(count: Int) {
+    /// - Parameter newcomers: who may use a node that connects, until somebody changes it.
+    public init(count: Int, newcomers: NodePermission = NodePermission()) {
         records = (0..<Int32(count)).map { NodeRecord(node: $0) }
+        self.newcomers = newcomers
     }
 
     public var count: Int { records.count }
@@ -105,30 +141,38 @@ public struct NodeTable: Sendable {
         record.link = link
         record.state = NodeRecord.up
         record.address = address
-        record.mode = 0o111
+        record.mode = newcomers.mode
+        record.user = newcomers.user
+        record.group = newcomers.group
         record.incarnation = hello.incarnation
         record.heardNanoseconds = now
-        change(node) { $0 = record }
+        replace(node, by: record)
         nodeOfLink[link] = node
         return .success(node)
     }
 
-    private mutating func change(_ node: Int32, _ body: (inout NodeRecord) -> Void) {
+    mutating func replace(_ node: Int32, by record: NodeRecord) {
         if node == Self.frontEndNumber {
-            body(&frontEnd)
+            frontEnd = record
         } else {
-            body(&records[Int(node)])
+            if !records[Int(node)].looksLike(record) { revision += 1 }
+            records[Int(node)] = record
         }
     }
 
     mutating func lose(_ link: LinkID) -> Int32? {
         guard let node = nodeOfLink.removeValue(forKey: link) else { return nil }
-        change(node) { $0 = NodeRecord(node: node) }
+        replace(node, by: NodeRecord(node: node))
         return node
     }
 
     mutating func heard(_ link: LinkID, now: UInt64) {
-        if let node = nodeOfLink[link] { change(node) { $0.heardNanoseconds = now } }
+        guard let node = nodeOfLink[link] else { return }
+        if node == Self.frontEndNumber {
+            frontEnd.heardNanoseconds = now
+        } else {
+            records[Int(node)].heardNanoseconds = now
+        }
     }
 }
 

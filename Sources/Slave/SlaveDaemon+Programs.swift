@@ -25,6 +25,7 @@ extension SlaveDaemon {
         }
         switch message.kind {
         case BPROC_LOCAL_NODES_REQUEST: askForNodes(request: message.request, client)
+        case BPROC_LOCAL_NODE_REQUEST: try askAboutNode(message, client)
         case BPROC_LOCAL_LAUNCH: launch(message, from: client)
         case BPROC_LOCAL_INPUT, BPROC_LOCAL_SIGNAL, BPROC_LOCAL_OUTPUT_CREDIT:
             guard client.hasJob else { return }
@@ -54,6 +55,19 @@ extension SlaveDaemon {
         nodesWaiters.append((client.id, request))
         guard nodesWaiters.count == 1 else { return }
         sendControl(FrameHeader.frame(FrameHeader(.nodesRequest)))
+    }
+
+    /// The master reads the request and answers the program.
+    private mutating func askAboutNode(
+        _ message: LocalMessage, _ client: Client
+    ) throws(LocalProtocolError) {
+        try requireRoom()
+        guard message.body.count <= ClientRequest.messageByteLimit else {
+            throw .tooLarge(byteCount: UInt32(message.body.count))
+        }
+        let request = ClientRequest(
+            caller: client.caller, request: message.request, message: message.body)
+        sendControl(request.frame(client: number(of: client)))
     }
 
     mutating func receiveNodes(_ body: [UInt8]) {
@@ -101,11 +115,7 @@ extension SlaveDaemon {
     private mutating func passOn(
         _ message: LocalMessage, of client: Client
     ) throws(LocalProtocolError) {
-        // Programs share the control link with this node's life: one that floods it is cut off
-        // before the link is.
-        guard host.links.waitingByteCount(on: control) <= Self.passingByteLimit else {
-            throw .invalid("more is said than the master takes")
-        }
+        try requireRoom()
         let bytes = message.bytes
         guard bytes.count <= Int(FrameKind.clientSays.bodyLimit) else {
             throw .tooLarge(byteCount: UInt32(bytes.count))
@@ -113,6 +123,14 @@ extension SlaveDaemon {
         sendControl(
             FrameHeader.frame(
                 FrameHeader(.clientSays, subject: number(of: client)), body: bytes))
+    }
+
+    /// Programs share the control link with this node's life: one that floods it is cut off before
+    /// the link is.
+    private func requireRoom() throws(LocalProtocolError) {
+        guard host.links.waitingByteCount(on: control) <= Self.passingByteLimit else {
+            throw .invalid("more is said than the master takes")
+        }
     }
 
     /// What the master tells a program; nothing: it has nothing more to say.

@@ -15,3 +15,27 @@ public struct Caller: Equatable, Sendable {
         self.supplementaryGroups = supplementaryGroups
     }
 }
+
+extension Caller {
+    var encodedByteCount: Int { 12 + 4 * supplementaryGroups.count }
+
+    func write(to writer: inout WireWriter) {
+        writer.write(user)
+        writer.write(group)
+        writer.write(UInt32(supplementaryGroups.count))
+        for group in supplementaryGroups { writer.write(group) }
+    }
+
+    init(from reader: inout WireReader) throws(WireError) {
+        let user = try reader.read(UInt32.self, "caller's user")
+        let group = try reader.read(UInt32.self, "caller's group")
+        let groupCount = try reader.readCount(
+            elementByteCount: 4, limit: LaunchOrder.groupLimit, "caller's group count")
+        var groups: [UInt32] = []
+        groups.reserveCapacity(groupCount)
+        for _ in 0..<groupCount {
+            groups.append(try reader.read(UInt32.self, "caller's supplementary group"))
+        }
+        self.init(user: user, group: group, supplementaryGroups: groups)
+    }
+}

@@ -20,11 +20,8 @@ public struct ClientLaunch: Equatable, Sendable {
     /// - Parameter client: the number the slave knows the program by.
     public func frame(client: UInt32) -> [UInt8] {
         var writer = WireWriter(
-            reservingByteCount: 28 + 4 * caller.supplementaryGroups.count + message.count)
-        writer.write(caller.user)
-        writer.write(caller.group)
-        writer.write(UInt32(caller.supplementaryGroups.count))
-        for group in caller.supplementaryGroups { writer.write(group) }
+            reservingByteCount: 16 + caller.encodedByteCount + message.count)
+        caller.write(to: &writer)
         writer.write(imageByteCount)
         writer.write(request)
         writer.write(UInt32(message.count))
@@ -35,16 +32,7 @@ public struct ClientLaunch: Equatable, Sendable {
 
     public init(decoding body: [UInt8]) throws(WireError) {
         var reader = WireReader(body)
-        let user = try reader.read(UInt32.self, "caller's user")
-        let group = try reader.read(UInt32.self, "caller's group")
-        let groupCount = try reader.readCount(
-            elementByteCount: 4, limit: LaunchOrder.groupLimit, "caller's group count")
-        var groups: [UInt32] = []
-        groups.reserveCapacity(groupCount)
-        for _ in 0..<groupCount {
-            groups.append(try reader.read(UInt32.self, "caller's supplementary group"))
-        }
-        caller = Caller(user: user, group: group, supplementaryGroups: groups)
+        caller = try Caller(from: &reader)
         imageByteCount = try reader.read(UInt64.self, "image byte count")
         guard imageByteCount > 0,
             imageByteCount / UInt64(ChunkSize.granularity) < UInt64(UInt32.max)

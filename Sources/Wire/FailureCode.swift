@@ -8,6 +8,10 @@ public enum FailureCode {
     public static let outOfMemory: Int32 = 12
     public static let busy: Int32 = 16
     public static let invalidArgument: Int32 = 22
+    public static let noSpace: Int32 = 28
+    public static let notImplemented: Int32 = 38
+    public static let noData: Int32 = 61
+    public static let protocolError: Int32 = 71
     public static let badMessage: Int32 = 74
     public static let timedOut: Int32 = 110
     public static let hostUnreachable: Int32 = 113

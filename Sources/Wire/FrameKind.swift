@@ -29,6 +29,7 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case clientLaunch = 44
     case clientSays = 45
     case nodesRequest = 46
+    case clientRequest = 47
 
     // Control links, master to slave.
     case signal = 48
@@ -53,6 +54,7 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
         case .signal: 4
         case .verdict: 1
         case .clientLaunch: ClientLaunch.byteLimit
+        case .clientRequest: ClientRequest.byteLimit
         case .clientSays: 1 << 20
         case .clientHears: 1 << 16
         case .nodes: 4 << 20

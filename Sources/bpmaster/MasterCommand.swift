@@ -4,6 +4,7 @@ import DaemonSupport
 import Host
 import Logging
 import Master
+import MasterCore
 import System
 
 @main
@@ -40,6 +41,17 @@ struct MasterCommand: ParsableCommand {
             valueName: "milliseconds"))
     var stallTimeout: UInt32 = 4000
 
+    @Option(
+        help: ArgumentHelp(
+            "Who may use a node that connects: execute bits, as of chmod.", valueName: "octal"))
+    var nodeMode = "111"
+
+    @Option(
+        help: ArgumentHelp(
+            "Owner of a node that connects, and its group, as numbers.",
+            valueName: "user[:group]"))
+    var nodeOwner = "0:0"
+
     static func main() {
         // Another role of the same binary: no parser, no daemon.
         if let code = HelperRole.run(ProgramArguments.all) { bp_exit(code) }
@@ -56,6 +68,20 @@ struct MasterCommand: ParsableCommand {
         guard (100...3_600_000).contains(stallTimeout) else {
             throw ValidationError("--stall-timeout must be 100 to 3600000 milliseconds")
         }
+        _ = try newcomers()
+    }
+
+    private func newcomers() throws -> NodePermission {
+        guard let mode = UInt32(nodeMode, radix: 8), mode & ~0o111 == 0 else {
+            throw ValidationError("--node-mode '\(nodeMode)' is no octal number of the bits 111")
+        }
+        let parts = nodeOwner.split(separator: ":", omittingEmptySubsequences: false)
+        let numbers = parts.compactMap { UInt32($0) }
+        guard (1...2).contains(parts.count), numbers.count == parts.count else {
+            throw ValidationError("--node-owner '\(nodeOwner)' is not user or user:group")
+        }
+        return NodePermission(
+            mode: mode, user: numbers[0], group: numbers.count > 1 ? numbers[1] : 0)
     }
 
     func run() throws {
@@ -69,6 +95,7 @@ struct MasterCommand: ParsableCommand {
         configuration.stallMilliseconds = stallTimeout
         configuration.socketBufferByteCount = daemon.socketBuffer
         configuration.forbidsRing = daemon.forbidsRing
+        configuration.newcomers = try newcomers()
         configuration.warnsOfInsecurity = !address.isLoopback
         let logger = daemon.logger("bpmaster")
         let launcher = try Launcher(daemon)

@@ -2,6 +2,7 @@ import CLocalProtocol
 import Host
 import Master
 import MasterCore
+import Relay
 import Wire
 import WireSamples
 
@@ -38,7 +39,55 @@ extension FuzzTarget {
                 ]
             },
             run: { bytes in launch(bytes) }),
+        FuzzTarget(
+            "local-node-request",
+            seeds: {
+                [
+                    nodeRequest(BPROC_LOCAL_NODE_GET_ATTRIBUTE, name: "cpus"),
+                    nodeRequest(BPROC_LOCAL_NODE_SET_ATTRIBUTE, name: "cpus", value: "16"),
+                    nodeRequest(BPROC_LOCAL_NODE_SET_STATE, value: "error"),
+                    nodeRequest(BPROC_LOCAL_NODE_SET_MODE, number: 0o101),
+                    nodeRequest(BPROC_LOCAL_NODE_SET_USER, number: 1000),
+                    nodeRequest(BPROC_LOCAL_NODE_SET_GROUP, number: .max),
+                ]
+            },
+            run: { bytes in change(bytes) }),
     ]
+
+    private static func nodeRequest(
+        _ action: bproc_local_node_action, name: String = "", value: String = "",
+        number: UInt32 = 0
+    ) -> [UInt8] {
+        var raw = bproc_local_node_request()
+        raw.action = action.rawValue
+        raw.number = number
+        raw.name_bytes = UInt32(name.utf8.count)
+        raw.value_bytes = UInt32(value.utf8.count)
+        return LocalMessage.bytes(of: raw) + Array((name + value).utf8)
+    }
+
+    /// Whatever root asks, the table stays what every library can read.
+    private static func change(_ bytes: [UInt8]) -> String? {
+        guard case .change(let change, let node) = try? NodeRequest(decoding: bytes) else {
+            return nil
+        }
+        var state = MasterState(
+            configuration: MasterState.Configuration(
+                nodeCount: 2, pingTimeoutNanoseconds: 5_000_000_000), firstLaunch: 1, now: 0)
+        var effects: [MasterEffect] = []
+        state.receiveHello(
+            Hello(role: .slave, node: 0, address: .unspecified, incarnation: 1),
+            peer: NodeAddress(ipv4: 10, 0, 0, 1, port: 9), from: LinkID(1), now: 0,
+            effects: &effects)
+        let root = Caller(user: 0, group: 0, supplementaryGroups: [])
+        try? state.change(node, change, by: root, now: 1, effects: &effects)
+        for record in state.nodes.records {
+            guard record.mode & ~0o111 == 0, (1...15).contains(record.state.utf8.count),
+                record.isUp == (record.state != NodeRecord.down)
+            else { return "node \(record.node) is \(record.state), mode \(record.mode)" }
+        }
+        return nil
+    }
 
     private static func launchMessage(
         nodes: [Int32], items: [[UInt8]], ioCount: Int32

@@ -57,12 +57,19 @@ public struct MessageSamples {
             version: text(limit: 64))
     }
 
+    public mutating func caller() -> Caller {
+        Caller(
+            user: number(), group: number(),
+            supplementaryGroups: (0..<count(0...5)).map { _ in number() })
+    }
+
+    public mutating func clientRequest() -> ClientRequest {
+        ClientRequest(caller: caller(), request: number(), message: bytes(0...40))
+    }
+
     public mutating func clientLaunch() -> ClientLaunch {
         ClientLaunch(
-            caller: Caller(
-                user: number(), group: number(),
-                supplementaryGroups: (0..<count(0...5)).map { _ in number() }),
-            imageByteCount: UInt64(count(1...(1 << 40))), request: number(),
+            caller: caller(), imageByteCount: UInt64(count(1...(1 << 40))), request: number(),
             message: bytes(0...40))
     }
 

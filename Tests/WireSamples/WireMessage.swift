@@ -25,6 +25,9 @@ public struct WireMessage: Sendable {
             name: "client-launch", sample: { body($0.clientLaunch().frame(client: 3)) },
             recode: { body(try ClientLaunch(decoding: $0).frame(client: 3)) }),
         WireMessage(
+            name: "client-request", sample: { body($0.clientRequest().frame(client: 3)) },
+            recode: { body(try ClientRequest(decoding: $0).frame(client: 3)) }),
+        WireMessage(
             name: "refusal", sample: { body($0.refusal().frame) },
             recode: { body(try Refusal(decoding: $0).frame) }),
         WireMessage(

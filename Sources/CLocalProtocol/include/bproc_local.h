@@ -43,6 +43,7 @@ enum bproc_local_kind {
     BPROC_LOCAL_INPUT = 5,          /* bproc_local_stream, then bytes; no bytes: end of input */
     BPROC_LOCAL_SIGNAL = 6,         /* bproc_local_signal */
     BPROC_LOCAL_OUTPUT_CREDIT = 7,  /* bproc_local_credit: output bytes the client has consumed */
+    BPROC_LOCAL_NODE_REQUEST = 16,  /* bproc_local_node_request and tail; answered with NODE_DONE */
     /* daemon to library */
     BPROC_LOCAL_WELCOME = 64,       /* bproc_local_welcome */
     /* bproc_local_network; a read-only descriptor of the helper executable attached: run it with
@@ -58,6 +59,7 @@ enum bproc_local_kind {
     BPROC_LOCAL_OUTPUT = 71,        /* bproc_local_stream, then bytes; no bytes: the stream ended */
     BPROC_LOCAL_INPUT_CREDIT = 72,  /* bproc_local_credit: input bytes that every rank has taken */
     BPROC_LOCAL_REFUSED = 73,       /* bproc_local_refused: not understood, or not allowed */
+    BPROC_LOCAL_NODE_DONE = 80,     /* the bytes that were asked for, or none */
     /* library to capture helper, and back */
     BPROC_LOCAL_CAPTURE = 128,  /* bproc_local_capture and tail */
     BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; error 0: the sealed file attached */
@@ -85,6 +87,27 @@ struct bproc_local_node {
     uint16_t address_family; /* AF_INET or AF_INET6, 0: none */
     uint16_t port;           /* host order */
     uint8_t address[16];
+};
+
+enum bproc_local_node_action {
+    BPROC_LOCAL_NODE_GET_ATTRIBUTE = 1, /* name; answered with the value */
+    BPROC_LOCAL_NODE_SET_ATTRIBUTE = 2, /* name and value */
+    BPROC_LOCAL_NODE_SET_STATE = 3,     /* value: the state */
+    BPROC_LOCAL_NODE_SET_MODE = 4,      /* number */
+    BPROC_LOCAL_NODE_SET_USER = 5,      /* number */
+    BPROC_LOCAL_NODE_SET_GROUP = 6,     /* number */
+};
+
+#define BPROC_LOCAL_NODE_TEXT_MAX 4095u
+
+/* Who asks is taken from SO_PEERCRED; whether he may is the master's to say. */
+struct bproc_local_node_request {
+    int32_t node;
+    uint32_t action; /* bproc_local_node_action */
+    uint32_t number;
+    uint32_t name_bytes;  /* at most BPROC_LOCAL_NODE_TEXT_MAX, like the next */
+    uint32_t value_bytes;
+    /* then: name, value */
 };
 
 enum { BPROC_LOCAL_LAUNCH_PROGRESS = 1, BPROC_LOCAL_LAUNCH_HOLD = 2 };

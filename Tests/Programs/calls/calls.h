@@ -43,6 +43,7 @@ extern const struct test_case set_cases[];
 extern const struct test_case program_cases[];
 extern const struct test_case job_cases[];
 extern const struct test_case move_cases[];
+extern const struct test_case administration_cases[];
 extern const struct test_case unavailable_cases[];
 
 #endif

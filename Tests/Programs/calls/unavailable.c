@@ -18,11 +18,6 @@ static struct bproc_node_set_t nodes;
     DO(bproc_liblist, (words))                                                                     \
     DO(bproc_notifier, ())                                                                         \
     DO(bproc_nodelist_, (&nodes, -1))                                                              \
-    DO(bproc_setnodeattr, (0, word, word, 4))                                                      \
-    DO(bproc_nodesetstatus, (0, word))                                                             \
-    DO(bproc_chmod, (0, 0111))                                                                     \
-    DO(bproc_chown, (0, 0))                                                                        \
-    DO(bproc_chgrp, (0, 0))                                                                        \
     DO(bproc_proclist, (0, NULL))                                                                  \
     DO(bproc_pidnode, (1))                                                                         \
     DO(bproc_nodechroot, (0, word))                                                                \

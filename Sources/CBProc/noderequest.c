@@ -1,0 +1,122 @@
+// What the master does to one node, or says of it.
+#define _GNU_SOURCE
+#include "internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct request {
+    int node;
+    uint32_t action; // bproc_local_node_action
+    uint32_t number;
+    const char *name; // or NULL
+    const void *value;
+    size_t value_bytes;
+};
+
+// The answer to a request, which is valid while the channel is open. 0 or -1.
+static int ask(struct bplib_channel *channel, const struct request *request,
+               struct bplib_message *answer) {
+    size_t name_bytes = request->name ? strlen(request->name) : 0;
+    struct bproc_local_node_request head = {
+        .node = request->node == BPROC_NODE_SELF ? channel->welcome.node : request->node,
+        .action = request->action,
+        .number = request->number,
+        .name_bytes = (uint32_t)name_bytes,
+        .value_bytes = (uint32_t)request->value_bytes,
+    };
+    struct iovec parts[] = {
+        {.iov_base = &head, .iov_len = sizeof head},
+        {.iov_base = (void *)request->name, .iov_len = name_bytes},
+        {.iov_base = (void *)request->value, .iov_len = request->value_bytes},
+    };
+    if (bplib_channel_queue(channel, BPROC_LOCAL_NODE_REQUEST, parts, 3) < 0 ||
+        bplib_channel_send(channel, -1, BPLIB_ANSWER_MILLISECONDS) < 0 ||
+        bplib_channel_receive(channel, answer, BPLIB_ANSWER_MILLISECONDS) < 0) {
+        return -1;
+    }
+    if (answer->header.kind == BPROC_LOCAL_NODE_DONE) return 0;
+    struct bproc_local_refused refused;
+    if (answer->header.kind != BPROC_LOCAL_REFUSED ||
+        answer->header.body_bytes < sizeof refused) {
+        return bplib_fail(EPROTO, "an answer of kind %u to a request about a node",
+                          answer->header.kind);
+    }
+    memcpy(&refused, answer->body, sizeof refused);
+    char text[sizeof refused.reason + 1];
+    bplib_copy_text(text, sizeof text, refused.reason, sizeof refused.reason);
+    return bplib_fail(refused.error > 0 ? refused.error : EIO, "%s", text);
+}
+
+static int change(const struct request *request) {
+    struct bplib_channel channel;
+    struct bplib_message answer;
+    if (bplib_channel_open(&channel) < 0) return -1;
+    int result = ask(&channel, request, &answer);
+    bplib_channel_close(&channel);
+    return result;
+}
+
+// ENOSPC for what is longer than the interface allows, before anybody is asked. 0 or -1.
+static int check_length(const char *what, size_t byte_count, size_t limit) {
+    if (byte_count <= limit) return 0;
+    return bplib_fail(ENOSPC, "%s of %zu bytes; %zu are the most", what, byte_count, limit);
+}
+
+int bproc_chmod(int node, int mode) {
+    return change(&(struct request){
+        .node = node, .action = BPROC_LOCAL_NODE_SET_MODE, .number = (uint32_t)mode});
+}
+
+int bproc_chown(int node, int user) {
+    return change(&(struct request){
+        .node = node, .action = BPROC_LOCAL_NODE_SET_USER, .number = (uint32_t)user});
+}
+
+int bproc_chgrp(int node, int group) {
+    return change(&(struct request){
+        .node = node, .action = BPROC_LOCAL_NODE_SET_GROUP, .number = (uint32_t)group});
+}
+
+int bproc_nodesetstatus(int node, const char *status) {
+    if (!status) return bplib_fail(EFAULT, "no state");
+    if (check_length("a state", strlen(status), BPROC_STATE_LEN) < 0) return -1;
+    return change(&(struct request){.node = node,
+                                    .action = BPROC_LOCAL_NODE_SET_STATE,
+                                    .value = status,
+                                    .value_bytes = strlen(status)});
+}
+
+int bproc_setnodeattr(int node, const char *name, const void *value, int size) {
+    if (!name || (!value && size > 0)) return bplib_fail(EFAULT, "no name, or no value");
+    if (size < 0) return bplib_fail(EINVAL, "a value of %d bytes", size);
+    if (check_length("a name", strlen(name), BPROC_XATTR_MAX_NAME_SIZE) < 0) return -1;
+    if (check_length("a value", (size_t)size, BPROC_XATTR_MAX_VALUE_SIZE) < 0) return -1;
+    return change(&(struct request){.node = node,
+                                    .action = BPROC_LOCAL_NODE_SET_ATTRIBUTE,
+                                    .name = name,
+                                    .value = value,
+                                    .value_bytes = (size_t)size});
+}
+
+int bplib_request_attribute(int node, const char *name, void *value, int size) {
+    if (strlen(name) > BPROC_XATTR_MAX_NAME_SIZE) {
+        return bplib_fail(ENODATA, "no attribute has a name of %zu bytes", strlen(name));
+    }
+    struct bplib_channel channel;
+    struct bplib_message answer;
+    if (bplib_channel_open(&channel) < 0) return -1;
+    struct request request = {
+        .node = node, .action = BPROC_LOCAL_NODE_GET_ATTRIBUTE, .name = name};
+    int length = ask(&channel, &request, &answer);
+    if (length == 0) {
+        length = (int)answer.header.body_bytes;
+        if (length > size) {
+            length = bplib_fail(ERANGE, "the value needs %d bytes, not %d", length, size);
+        } else {
+            memcpy(value, answer.body, (size_t)length);
+        }
+    }
+    bplib_channel_close(&channel);
+    return length;
+}

@@ -1,0 +1,48 @@
+import CLocalProtocol
+import Host
+import Logging
+import MasterCore
+import System
+import Wire
+
+// Requests about single nodes, from programs of the front end and from those on nodes.
+extension MasterDaemon {
+    /// The table of nodes, as the local protocol has it.
+    var encodedNodes: [UInt8] { mutating get { nodeTable.bytes(of: host.store.state.nodes) } }
+
+    mutating func nodeRequest(
+        _ message: LocalMessage, from client: Client
+    ) throws(LocalProtocolError) {
+        let request = try NodeRequest(decoding: message.body)
+        do throws(NodeRefusal) {
+            let value = try act(on: request, of: client.caller)
+            send(
+                LocalMessage.bytes(
+                    BPROC_LOCAL_NODE_DONE, request: message.request, body: value), to: client)
+        } catch {
+            send(refusal(error, request: message.request, of: client.caller), to: client)
+        }
+    }
+
+    /// - Returns: the bytes that were asked for.
+    mutating func act(on request: NodeRequest, of caller: Caller) throws(NodeRefusal) -> [UInt8] {
+        switch request {
+        case .attribute(let name, let node):
+            return try host.store.state.nodes.attribute(name, of: node)
+        case .change(let change, let node):
+            try host.store.state.change(
+                node, change, by: caller, now: Clock.monotonicNanoseconds,
+                effects: &host.effects)
+            return []
+        }
+    }
+
+    func refusal(_ refusal: NodeRefusal, request: UInt32, of caller: Caller) -> [UInt8] {
+        // Who asks for an attribute that is not there has done nothing that belongs in a log.
+        if refusal.errorNumber == FailureCode.notPermitted {
+            host.logger.warning("user \(caller.user): \(refusal.sentence)")
+        }
+        return LocalMessage.refusal(
+            request: request, errorNumber: refusal.errorNumber, reason: refusal.sentence)
+    }
+}

@@ -1,0 +1,52 @@
+import CLocalProtocol
+package import Host
+package import MasterCore
+
+/// What a program asks of one node, as the local protocol has it.
+package enum NodeRequest: Equatable, Sendable {
+    case attribute(name: String, node: Int32)
+    case change(NodeChange, node: Int32)
+
+    package init(decoding body: [UInt8]) throws(LocalProtocolError) {
+        guard let raw = LocalMessage.load(bproc_local_node_request.self, from: body) else {
+            throw .tooSmall("node request")
+        }
+        let limit = UInt32(BPROC_LOCAL_NODE_TEXT_MAX)
+        guard raw.name_bytes <= limit, raw.value_bytes <= limit else {
+            throw .invalid("a name or value of more than \(limit) bytes")
+        }
+        let nameStart = MemoryLayout<bproc_local_node_request>.size
+        let valueStart = nameStart + Int(raw.name_bytes)
+        guard body.count == valueStart + Int(raw.value_bytes) else {
+            throw .invalid("a node request of another size than it says")
+        }
+        let name = body[nameStart..<valueStart]
+        let value = Array(body[valueStart...])
+        switch bproc_local_node_action(rawValue: raw.action) {
+        case BPROC_LOCAL_NODE_GET_ATTRIBUTE:
+            self = .attribute(name: try Self.text(name, "name"), node: raw.node)
+        case BPROC_LOCAL_NODE_SET_ATTRIBUTE:
+            let name = try Self.text(name, "name")
+            // The state is an attribute too.
+            self = .change(
+                name == "state"
+                    ? .state(try Self.text(value[...], "state"))
+                    : .attribute(name: name, value: value), node: raw.node)
+        case BPROC_LOCAL_NODE_SET_STATE:
+            self = .change(.state(try Self.text(value[...], "state")), node: raw.node)
+        case BPROC_LOCAL_NODE_SET_MODE: self = .change(.mode(raw.number), node: raw.node)
+        case BPROC_LOCAL_NODE_SET_USER: self = .change(.user(raw.number), node: raw.node)
+        case BPROC_LOCAL_NODE_SET_GROUP: self = .change(.group(raw.number), node: raw.node)
+        default: throw .invalid("unknown node action \(raw.action)")
+        }
+    }
+
+    private static func text(
+        _ bytes: ArraySlice<UInt8>, _ what: String
+    ) throws(LocalProtocolError) -> String {
+        guard !bytes.contains(0), let text = String(validating: bytes, as: UTF8.self) else {
+            throw .invalid("the \(what) in a node request is not text")
+        }
+        return text
+    }
+}

@@ -1,0 +1,178 @@
+/* What administrators say of nodes. Every case leaves the nodes as it found them. */
+#define _DEFAULT_SOURCE
+#include "calls.h"
+
+#include <grp.h>
+#include <sys/wait.h>
+
+enum { USER = 54321, OWN_GROUP = 54322, OTHER_GROUP = 54323 };
+
+static struct bproc_node_info_t info_of(int node) {
+    struct bproc_node_info_t info;
+    memset(&info, 0, sizeof info);
+    CHECK(bproc_nodeinfo(node, &info) == 0);
+    return info;
+}
+
+/* Runs as a user with a group of his own beside his first. */
+static void as_user(void (*body)(void)) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        gid_t groups[] = {OWN_GROUP};
+        CHECK(setgroups(1, groups) == 0 && setgid(USER) == 0 && setuid(USER) == 0);
+        body();
+        fflush(stdout);
+        _exit(failure_count > 0);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+static void change_mode_as_owner(void) {
+    CHECK(bproc_chmod(0, 0100) == 0);
+    CHECK(info_of(0).mode == 0100);
+    CHECK_FAILS(bproc_chmod(1, 0111), EPERM);
+}
+
+static void change_mode(void) {
+    if (!has_cluster) {
+        CHECK_FAILS(bproc_chmod(0, 0111), EBUSY);
+        return;
+    }
+    if (getuid() != 0) {
+        CHECK_FAILS(bproc_chmod(0, 0111), EPERM);
+        return;
+    }
+    CHECK(bproc_chmod(0, 0101) == 0);
+    CHECK(info_of(0).mode == 0101 && info_of(1).mode == 0111);
+    CHECK_FAILS(bproc_chmod(0, 0755), EPERM);
+    CHECK_FAILS(bproc_chmod(0, -1), EPERM);
+    CHECK_FAILS(bproc_chmod(2, 0111), EPERM);
+    CHECK_FAILS(bproc_chmod(3, 0111), BE_INVALIDNODE);
+    CHECK_FAILS(bproc_chmod(BPROC_NODE_MASTER, 0111), BE_INVALIDNODE);
+    CHECK(bproc_chown(0, USER) == 0);
+    as_user(change_mode_as_owner);
+    CHECK(bproc_chown(0, 0) == 0);
+    CHECK(bproc_chmod(0, 0111) == 0);
+}
+
+static void change_owner_as_owner(void) {
+    CHECK_FAILS(bproc_chown(0, USER), EPERM);
+    CHECK_FAILS(bproc_chown(1, USER), EPERM);
+}
+
+static void change_owner(void) {
+    if (!has_cluster) {
+        CHECK_FAILS(bproc_chown(0, 0), EBUSY);
+        return;
+    }
+    if (getuid() != 0) {
+        CHECK_FAILS(bproc_chown(0, (int)getuid()), EPERM);
+        return;
+    }
+    CHECK(bproc_chown(0, USER) == 0);
+    CHECK(info_of(0).user == USER && info_of(1).user == 0);
+    as_user(change_owner_as_owner);
+    CHECK(bproc_chown(0, 0) == 0);
+    CHECK_FAILS(bproc_chown(2, USER), EPERM);
+    CHECK_FAILS(bproc_chown(99, USER), BE_INVALIDNODE);
+}
+
+static void change_group_as_owner(void) {
+    CHECK(bproc_chgrp(0, USER) == 0);
+    CHECK(bproc_chgrp(0, OWN_GROUP) == 0);
+    CHECK(info_of(0).group == OWN_GROUP);
+    CHECK_FAILS(bproc_chgrp(0, OTHER_GROUP), EPERM);
+    CHECK_FAILS(bproc_chgrp(1, OWN_GROUP), EPERM);
+}
+
+static void change_group(void) {
+    if (!has_cluster) {
+        CHECK_FAILS(bproc_chgrp(0, 0), EBUSY);
+        return;
+    }
+    if (getuid() != 0) {
+        CHECK_FAILS(bproc_chgrp(0, (int)getgid()), EPERM);
+        return;
+    }
+    CHECK(bproc_chgrp(0, OTHER_GROUP) == 0);
+    CHECK(info_of(0).group == OTHER_GROUP);
+    CHECK(bproc_chown(0, USER) == 0);
+    as_user(change_group_as_owner);
+    CHECK(bproc_chown(0, 0) == 0);
+    CHECK(bproc_chgrp(0, 0) == 0);
+    CHECK_FAILS(bproc_chgrp(2, 0), EPERM);
+    CHECK_FAILS(bproc_chgrp(-7, 0), BE_INVALIDNODE);
+}
+
+static void set_state(void) {
+    char status[BPROC_STATE_LEN + 1];
+    CHECK_FAILS(bproc_nodesetstatus(0, NULL), EFAULT);
+    CHECK_FAILS(bproc_nodesetstatus(0, "sixteencharacter"), ENOSPC);
+    if (!has_cluster) {
+        CHECK_FAILS(bproc_nodesetstatus(0, "up"), EBUSY);
+        return;
+    }
+    if (getuid() != 0) {
+        CHECK_FAILS(bproc_nodesetstatus(0, "up"), EPERM);
+        return;
+    }
+    CHECK(bproc_nodesetstatus(0, "fifteenLetters0") == 0);
+    CHECK(bproc_nodestatus(0, status, sizeof status) == 15);
+    CHECK(strcmp(status, "fifteenLetters0") == 0);
+    CHECK_FAILS(bproc_nodesetstatus(0, "not one"), EINVAL);
+    CHECK_FAILS(bproc_nodesetstatus(0, ""), EINVAL);
+    CHECK(bproc_nodesetstatus(0, "up") == 0);
+    CHECK_FAILS(bproc_nodesetstatus(2, "up"), EINVAL);
+    CHECK(bproc_nodesetstatus(2, "down") == 0);
+    CHECK_FAILS(bproc_nodesetstatus(3, "up"), BE_INVALIDNODE);
+    CHECK_FAILS(bproc_nodesetstatus(BPROC_NODE_MASTER, "up"), BE_INVALIDNODE);
+}
+
+static void set_attributes(void) {
+    char value[64];
+    char long_name[BPROC_XATTR_MAX_NAME_SIZE + 2];
+    memset(long_name, 'n', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = 0;
+    memset(value, 'v', sizeof value);
+    CHECK_FAILS(bproc_setnodeattr(0, NULL, "x", 1), EFAULT);
+    CHECK_FAILS(bproc_setnodeattr(0, "cpus", NULL, 1), EFAULT);
+    CHECK_FAILS(bproc_setnodeattr(0, "cpus", "x", -1), EINVAL);
+    CHECK_FAILS(bproc_setnodeattr(0, "cpus", value, BPROC_XATTR_MAX_VALUE_SIZE + 1), ENOSPC);
+    CHECK_FAILS(bproc_setnodeattr(0, long_name, "x", 1), ENOSPC);
+    CHECK_FAILS(bproc_getnodeattr(0, long_name, value, 64), ENODATA);
+    if (!has_cluster) {
+        CHECK_FAILS(bproc_setnodeattr(0, "cpus", "x", 1), EBUSY);
+        return;
+    }
+    if (getuid() != 0) {
+        CHECK_FAILS(bproc_setnodeattr(0, "cpus", "x", 1), EPERM);
+        return;
+    }
+    long_name[BPROC_XATTR_MAX_NAME_SIZE] = 0;
+    CHECK(bproc_setnodeattr(0, long_name, value, sizeof value) == 0);
+    memset(value, 0, sizeof value);
+    CHECK(bproc_getnodeattr(0, long_name, value, sizeof value) == sizeof value);
+    CHECK(value[0] == 'v' && value[63] == 'v');
+    CHECK_FAILS(bproc_getnodeattr(0, long_name, value, 63), ERANGE);
+    CHECK(bproc_setnodeattr(0, "cpus", "16", 3) == 0);
+    CHECK(bproc_setnodeattr(0, "cpus", "8", 2) == 0);
+    CHECK(bproc_getnodeattr(0, "cpus", value, 64) == 2 && strcmp(value, "8") == 0);
+    CHECK_FAILS(bproc_getnodeattr(1, "cpus", value, 64), ENODATA);
+    CHECK_FAILS(bproc_setnodeattr(0, "addr", value, 4), EPERM);
+    CHECK(bproc_setnodeattr(0, "state", "error", 5) == 0);
+    CHECK(bproc_getnodeattr(0, "state", value, 64) == 5 && strcmp(value, "error") == 0);
+    CHECK(bproc_nodesetstatus(0, "up") == 0);
+    CHECK_FAILS(bproc_setnodeattr(2, "cpus", "x", 1), ENODATA);
+    CHECK_FAILS(bproc_setnodeattr(3, "cpus", "x", 1), BE_INVALIDNODE);
+}
+
+const struct test_case administration_cases[] = {
+    {"bproc_chmod", change_mode},
+    {"bproc_chown", change_owner},
+    {"bproc_chgrp", change_group},
+    {"bproc_nodesetstatus", set_state},
+    {"bproc_setnodeattr", set_attributes},
+    {NULL, NULL},
+};
