@@ -77,8 +77,8 @@ BP_BLOB static void bp_add_error(struct line *line, uint64_t error) {
     }
 }
 
-BP_BLOB _Noreturn void bp_stub_fail(const struct bp_stub_arguments *arguments, const char *name,
-                                    int stage, int step, long error, uint64_t detail) {
+BP_BLOB void bp_report(const struct bp_stub_arguments *arguments, int stage, int step, long error,
+                       uint64_t detail) {
     struct bp_restore_record record;
     record.magic = BP_RECORD_MAGIC;
     record.rank = arguments->rank;
@@ -87,8 +87,13 @@ BP_BLOB _Noreturn void bp_stub_fail(const struct bp_stub_arguments *arguments, c
     record.error = (int32_t)-error;
     record.monotonic_nanoseconds = bp_monotonic_nanoseconds();
     record.detail = detail;
+    bp_call3(BP_SYS_WRITE, arguments->status, (long)&record, sizeof record);
+}
+
+BP_BLOB _Noreturn void bp_stub_fail(const struct bp_stub_arguments *arguments, const char *name,
+                                    int stage, int step, long error, uint64_t detail) {
     if (arguments->status >= 0) {
-        bp_call3(BP_SYS_WRITE, arguments->status, (long)&record, sizeof record);
+        bp_report(arguments, stage, step, error, detail);
     } else {
         struct line line;
         line.byte_count = 0;

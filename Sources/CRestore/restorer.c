@@ -11,143 +11,33 @@
 //   k<signal>  sent when the daemon ends
 //   c<soft>:<hard>  the limit on processes, which is in force one too high
 //   d<path> D<path>  working directory; d: "/" where there is none
+//   h<0|1>  the program waits, placed, until it is told on the status descriptor to go on
 //   F<fd>:<flags>:<mode>:<offset>:<path>            open a file as descriptor fd
 //   S<fd>:<info>:<family>:<port>:<address in hex>   connect a socket; info 1: number and fd first
+//   +F… +S…  the same, but when that wait is over
 #include "bp_image.h"
 #include "freestanding.h"
 #include "report.h"
+#include "items.h"
 #include "stub.h"
 
 struct restorer {
     struct bp_stub_arguments stub;
     uint32_t user, group;
     uint32_t has_user, has_group;
-    uint32_t number;
     int32_t death_signal;
 };
 
 BP_BLOB static _Noreturn void bp_restorer_fail(const struct restorer *restorer, int stage, int step,
                                                long error, uint64_t detail) {
-    struct bp_restore_record record;
-    record.magic = BP_RECORD_MAGIC;
-    record.rank = restorer->stub.rank;
-    record.stage = (uint16_t)stage;
-    record.step = (uint16_t)step;
-    record.error = (int32_t)-error;
-    record.monotonic_nanoseconds = bp_monotonic_nanoseconds();
-    record.detail = detail;
-    if (restorer->stub.status >= 0)
-        bp_call3(BP_SYS_WRITE, restorer->stub.status, (long)&record, sizeof record);
+    if (restorer->stub.status >= 0) bp_report(&restorer->stub, stage, step, error, detail);
     for (;;) bp_call3(BP_SYS_EXIT_GROUP, 100 + step, 0, 0);
 }
 
-// Reads a decimal number with an optional sign; stops at ':' (and passes it) or at the end.
-BP_BLOB static int bp_take_number(const char **text, int64_t *value) {
-    const char *at = *text;
-    int negative = *at == '-';
-    if (negative) at++;
-    if (*at < '0' || *at > '9') return 0;
-    int64_t sum = 0;
-    while (*at >= '0' && *at <= '9') {
-        if (sum > (INT64_MAX - 9) / 10) return 0;
-        sum = sum * 10 + (*at++ - '0');
-    }
-    if (*at == ':')
-        at++;
-    else if (*at)
-        return 0;
-    *value = negative ? -sum : sum;
-    *text = at;
-    return 1;
-}
-
-// Moves our own descriptors out of the way of one that the program shall have.
-BP_BLOB static void bp_make_room(struct restorer *restorer, int wanted) {
-    int *ours[2] = {&restorer->stub.image, &restorer->stub.status};
-    for (int k = 0; k < 2; k++) {
-        if (*ours[k] != wanted) continue;
-        long moved = bp_call3(BP_SYS_FCNTL, wanted, 0 /* F_DUPFD */, wanted + 1);
-        if (moved < 0)
-            bp_restorer_fail(restorer, STAGE_IO, BP_STEP_MOVE_DESCRIPTOR, moved, (uint64_t)wanted);
-        *ours[k] = (int)moved;
-    }
-}
-
-BP_BLOB static void bp_place_descriptor(struct restorer *restorer, int step, long descriptor,
-                                        int wanted) {
-    if (descriptor < 0) bp_restorer_fail(restorer, STAGE_IO, step, descriptor, (uint64_t)wanted);
-    // Both numbers may be taken by our own descriptors only while ours move away first, so the new
-    // one can have come to lie anywhere but there.
-    if (descriptor == wanted) return;
-    long result = bp_call3(BP_SYS_DUP3, descriptor, wanted, 0);
-    if (result < 0) bp_restorer_fail(restorer, STAGE_IO, step, result, (uint64_t)wanted);
-    bp_call3(BP_SYS_CLOSE, descriptor, 0, 0);
-}
-
-BP_BLOB static void bp_open_item(struct restorer *restorer, const char *text) {
-    int64_t wanted, flags, mode, offset;
-    if (!bp_take_number(&text, &wanted) || !bp_take_number(&text, &flags) ||
-        !bp_take_number(&text, &mode) || !bp_take_number(&text, &offset) || wanted < 0 ||
-        wanted > 1 << 20)
-        bp_restorer_fail(restorer, STAGE_IO, BP_STEP_ARGUMENTS, -BP_EINVAL, 'F');
-    bp_make_room(restorer, (int)wanted);
-    // Close-on-exec and the like are the program's own affair: only what it asked for.
-    long file = bp_call3(BP_SYS_OPEN, (long)text, flags, mode);
-    if (file >= 0 && offset != 0) {
-        long result = bp_call3(BP_SYS_LSEEK, file, offset, 0);
-        if (result < 0)
-            bp_restorer_fail(restorer, STAGE_IO, BP_STEP_OPEN_ITEM, result, (uint64_t)wanted);
-    }
-    bp_place_descriptor(restorer, BP_STEP_OPEN_ITEM, file, (int)wanted);
-}
-
-BP_INLINE int bp_hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return -1;
-}
-
-BP_BLOB static void bp_socket_item(struct restorer *restorer, const char *text) {
-    int64_t wanted, info, family, port;
-    if (!bp_take_number(&text, &wanted) || !bp_take_number(&text, &info) ||
-        !bp_take_number(&text, &family) || !bp_take_number(&text, &port) || wanted < 0 ||
-        wanted > 1 << 20 || (family != 2 && family != 10))
-        bp_restorer_fail(restorer, STAGE_IO, BP_STEP_ARGUMENTS, -BP_EINVAL, 'S');
-    unsigned char address[28]; /* sockaddr_in or sockaddr_in6 */
-    bp_zero(address, sizeof address);
-    address[0] = (unsigned char)family;
-    address[2] = (unsigned char)(port >> 8);
-    address[3] = (unsigned char)port;
-    int byte_count = family == 2 ? 4 : 16, at = family == 2 ? 4 : 8;
-    for (int i = 0; i < byte_count; i++) {
-        int high = bp_hex_digit(text[0]);
-        int low = high < 0 ? -1 : bp_hex_digit(text[1]);
-        if (low < 0) bp_restorer_fail(restorer, STAGE_IO, BP_STEP_ARGUMENTS, -BP_EINVAL, 'S');
-        address[at + i] = (unsigned char)(high << 4 | low);
-        text += 2;
-    }
-    bp_make_room(restorer, (int)wanted);
-    long descriptor = bp_call3(BP_SYS_SOCKET, family, 1 /* SOCK_STREAM */, 0);
-    if (descriptor >= 0) {
-        long result =
-            bp_call3(BP_SYS_CONNECT, descriptor, (long)address, family == 2 ? 16 : 28);
-        if (result < 0)
-            bp_restorer_fail(restorer, STAGE_IO, BP_STEP_SOCKET_ITEM, result, (uint64_t)wanted);
-        if (info) {
-            int32_t words[2] = {(int32_t)restorer->number, (int32_t)wanted};
-            result = bp_call3(BP_SYS_WRITE, descriptor, (long)words, sizeof words);
-            if (result != sizeof words)
-                bp_restorer_fail(restorer, STAGE_IO, BP_STEP_SOCKET_ITEM,
-                                 result < 0 ? result : -BP_EIO, (uint64_t)wanted);
-        }
-    }
-    bp_place_descriptor(restorer, BP_STEP_SOCKET_ITEM, descriptor, (int)wanted);
-}
-
 BP_BLOB static void bp_take_argument(struct restorer *restorer, const char *text) {
+    if (bp_is_item(text)) return;
     char kind = *text++;
-    if (kind == 'F' || kind == 'S' || kind == 'd' || kind == 'D' || kind == 'c')
-        return;
+    if (kind == 'd' || kind == 'D' || kind == 'c') return;
     if (kind == 'p') {
         uint32_t length = 0;
         for (; text[length]; length++) {
@@ -166,10 +56,11 @@ BP_BLOB static void bp_take_argument(struct restorer *restorer, const char *text
     else if (kind == 'n') restorer->stub.nice = (int32_t)value, restorer->stub.set_nice = 1;
     else if (kind == 'u') restorer->user = (uint32_t)value, restorer->has_user = 1;
     else if (kind == 'g') restorer->group = (uint32_t)value, restorer->has_group = 1;
-    else if (kind == 'N') restorer->number = restorer->stub.number = (uint32_t)value;
+    else if (kind == 'N') restorer->stub.number = (uint32_t)value;
     else if (kind == 'l') restorer->stub.leads_session = value != 0;
     else if (kind == 'b') restorer->stub.steps_back = value != 0;
     else if (kind == 'o') restorer->stub.node = (int32_t)value, restorer->stub.has_node = 1;
+    else if (kind == 'h') restorer->stub.is_held = value != 0;
     else if (kind == 'k') restorer->death_signal = (int32_t)value;
     else bp_restorer_fail(restorer, STAGE_SPAWN, BP_STEP_ARGUMENTS, -BP_EINVAL, (uint64_t)kind);
 }
@@ -299,8 +190,13 @@ _Noreturn BP_BLOB void bp_restorer_main(const uint64_t *stack) {
         if (kind == 'd' || kind == 'D') bp_enter_directory(&restorer, arguments[i]);
     }
     for (uint64_t i = 1; i < count; i++) {
-        if (arguments[i][0] == 'F') bp_open_item(&restorer, arguments[i] + 1);
-        if (arguments[i][0] == 'S') bp_socket_item(&restorer, arguments[i] + 1);
+        if (!bp_is_item(arguments[i])) continue;
+        struct bp_item_failure failure = {BP_STEP_ARGUMENTS, -BP_E2BIG, 0};
+        int result = bp_is_delayed(arguments[i])
+                         ? bp_keep_item(&restorer.stub, arguments[i])
+                         : bp_set_up_item(&restorer.stub, arguments[i], &failure);
+        if (result < 0)
+            bp_restorer_fail(&restorer, STAGE_IO, failure.step, failure.error, failure.detail);
     }
     bp_enter_image(&restorer);
 }

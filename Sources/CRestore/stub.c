@@ -8,6 +8,7 @@
 #include "bp_image.h"
 #include "bproc_local.h"
 #include "freestanding.h"
+#include "items.h"
 #include "report.h"
 #include "stub.h"
 #include "vdso.h"
@@ -293,6 +294,27 @@ BP_BLOB static void bp_become_program(const struct bp_stub_arguments *arguments)
     if (arguments->leads_session) bp_call3(BP_SYS_SETSID, 0, 0, 0);
 }
 
+// Placed, it waits until all ranks of its launch are, and then gets what was to come last. The end
+// of the daemon is the end of the wait, and of the process.
+BP_BLOB static void bp_wait_for_others(const struct stub *stub) {
+    struct bp_stub_arguments *arguments = stub->arguments;
+    char word;
+    long count;
+    do count = bp_call3(BP_SYS_READ, arguments->status, (long)&word, 1);
+    while (count == -BP_EINTR);
+    if (count != 1) bp_call3(BP_SYS_EXIT_GROUP, 100, 0, 0);
+    for (uint32_t at = 0; at < arguments->item_byte_count;) {
+        struct bp_item_failure failure;
+        if (bp_set_up_item(arguments, arguments->items + at, &failure) < 0) {
+            // It counts as started, so it ends as a program that could not be executed does.
+            bp_report(arguments, STAGE_IO, failure.step, failure.error, failure.detail);
+            long status = -failure.error;
+            bp_call3(BP_SYS_EXIT_GROUP, status > 255 ? 255 : status, 0, 0);
+        }
+        while (arguments->items[at++]) {}
+    }
+}
+
 _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
                                     struct bp_stub_arguments *arguments) {
     const struct bp_image_header *header = (const void *)(base + BP_IMAGE_HEADER_OFFSET);
@@ -315,6 +337,7 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
     bp_set_memory_map(&stub);
     bp_set_thread_state(&stub);
     bp_set_signals(&stub);
+    arguments->image = -1;
     if (arguments->status >= 0) {
         struct bp_restore_record record = {.magic = BP_RECORD_MAGIC, .rank = arguments->rank};
         record.monotonic_nanoseconds = bp_monotonic_nanoseconds();
@@ -322,6 +345,7 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
         long told = bp_call3(BP_SYS_WRITE, arguments->status, (long)&record, sizeof record);
         // Who started this is gone, perhaps before it could be asked for a signal at its end.
         if (told != sizeof record) bp_call3(BP_SYS_EXIT_GROUP, 100, 0, 0);
+        if (arguments->is_held) bp_wait_for_others(&stub);
         bp_call3(BP_SYS_CLOSE, arguments->status, 0, 0);
     }
     bp_become_program(arguments);

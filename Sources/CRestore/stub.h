@@ -3,6 +3,11 @@
 #pragma once
 #include <stdint.h>
 
+// Sixteen items of at most 255 bytes of path, with room for their numbers.
+#define BP_STUB_ITEM_BYTES 5632
+// A connection that has not come about by then will not.
+#define BP_CONNECT_SECONDS 20
+
 struct bp_stub_arguments {
     uint32_t byte_count; /* of this structure; a stub refuses a shorter one than it knows */
     int32_t image;
@@ -17,5 +22,8 @@ struct bp_stub_arguments {
     uint32_t number;        /* its process number, repeated in the record that says "placed" */
     int32_t node;           /* where the daemon runs */
     uint32_t has_node;      /* a daemon restores, and has said which node it is */
+    uint32_t is_held;       /* placed, it waits for a byte on the status descriptor */
+    uint32_t item_byte_count;
     char socket[108]; /* NUL-terminated; empty: none */
+    char items[BP_STUB_ITEM_BYTES]; /* arguments as the restorer has them, each with its NUL */
 };

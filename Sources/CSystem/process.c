@@ -69,6 +69,15 @@ long bp_next_signal(int fd) {
     return count == (ssize_t)sizeof info ? (long)info.ssi_signo : 0;
 }
 
+long bp_message_pair(int *fds) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) return -errno;
+    if (fcntl(fds[0], F_SETFL, O_NONBLOCK) == 0) return 0;
+    int error = errno;
+    close(fds[0]);
+    close(fds[1]);
+    return -error;
+}
+
 long bp_pipe(int *fds, int nonblocking_read, int nonblocking_write) {
     if (pipe2(fds, O_CLOEXEC) < 0) return -errno;
     if (nonblocking_read) fcntl(fds[0], F_SETFL, O_NONBLOCK);

@@ -51,9 +51,6 @@ package struct LaunchParser {
         let directory = try takeText(Int(raw.directory_bytes), "working directory")
         let command = try takeText(Int(raw.command_bytes), "command")
         guard offset == body.count else { throw .invalid("bytes follow the launch message") }
-        guard raw.flags & UInt32(BPROC_LOCAL_LAUNCH_HOLD) == 0 else {
-            throw .invalid("holding ranks back until all are placed is not available yet")
-        }
         let chunk = raw.chunk_byte_count
         guard chunk % ChunkSize.granularity == 0, chunk <= ChunkSize.limit else {
             throw .invalid("a chunk of \(chunk) bytes: it must be a multiple of 16 KiB up to 8 MiB")
@@ -66,6 +63,10 @@ package struct LaunchParser {
             descriptors: descriptors, directory: directory, command: command,
             stallMilliseconds: stallMilliseconds)
         order.unpackedByteCount = unpackedByteCount
+        // What is set up after the last rank is placed must find no rank running.
+        if raw.flags & UInt32(BPROC_LOCAL_LAUNCH_HOLD) != 0 || descriptors.hasDelayedItems {
+            order.flags.insert(.hold)
+        }
         return LaunchRequest(
             client: client, caller: caller, nodes: nodes, order: order,
             fanOut: Int(min(raw.fan_out, 65536)), chunkByteCount: chunk,

@@ -80,6 +80,12 @@ public struct RestorePlan: Sendable {
     /// bytes. Empty: the variable is blanked.
     public var socketPath: String = ""
     public var items: [Item] = []
+    /// Placed, the process waits until it reads one byte from its status descriptor, which must be
+    /// a socket then; at its end the process ends.
+    public var isHeld = false
+    /// Set up when that wait is over. A failure is told by a second record, and ends the process
+    /// with the error number as its exit status.
+    public var delayedItems: [Item] = []
 
     public init(rank: UInt32, image: ImageSource) {
         self.rank = rank
@@ -182,6 +188,7 @@ public struct RestorePlan: Sendable {
         if let nice { arguments.append("n\(nice)") }
         if leadsSession { arguments.append("l1") }
         if stepsBack { arguments.append("b1") }
+        if isHeld { arguments.append("h1") }
         if deathSignal != 0 { arguments.append("k\(deathSignal)") }
         if processNumber != 0 { arguments.append("N\(processNumber)") }
         if let node { arguments.append("o\(node)") }
@@ -196,6 +203,7 @@ public struct RestorePlan: Sendable {
             bytes.append(Array((fallsBackToRootDirectory ? "d" : "D").utf8) + directory)
         }
         return bytes + items.map(\.argument)
+            + delayedItems.map { Array("+".utf8) + $0.argument }
     }
 }
 

@@ -14,6 +14,8 @@ public struct LaunchRelay: Sendable {
     public let node: Int32
     let orderBytes: [UInt8]
     let stallNanoseconds: UInt64
+    /// Ranks wait for the done frame, so it must reach every node.
+    let isHeld: Bool
     /// Chunks a child may be sent ahead of its credit.
     let creditWindow: UInt32
     /// The program of the only child that has the image, where this relay has none to send: the
@@ -63,6 +65,7 @@ public struct LaunchRelay: Sendable {
         self.chunksHeld = chunksHeld
         self.holder = holder
         chunkCount = order.chunkCount
+        isHeld = order.flags.contains(.hold)
         stallNanoseconds = UInt64(order.stallMilliseconds) * 1_000_000
         creditWindow = max(2, Self.creditWindowByteCount / order.chunkByteCount)
         creditGranted = creditWindow
@@ -341,7 +344,8 @@ extension LaunchRelay {
             let isAnswered = subtree.entries.allSatisfy { entry in
                 entry.ranks.allSatisfy { answered.contains($0.rank) }
             }
-            if isAnswered {
+            // It is contacted all the same where its ranks wait for a word from above.
+            if isAnswered, !isHeld {
                 orphan.state = .finished
             } else {
                 connect(orphan, effects: &effects)

@@ -1,3 +1,4 @@
+import Ring
 import System
 import Wire
 
@@ -7,6 +8,8 @@ final class RankProcess {
     let rank: UInt32
     /// The job's nice value.
     let nice: Int32
+    /// Waits, once placed, for the rest of its launch.
+    let isHeld: Bool
     /// Runs behind everything else until its launch is done.
     var isHeldBack = false
     let child: ChildProcess
@@ -27,12 +30,14 @@ final class RankProcess {
     var exit: ChildExit?
 
     init(
-        launch: UInt64, rank: RelaySubtree.Rank, nice: Int32, child: consuming ChildProcess,
+        launch: UInt64, rank: RelaySubtree.Rank, nice: Int32, isHeld: Bool,
+        child: consuming ChildProcess,
         status: StatusChannel, streams: RankStreams
     ) {
         self.launch = launch
         self.rank = rank.rank
         self.nice = nice
+        self.isHeld = isHeld
         self.child = child
         self.status = status
         input = streams.input
@@ -40,8 +45,16 @@ final class RankProcess {
     }
 }
 
+/// A process whose descriptors are being set up.
+struct SetUp {
+    /// The tag of its status channel.
+    let status: OperationTag
+    let deadlineNanoseconds: UInt64
+}
+
 /// Our end of the pipe on which one restorer reports. Each has its own: what comes through it can
-/// only be about that process, whatever the image's code writes.
+/// only be about that process, whatever the image's code writes. A process that is held when it is
+/// placed has a socket instead, on which it is told to go on.
 final class StatusChannel {
     let descriptor: OwnedDescriptor
 

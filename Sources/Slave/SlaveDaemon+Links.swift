@@ -116,7 +116,7 @@ extension SlaveDaemon {
         case .closeStorage(let launch, let childrenHaveAll):
             closeStorage(launch, childrenHaveAll: childrenHaveAll)
         case .release(let launch):
-            for process in ranks.processes(ofLaunch: launch) { release(process) }
+            release(launch: launch)
         case .spawn(let launch, let rank): spawn(launch: launch, rank: rank)
         case .signal(let launch, let rank, let number):
             signal(launch: launch, rank: rank, number: number)

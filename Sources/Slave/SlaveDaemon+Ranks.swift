@@ -1,4 +1,5 @@
 import CSystem
+import Link
 import Host
 import Logging
 import ProcessImage
@@ -24,6 +25,7 @@ extension SlaveDaemon {
                 process.pidfd, for: .readable,
                 tag: ranks.tag(OperationKind.childExit, process))
             pollStatus(process)
+            watchSetUp(of: process, descriptors: image.order.descriptors)
             for stream in 1...2 { pollOutput(process, stream: stream) }
         } catch {
             host.store.state.rankFailed(
@@ -40,9 +42,15 @@ extension SlaveDaemon {
         var streams = RankStreams()
         let status: StatusChannel
         do throws(SystemCallError) {
-            let channel = try Pipe(nonblockingRead: true).split()
-            ends.status = channel.writing
-            status = StatusChannel(OwnedDescriptor(adopting: channel.reading))
+            if image.order.flags.contains(.hold) {
+                let channel = try MessagePair().split()
+                ends.status = channel.far
+                status = StatusChannel(OwnedDescriptor(adopting: channel.near))
+            } else {
+                let channel = try Pipe(nonblockingRead: true).split()
+                ends.status = channel.writing
+                status = StatusChannel(OwnedDescriptor(adopting: channel.reading))
+            }
             if case .forwarded(let hasInput) = image.order.descriptors {
                 if hasInput {
                     let input = try Pipe(nonblockingWrite: true).split()
@@ -64,7 +72,8 @@ extension SlaveDaemon {
         do throws(RestoreFailure) {
             let child = try plan.spawn(restorer: restorer)
             return RankProcess(
-                launch: launch, rank: rank, nice: image.order.nice, child: child,
+                launch: launch, rank: rank, nice: image.order.nice,
+                isHeld: image.order.flags.contains(.hold), child: child,
                 status: status, streams: streams)
         } catch {
             throw RankFailure(error)
@@ -85,7 +94,15 @@ extension SlaveDaemon {
             plan.standardInput = hasInput ? ends.input : nullNumber
             plan.standardOutput = ends.output
             plan.standardError = ends.error
-        case .listed(let items): plan.items = items.map(RestorePlan.Item.init)
+        case .listed(let items):
+            for item in items {
+                let made = RestorePlan.Item(item, caller: NodeAddress(configuration.master))
+                if item.isDelayed {
+                    plan.delayedItems.append(made)
+                } else {
+                    plan.items.append(made)
+                }
+            }
         }
         // A slave without privilege runs only its own user's processes, and cannot change to
         // others.
@@ -98,6 +115,7 @@ extension SlaveDaemon {
         }
         plan.directory = Array(order.directory.utf8)
         plan.deathSignal = 9
+        plan.isHeld = order.flags.contains(.hold)
         plan.node = host.node
         plan.socketPath = configuration.socketName
         // Only a privileged daemon can give the priority back, so only that one takes it.
@@ -121,8 +139,9 @@ extension SlaveDaemon {
         if !readStatus(of: process) { pollStatus(process) }
     }
 
-    /// Takes the restorer's one word, if it has come: whatever the image's code may write behind it
-    /// is not read. An end without a word is told by the end of the process.
+    /// Takes the restorer's word, if it has come: one before the program, and one more from a
+    /// process that was held and failed then. Whatever the image's code may write besides is not
+    /// read. An end without a word is told by the end of the process.
     /// - Returns: whether the word, or the end, has come.
     @discardableResult
     private mutating func readStatus(of process: RankProcess) -> Bool {
@@ -133,16 +152,67 @@ extension SlaveDaemon {
         }
         guard let count else { return false }
         process.status = nil
-        if count == space.count, let record = unsafe RestoreRecord(space.span.bytes),
+        guard count == space.count, let record = unsafe RestoreRecord(space.span.bytes),
             record.rank == process.rank
-        {
+        else { return true }
+        if !process.isPlaced, !process.hasFailed {
+            let isPlaced = record.failure == nil
+            if process.isHeld, isPlaced { process.status = status }
             take(record, of: process)
+        } else if let failure = record.failure {
+            // The caller has been told that it runs: what it may still learn is the exit status.
+            host.logger.warning(
+                "rank \(process.rank) of launch \(process.launch), after its start: \(failure)")
         }
         return true
     }
 
+    /// Lets a process that waits for the rest of its launch go on.
+    func letGo(_ process: RankProcess) -> Bool {
+        guard process.isHeld, process.isPlaced, let status = process.status else { return false }
+        // A full or broken socket is the process's own doing; its end is seen elsewhere.
+        _ = try? Stream.writeAvailable(status.descriptor.number, [1])
+        return true
+    }
+
+    mutating func release(launch: UInt64) {
+        for process in ranks.processes(ofLaunch: launch) {
+            release(process)
+            if letGo(process) { pollStatus(process) }
+        }
+    }
+
+    // MARK: Time
+
+    /// Files and connections of the user may never answer: the rank is given up after this time.
+    private static let setUpNanoseconds: UInt64 = 60_000_000_000
+
+    private mutating func watchSetUp(of process: RankProcess, descriptors: Descriptors) {
+        guard case .listed(let items) = descriptors, !items.isEmpty else { return }
+        setUps.append(
+            SetUp(
+                status: ranks.tag(OperationKind.status, process),
+                deadlineNanoseconds: Clock.monotonicNanoseconds + Self.setUpNanoseconds))
+    }
+
+    /// All set-ups have the same time, so the first is the one that is over first.
+    mutating func endOverdueSetUps(now: UInt64) {
+        while let first = setUps.first, now >= first.deadlineNanoseconds {
+            setUps.removeFirst()
+            guard let process = ranks.process(first.status), !process.isPlaced, !process.hasFailed
+            else { continue }
+            process.hasFailed = true
+            _ = bp_kill(process.pid, 9)
+            host.store.state.rankFailed(
+                launch: process.launch, rank: process.rank, stage: .io,
+                errorNumber: FailureCode.timedOut,
+                reason: "the descriptors were not set up in "
+                    + "\(Self.setUpNanoseconds / 1_000_000_000) s", now: now,
+                effects: &host.effects)
+        }
+    }
+
     private mutating func take(_ record: RestoreRecord, of process: RankProcess) {
-        guard !process.isPlaced, !process.hasFailed else { return }
         let now = Clock.monotonicNanoseconds
         if let failure = record.failure {
             process.hasFailed = true
@@ -272,13 +342,19 @@ struct RankFailure: Error {
 }
 
 extension RestorePlan.Item {
-    init(_ item: Descriptors.Item) {
+    /// - Parameter caller: stands for the address 0.0.0.0, as this node sees it.
+    init(_ item: Descriptors.Item, caller: NodeAddress) {
         switch item.target {
         case .file(let path, let openFlags, let mode, let offset):
             self = .file(
                 descriptor: item.descriptor, flags: openFlags, mode: mode, offset: offset,
                 path: Array(path.utf8))
-        case .socket(let address):
+        case .socket(var address):
+            if address.isUnspecifiedIPv4 {
+                let port = address.port
+                address = caller
+                address.port = port
+            }
             let octets = (0..<(address.family == .ipv4 ? 4 : 16)).map { address.octets[$0] }
             self = .socket(
                 descriptor: item.descriptor, address: octets, port: address.port,

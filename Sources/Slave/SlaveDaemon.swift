@@ -25,6 +25,8 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     package var host: DaemonHost<ImageStore>
     var arena: ImageArena
     var ranks = RankTable()
+    /// Processes with descriptors to set up, oldest first; some are done by now.
+    var setUps: [SetUp] = []
     let restorer: OwnedDescriptor
     /// /dev/null, opened before a root without one is entered.
     let nullNumber: Int32?
@@ -85,6 +87,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         var earliest = host.store.state.deadlineNanoseconds ?? .max
         if isWelcome { earliest = min(earliest, masterHeardNanoseconds + silenceLimit) }
         if let reconnectNanoseconds { earliest = min(earliest, reconnectNanoseconds) }
+        if let first = setUps.first { earliest = min(earliest, first.deadlineNanoseconds) }
         return earliest
     }
 
@@ -94,6 +97,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     package mutating func tick(now: UInt64) {
         host.links.relaxLowWater()
         host.store.state.tick(now: now, effects: &host.effects)
+        endOverdueSetUps(now: now)
         if isWelcome, now >= masterHeardNanoseconds + silenceLimit {
             loseMaster("no word for \((now - masterHeardNanoseconds) / 1_000_000) ms")
         }

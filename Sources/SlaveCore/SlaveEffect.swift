@@ -14,7 +14,8 @@ public enum SlaveEffect: Equatable, Sendable {
     /// Nothing of this launch is received or forwarded any more. Unless every child holds the whole
     /// image, bytes of it that were sent by reference may still be on their way.
     case closeStorage(launch: UInt64, childrenHaveAll: Bool)
-    /// Every rank of this launch has an answer: those that run here need not step back any longer.
+    /// Every rank of this launch has an answer: those that run here need not step back any longer,
+    /// and those that are held go on.
     case release(launch: UInt64)
     /// Start one rank from the complete image; answered by `rankIsPlaced` or `rankFailed`.
     case spawn(launch: UInt64, rank: RelaySubtree.Rank)

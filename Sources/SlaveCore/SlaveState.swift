@@ -308,6 +308,8 @@ public struct SlaveState: RelayState, Sendable {
         launches[launch]?.rankStates[index] = .running
         if known.isCondemned {
             effects.append(.signal(launch: launch, rank: rank, number: Self.killSignal))
+        } else if known.isDone {
+            effects.append(.release(launch: launch))
         }
         var answer = Answer()
         answer.placed.append(
@@ -457,12 +459,13 @@ public struct SlaveState: RelayState, Sendable {
         known.isDone = true
         for index in known.ownRanks.indices {
             switch known.rankStates[index] {
-            case .running:
+            // One that is not placed yet may never be, if it waits for a file of the caller's.
+            case .running, .spawning:
                 effects.append(
                     .signal(
                         launch: launch, rank: known.ownRanks[index].rank, number: Self.killSignal))
             case .waiting: known.rankStates[index] = .failed
-            case .spawning, .ended, .failed: break
+            case .ended, .failed: break
             }
         }
         launches[launch] = known

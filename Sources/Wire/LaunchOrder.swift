@@ -160,6 +160,8 @@ public enum Descriptors: Equatable, Sendable {
         /// BPROC_IO_SEND_INFO 1, BPROC_IO_DELAY 2.
         public var flags: UInt16
         public var target: Target
+        /// Set up when all ranks of the launch are placed.
+        public var isDelayed: Bool { flags & 2 != 0 }
 
         public init(descriptor: Int32, flags: UInt16, target: Target) {
             self.descriptor = descriptor
@@ -169,6 +171,11 @@ public enum Descriptors: Equatable, Sendable {
     }
 
     public static let itemLimit = 16
+
+    public var hasDelayedItems: Bool {
+        if case .listed(let items) = self { return items.contains(where: \.isDelayed) }
+        return false
+    }
 
     func write(to writer: inout WireWriter) {
         switch self {

@@ -38,6 +38,11 @@ public struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
             && (0..<16).allSatisfy { octets[$0] == other.octets[$0] }
     }
 
+    /// 0.0.0.0, with any port.
+    public var isUnspecifiedIPv4: Bool {
+        family == .ipv4 && (0..<4).allSatisfy { octets[$0] == 0 }
+    }
+
     /// Whether the address is on the machine that looks at it.
     public var isLoopback: Bool {
         switch family {

@@ -29,6 +29,8 @@ public struct Scenario: Sendable {
     /// The node on which the client runs, and which is then the root of the tree; nil: it runs
     /// beside the master.
     public var clientNode: Int32?
+    /// Ranks wait until all have an answer.
+    public var holds = false
     /// When the client goes away, if it does.
     public var clientLeaves: UInt64?
     public var stallMilliseconds: UInt32 = 2000
@@ -56,6 +58,8 @@ public struct Scenario: Sendable {
         var scenario = Scenario(
             seed: seed, nodeCount: nodeCount, ranksPerNode: generator.chance(0.2) ? 3 : 1,
             fanOut: fanOut, chunkCount: UInt32.random(in: 1...12, using: &generator))
+        // Not drawn, so that the other half stays what it was.
+        scenario.holds = seed % 2 == 1
         let anyNode = { (generator: inout SeededGenerator) in
             Int32.random(in: 0..<Int32(nodeCount), using: &generator)
         }

@@ -222,15 +222,33 @@ extension SimulatedCluster {
             }
             return
         }
-        processes.insert(Process(node: node, rank: rank))
+        let process = Process(node: node, rank: rank)
+        processes.insert(process)
+        if scenario.holds { waiting.insert(process) }
         withSlave(node) {
             $0.rankIsPlaced(
                 launch: launch, rank: rank, undumpNanoseconds: 200_000, now: self.now,
                 effects: &$1)
         }
+        if !scenario.holds { run(process, launch) }
+    }
+
+    /// The process works for a while, and ends.
+    private func run(_ process: Process, _ launch: UInt64) {
         queue.insert(
-            .exited(node: node, launch: launch, rank: rank, status: 0),
+            .exited(node: process.node, launch: launch, rank: process.rank, status: 0),
             at: now + UInt64.random(in: 10_000...60_000_000_000, using: &generator))
+    }
+
+    func release(_ node: Int32, _ launch: UInt64) {
+        for process in waiting.filter({ $0.node == node }).sorted(by: { $0.rank < $1.rank }) {
+            waiting.remove(process)
+            guard processes.contains(process) else { continue }
+            if hasClient, reports.isEmpty {
+                wrong("rank \(process.rank) on node \(node) runs before all have an answer")
+            }
+            run(process, launch)
+        }
     }
 
     private func connected(_ launch: UInt64, from: Int32, to: Int32) {

@@ -56,6 +56,8 @@ public final class SimulatedCluster {
     public internal(set) var chunkBegins: [Int32: Int] = [:]
     var adoptions: [Int32: Int] = [:]
     var hasClient = true
+    /// Processes that wait, placed, for the rest of their launch.
+    var waiting: Set<Process> = []
     var complaintList: [String] = []
 
     /// A running process: node and rank.
@@ -131,11 +133,12 @@ public final class SimulatedCluster {
     }
 
     private func launch() {
-        let order = LaunchOrder(
+        var order = LaunchOrder(
             imageByteCount: UInt64(scenario.chunkCount) * UInt64(Self.chunkByteCount) - 5,
             chunkByteCount: Self.chunkByteCount, user: 1000, group: 1000, supplementaryGroups: [],
             umask: 0o22, nice: 0, limits: [], descriptors: .listed([]), directory: "/",
             command: "simulated", stallMilliseconds: scenario.stallMilliseconds)
+        if scenario.holds { order.flags.insert(.hold) }
         var nodes: [Int32] = []
         for _ in 0..<scenario.ranksPerNode { nodes += 0..<Int32(scenario.nodeCount) }
         let request = LaunchRequest(
@@ -207,7 +210,8 @@ public final class SimulatedCluster {
                     .exited(node: node, launch: launch, rank: rank, status: 9), at: now + 30_000)
             }
         case .refuse(let link, _): close(link, from: node)
-        case .closeStorage, .forget, .note, .release: break
+        case .release(let launch): release(node, launch)
+        case .closeStorage, .forget, .note: break
         }
     }
 

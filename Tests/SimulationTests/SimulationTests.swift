@@ -41,6 +41,18 @@ import Testing
         }
     }
 
+    /// An inner relay dies when its subtree has answered and before it has passed on that all have:
+    /// its children are told all the same, or ask.
+    @Test func heldRanksAreReleasedWhoeverDies() {
+        for time in stride(from: UInt64(1_000_000), through: 12_000_000, by: 250_000) {
+            var scenario = Scenario(seed: time + 5, nodeCount: 40, fanOut: 3, chunkCount: 4)
+            scenario.holds = true
+            scenario.faults = [(0, time, .kill), (1, time + 900_000, .vanish)]
+            let complaints = SimulatedCluster(scenario).run()
+            #expect(complaints.isEmpty, "deaths at \(time) ns: \(complaints.prefix(5))")
+        }
+    }
+
     @Test func tenThousandNodesWithDeaths() {
         var scenario = Scenario(seed: 11, nodeCount: 10_000, fanOut: 16, chunkCount: 4)
         for node in stride(from: Int32(0), to: 10_000, by: 997) {

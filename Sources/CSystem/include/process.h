@@ -21,6 +21,8 @@ long bp_pidfd_open(int32_t pid);
 long bp_signal_descriptor(void);
 /* The next signal number from it, or 0. */
 long bp_next_signal(int fd);
+// Two connected ends that keep messages whole; the first does not block.
+long bp_message_pair(int *_Nonnull fds);
 long bp_pipe(int *_Nonnull fds, int nonblocking_read, int nonblocking_write);
 long bp_read(int fd, void *_Nonnull bytes, size_t count);
 long bp_write(int fd, const void *_Nonnull bytes, size_t count);
