@@ -37,6 +37,9 @@ extension MasterState {
         let choice = plan(entries: entries, request: request)
         order.chunkByteCount = choice.chunkByteCount
         let origin = request.origin
+        if let node = origin?.node, let record = nodes.record(of: node) {
+            order.descriptors.nameCaller(record.address)
+        }
         let subtrees = Self.subtrees(
             entries: entries, fanOut: choice.fanOut, root: origin.flatMap { root(for: $0) })
         let frame = LaunchFrame.encode(order)

@@ -177,6 +177,21 @@ public enum Descriptors: Equatable, Sendable {
         return false
     }
 
+    /// Puts an address in the place of 0.0.0.0, which otherwise stands for the master's, as each
+    /// node knows it.
+    public mutating func nameCaller(_ caller: NodeAddress) {
+        guard case .listed(var items) = self else { return }
+        for index in items.indices {
+            guard case .socket(let target) = items[index].target, target.isUnspecifiedIPv4 else {
+                continue
+            }
+            var address = caller
+            address.port = target.port
+            items[index].target = .socket(address)
+        }
+        self = .listed(items)
+    }
+
     func write(to writer: inout WireWriter) {
         switch self {
         case .forwarded(let standardInput):
