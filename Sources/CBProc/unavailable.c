@@ -30,8 +30,6 @@ int bproc_liblist(char **list) { return unavailable(__func__); }
 
 // ---- The table of nodes and processes ----
 
-int bproc_notifier(void) { return unavailable(__func__); }
-int bproc_nodelist_(struct bproc_node_set_t *nodes, int notifier) { return unavailable(__func__); }
 int bproc_proclist(int node, struct bproc_proc_info_t **list) { return unavailable(__func__); }
 int bproc_pidnode(int pid) { return unavailable(__func__); }
 

@@ -41,6 +41,10 @@ package final class Client {
     /// The launch whose job channel this connection is.
     package var launch: UInt64?
     package var launchRequest: UInt32 = 0
+    /// It reads the table of nodes, and nothing else, after every change.
+    package var isWatching = false
+    /// It watches, and the table has changed since the last one that was sent to it.
+    var isOutdated = false
     /// On a node: it has asked for a launch, and this connection is the job's channel.
     package var hasJob = false
     /// On a node: the image of that launch, until the master's answer has come.

@@ -53,10 +53,14 @@ extension HostedDaemon where Self: ~Copyable {
         guard client.hasSaidHello else {
             throw .invalid("the first message of a connection is hello")
         }
-        guard message.kind == BPROC_LOCAL_HELPER_REQUEST else {
-            try act(on: message, from: client)
-            return
+        switch message.kind {
+        case BPROC_LOCAL_HELPER_REQUEST: lendHelper(message, to: client)
+        case BPROC_LOCAL_NODES_WATCH: watch(message, from: client)
+        default: try act(on: message, from: client)
         }
+    }
+
+    private mutating func lendHelper(_ message: LocalMessage, to client: Client) {
         guard let helper = host.programs.helperNumber else {
             refuse(
                 client, request: message.request, errorNumber: 2,

@@ -37,6 +37,10 @@ package protocol HostedDaemon: ~Copyable {
     var programRefusal: String? { get }
     /// A message of a program that has said hello, other than a request for the helper.
     mutating func act(on message: LocalMessage, from client: Client) throws(LocalProtocolError)
+    /// The table of nodes as programs that watch it have it; nil: not known here now.
+    var watchedNodes: [UInt8]? { mutating get }
+    /// A program has begun to watch the table of nodes.
+    mutating func watchBegins()
     /// The program's connection has ended.
     mutating func clientIsGone(_ client: Client)
 }
@@ -82,7 +86,11 @@ extension HostedDaemon where Self: ~Copyable {
         case HostOperation.programWritable:
             if let client = host.programs.client(completion.tag) {
                 client.isPollingWritable = false
-                if !host.flush(client) { close(client) }
+                if !host.flush(client) {
+                    close(client)
+                } else if client.isOutdated {
+                    sendTable(to: client)
+                }
             }
         default: handle(completion)
         }

@@ -7,6 +7,8 @@ import Wire
 struct EncodedNodeTable {
     private var revision: UInt64?
     private var bytes: [UInt8] = []
+    private var watchedRevision: UInt64?
+    private var watched: [UInt8] = []
 
     mutating func bytes(of nodes: NodeTable) -> [UInt8] {
         if revision != nodes.revision {
@@ -16,6 +18,15 @@ struct EncodedNodeTable {
             revision = nodes.revision
         }
         return bytes
+    }
+
+    /// The same as programs have it that watch the table.
+    mutating func watchedBytes(of nodes: NodeTable) -> [UInt8] {
+        if watchedRevision != nodes.revision {
+            watched = WatchedTable.entries(of: bytes(of: nodes))
+            watchedRevision = nodes.revision
+        }
+        return watched
     }
 
     private static let statePlace = MemoryLayout<bproc_local_node>.offset(of: \.state)!

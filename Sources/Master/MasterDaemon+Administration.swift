@@ -10,6 +10,21 @@ extension MasterDaemon {
     /// The table of nodes, as the local protocol has it.
     var encodedNodes: [UInt8] { mutating get { nodeTable.bytes(of: host.store.state.nodes) } }
 
+    package var watchedNodes: [UInt8]? {
+        mutating get { nodeTable.watchedBytes(of: host.store.state.nodes) }
+    }
+
+    package mutating func watchBegins() {}
+
+    /// Tells who watches the table of nodes that it has changed.
+    mutating func tellOfNodes() {
+        let revision = host.store.state.nodes.revision
+        guard watch.isDue(revision: revision, now: Clock.monotonicNanoseconds) else { return }
+        tellWatchers()
+        let frame = FrameHeader.frame(FrameHeader(.nodesChanged))
+        for link in watch.takeLinks() { host.send(frame, on: link) }
+    }
+
     mutating func nodeRequest(
         _ message: LocalMessage, from client: Client
     ) throws(LocalProtocolError) {

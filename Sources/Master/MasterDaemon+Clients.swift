@@ -24,9 +24,7 @@ extension MasterDaemon {
     ) throws(LocalProtocolError) {
         switch message.kind {
         case BPROC_LOCAL_NODES_REQUEST:
-            send(
-                LocalMessage.bytes(
-                    BPROC_LOCAL_NODES, request: message.request, body: encodedNodes), to: client)
+            answer(client, request: message.request, nodes: encodedNodes)
         case BPROC_LOCAL_NODE_REQUEST: try nodeRequest(message, from: client)
         case BPROC_LOCAL_LAUNCH: launch(message, from: client)
         case BPROC_LOCAL_INPUT: try input(message, from: client)

@@ -11,6 +11,7 @@ import Wire
 extension MasterDaemon {
     mutating func sendNodes(to link: LinkID) {
         guard host.store.state.nodes.node(of: link) != nil else { return }
+        watch.hasAsked(link)
         host.send(FrameHeader.frame(FrameHeader(.nodes), body: encodedNodes), on: link)
     }
 

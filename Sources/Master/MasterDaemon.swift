@@ -20,6 +20,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     /// Exits of one round of events, sent to each client in one message.
     var exits: [ClientID: [UInt8]] = [:]
     var nodeTable = EncodedNodeTable()
+    var watch = NodeWatch()
 
     package init(_ configuration: MasterConfiguration, logger: Logger) throws(SystemCallError) {
         self.configuration = configuration
@@ -47,7 +48,9 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
 
     // MARK: Rounds
 
-    package var deadlineNanoseconds: UInt64 { host.store.state.deadlineNanoseconds }
+    package var deadlineNanoseconds: UInt64 {
+        min(host.store.state.deadlineNanoseconds, watch.deadlineNanoseconds)
+    }
 
     package mutating func tick(now: UInt64) {
         host.store.state.tick(now: now, effects: &host.effects)
@@ -57,7 +60,10 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         host.logger.info("master of \(configuration.nodeCount) nodes at \(host.address)")
     }
 
-    package mutating func roundIsOver() { sendExits() }
+    package mutating func roundIsOver() {
+        sendExits()
+        tellOfNodes()
+    }
 
     package mutating func didRun() {}
 
@@ -88,6 +94,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
                 host.store.state.relayLinkIsLost(
                     link, reason: reason, now: now, effects: &host.effects)
             } else {
+                watch.forget(link)
                 host.store.state.controlIsLost(
                     link, reason: reason, now: now, effects: &host.effects)
             }
@@ -121,6 +128,8 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
             case .clientSays:
                 hear(body, from: RemotePlace(link: link, number: header.subject))
             case .nodesRequest: sendNodes(to: link)
+            case .nodesWatch:
+                if host.store.state.nodes.node(of: link) != nil { watch.begin(link) }
             case .clientRequest:
                 receive(
                     try ClientRequest(decoding: body),

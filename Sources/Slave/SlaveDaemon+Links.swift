@@ -62,6 +62,7 @@ extension SlaveDaemon {
             case .input: input(header, body: body)
             case .clientHears: hear(body, number: header.subject)
             case .nodes: receiveNodes(body)
+            case .nodesChanged: nodesHaveChanged()
             case .outputCredit: try outputCredit(header, body: body)
             default:
                 try host.store.state.receiveControl(

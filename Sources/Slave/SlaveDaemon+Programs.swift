@@ -52,9 +52,24 @@ extension SlaveDaemon {
 
     /// One question at a time is under way, however many programs ask.
     private mutating func askForNodes(request: UInt32, _ client: Client) {
-        nodesWaiters.append((client.id, request))
-        guard nodesWaiters.count == 1 else { return }
+        nodesWaiters.append(.program(client.id, request: request))
+        if nodesWaiters.count == 1 { askForNodes() }
+    }
+
+    private mutating func askForNodes() {
         sendControl(FrameHeader.frame(FrameHeader(.nodesRequest)))
+    }
+
+    package mutating func watchBegins() {
+        guard !isWatchingNodes else { return }
+        isWatchingNodes = true
+        sendControl(FrameHeader.frame(FrameHeader(.nodesWatch)))
+    }
+
+    /// The answer to a question that is under way is younger than this news.
+    mutating func nodesHaveChanged() {
+        nodesWaiters.append(.watchers)
+        if nodesWaiters.count == 1 { askForNodes() }
     }
 
     /// The master reads the request and answers the program.
@@ -73,9 +88,15 @@ extension SlaveDaemon {
     mutating func receiveNodes(_ body: [UInt8]) {
         let waiters = nodesWaiters
         nodesWaiters.removeAll()
-        for (id, request) in waiters {
-            guard let client = host.programs[id] else { continue }
-            send(LocalMessage.bytes(BPROC_LOCAL_NODES, request: request, body: body), to: client)
+        for waiter in waiters {
+            switch waiter {
+            case .program(let id, let request):
+                guard let client = host.programs[id] else { continue }
+                answer(client, request: request, nodes: body)
+            case .watchers:
+                watchedNodes = WatchedTable.entries(of: body)
+                tellWatchers()
+            }
         }
     }
 

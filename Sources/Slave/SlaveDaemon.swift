@@ -38,8 +38,12 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     var reconnectNanoseconds: UInt64?
     /// Nodes of the cluster, as the master has said.
     var clusterNodeCount = 0
-    /// Programs that wait for the table of nodes, with their numbers for the request.
-    var nodesWaiters: [(client: ClientID, request: UInt32)] = []
+    /// Who waits for the table of nodes.
+    var nodesWaiters: [NodesWaiter] = []
+    /// The table of nodes when it was last asked for because it had changed.
+    package var watchedNodes: [UInt8]?
+    /// The master tells when the table changes.
+    var isWatchingNodes = false
     /// Called once when the master has let this slave in.
     var onWelcome: (() -> Void)?
 
@@ -132,6 +136,8 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         control = nil
         isWelcome = false
         endConversations()
+        isWatchingNodes = false
+        watchedNodes = nil
         host.store.state.controlIsLost(effects: &host.effects)
         guard let seconds = configuration.reconnectSeconds else {
             host.logger.error("the master \(configuration.master) is lost: \(reason)")
@@ -155,4 +161,12 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         onWelcome?()
         onWelcome = nil
     }
+}
+
+/// Who waits for the table of nodes.
+enum NodesWaiter {
+    /// With its number for the request.
+    case program(ClientID, request: UInt32)
+    /// Every program that watches the table.
+    case watchers
 }

@@ -38,12 +38,18 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case verdict = 51
     case clientHears = 52
     case nodes = 53
+    case nodesChanged = 54
+
+    // Control links, slave to master, again.
+    case nodesWatch = 60
 
     /// The largest body a receiver accepts, in bytes: checked before anything is allocated.
     public var bodyLimit: UInt32 {
         switch self {
         case .hello, .welcome, .refusal: 4096
-        case .ping, .pong, .alive, .done, .abort, .credit, .query, .nodesRequest: 0
+        case .ping, .pong, .alive, .done, .abort, .credit, .query, .nodesRequest, .nodesWatch,
+            .nodesChanged:
+            0
         case .launch: 16 << 20
         case .chunk: ChunkSize.limit
         case .attach: 0

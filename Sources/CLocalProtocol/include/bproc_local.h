@@ -44,6 +44,10 @@ enum bproc_local_kind {
     BPROC_LOCAL_SIGNAL = 6,         /* bproc_local_signal */
     BPROC_LOCAL_OUTPUT_CREDIT = 7,  /* bproc_local_credit: output bytes the client has consumed */
     BPROC_LOCAL_NODE_REQUEST = 16,  /* bproc_local_node_request and tail; answered with NODE_DONE */
+    /* No body; answered with NODE_DONE. From then on the daemon sends no messages but a
+       bproc_local_watched and its entries: after every change of the table, if the client has taken
+       what was sent before, else when it has; and as the answer to NODES_REQUEST. */
+    BPROC_LOCAL_NODES_WATCH = 17,
     /* daemon to library */
     BPROC_LOCAL_WELCOME = 64,       /* bproc_local_welcome */
     /* bproc_local_network; a read-only descriptor of the helper executable attached: run it with
@@ -87,6 +91,24 @@ struct bproc_local_node {
     uint16_t address_family; /* AF_INET or AF_INET6, 0: none */
     uint16_t port;           /* host order */
     uint8_t address[16];
+};
+
+/* What a client that watches the table reads: this, then the entries. Its layout is public:
+   programs read it from the descriptor of bproc_notifier. */
+struct bproc_local_watched {
+    uint32_t byte_count; /* of the entries */
+    uint32_t request;    /* of the question; 0: the table has changed */
+};
+
+/* The bytes of struct bproc_node_info_t. */
+struct bproc_local_listed {
+    int32_t node;
+    char state[16];
+    uint32_t mode, user, group;
+    uint16_t family; /* AF_INET, or 0: no address, or none of IPv4 */
+    uint8_t port[2]; /* network order */
+    uint8_t address[4];
+    uint8_t reserved[8];
 };
 
 enum bproc_local_node_action {

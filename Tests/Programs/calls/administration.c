@@ -3,6 +3,8 @@
 #include "calls.h"
 
 #include <grp.h>
+#include <poll.h>
+#include <stdint.h>
 #include <sys/wait.h>
 
 enum { USER = 54321, OWN_GROUP = 54322, OTHER_GROUP = 54323 };
@@ -168,11 +170,88 @@ static void set_attributes(void) {
     CHECK_FAILS(bproc_setnodeattr(3, "cpus", "x", 1), BE_INVALIDNODE);
 }
 
+static int is_readable(int descriptor, int milliseconds) {
+    struct pollfd entry = {descriptor, POLLIN, 0};
+    return poll(&entry, 1, milliseconds) == 1 && (entry.revents & POLLIN);
+}
+
+static void read_bytes(int descriptor, void *bytes, size_t count) {
+    char *place = (char *)bytes;
+    while (count > 0) {
+        ssize_t got = read(descriptor, place, count);
+        CHECK(got > 0);
+        if (got <= 0) return;
+        place += got;
+        count -= (size_t)got;
+    }
+}
+
+/* As programs do that treat the descriptor as a file. */
+static void read_the_table(int notifier) {
+    struct bproc_node_info_t entries[3];
+    uint32_t heading[2] = {0, 0};
+    CHECK(bproc_chmod(0, 0010) == 0);
+    CHECK(is_readable(notifier, 60000));
+    read_bytes(notifier, heading, sizeof heading);
+    CHECK(heading[0] == sizeof entries);
+    if (heading[0] != sizeof entries) return;
+    read_bytes(notifier, entries, sizeof entries);
+    CHECK(entries[0].node == 0 && entries[0].mode == 0010);
+    CHECK(strcmp(entries[0].status, "up") == 0 && entries[0].addr.sa_family == 2);
+    CHECK(strcmp(entries[2].status, "down") == 0 && entries[2].addr.sa_family == 0);
+    CHECK(bproc_chmod(0, 0111) == 0);
+    CHECK(is_readable(notifier, 60000));
+}
+
+static void watch(void) {
+    struct bproc_node_set_t set = BPROC_EMPTY_NODESET;
+    int notifier = bproc_notifier();
+    if (!has_cluster) {
+        CHECK(notifier == -1 && errno == EBUSY);
+        return;
+    }
+    CHECK(notifier >= 0);
+    CHECK(!is_readable(notifier, 0));
+    CHECK(bproc_nodelist_(&set, notifier) == 3);
+    CHECK(set.node[1].node == 1 && strcmp(set.node[2].status, "down") == 0);
+    bproc_nodeset_free(&set);
+    CHECK(!is_readable(notifier, 0));
+    if (getuid() == 0) {
+        for (int i = 0; i < 50; i++) {
+            int mode = i % 2 ? 0111 : 0101;
+            CHECK(bproc_chmod(0, mode) == 0);
+            CHECK(is_readable(notifier, 60000));
+            CHECK(bproc_nodelist_(&set, notifier) == 3);
+            CHECK((int)set.node[0].mode == mode);
+            bproc_nodeset_free(&set);
+        }
+        read_the_table(notifier);
+        CHECK(bproc_nodelist_(&set, notifier) == 3);
+        CHECK(set.node[0].mode == 0111);
+        bproc_nodeset_free(&set);
+    }
+    CHECK(close(notifier) == 0);
+}
+
+static void list_through_notifier(void) {
+    struct bproc_node_set_t set = BPROC_EMPTY_NODESET;
+    int ends[2];
+    CHECK_FAILS(bproc_nodelist_(NULL, 0), EFAULT);
+    CHECK_FAILS(bproc_nodelist_(&set, -1), EBADF);
+    CHECK(pipe(ends) == 0);
+    CHECK_FAILS(bproc_nodelist_(&set, ends[1]), ENOTSOCK);
+    CHECK(set.size == 0 && set.node == NULL);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 const struct test_case administration_cases[] = {
     {"bproc_chmod", change_mode},
     {"bproc_chown", change_owner},
     {"bproc_chgrp", change_group},
     {"bproc_nodesetstatus", set_state},
     {"bproc_setnodeattr", set_attributes},
+    {"bproc_notifier", watch},
+    {"bproc_nodelist_", list_through_notifier},
     {NULL, NULL},
 };

@@ -6,7 +6,6 @@
 static char word[] = "word";
 static char *words[] = {word, NULL};
 static struct sockaddr address;
-static struct bproc_node_set_t nodes;
 
 #define CALLS(DO)                                                                                  \
     DO(bproc_execve, (word, words, words))                                                         \
@@ -16,8 +15,6 @@ static struct bproc_node_set_t nodes;
     DO(bproc_libadd, (word))                                                                       \
     DO(bproc_libdel, (word))                                                                       \
     DO(bproc_liblist, (words))                                                                     \
-    DO(bproc_notifier, ())                                                                         \
-    DO(bproc_nodelist_, (&nodes, -1))                                                              \
     DO(bproc_proclist, (0, NULL))                                                                  \
     DO(bproc_pidnode, (1))                                                                         \
     DO(bproc_nodechroot, (0, word))                                                                \

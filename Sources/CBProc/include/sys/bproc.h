@@ -41,9 +41,12 @@ int bproc_currnode(void);
 /* Replaces nothing that *nodes held before: free that first. Answers the number of nodes, which are
    all that are configured, down ones included, and never the front end. */
 int bproc_nodelist(struct bproc_node_set_t *nodes);
-/* The same through the descriptor of bproc_notifier, which is then quiet until the next change. */
+/* The same through the descriptor of bproc_notifier, which is then quiet until the next change.
+   ECONNRESET: the daemon has ended. */
 int bproc_nodelist_(struct bproc_node_set_t *nodes, int notifier);
-/* A descriptor that is readable after any change of the table of nodes. */
+/* A descriptor, to be closed with close, that is readable after any change of the table of nodes.
+   It is a socket: read answers a uint32_t byte count, a uint32_t and as many bytes of struct
+   bproc_node_info_t for each change, or for several; lseek does not work. */
 int bproc_notifier(void);
 /* BE_INVALIDNODE for a number that is no node. */
 int bproc_nodeinfo(int node, struct bproc_node_info_t *info);
