@@ -346,9 +346,10 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
         // Who started this is gone, perhaps before it could be asked for a signal at its end.
         if (told != sizeof record) bp_call3(BP_SYS_EXIT_GROUP, 100, 0, 0);
         if (arguments->is_held) bp_wait_for_others(&stub);
-        bp_call3(BP_SYS_CLOSE, arguments->status, 0, 0);
     }
     bp_become_program(arguments);
+    // The daemon lifts the priority when the channel has ended, so this comes after.
+    if (arguments->status >= 0) bp_call3(BP_SYS_CLOSE, arguments->status, 0, 0);
     // All of the home goes but the one page that holds the last instructions.
     uint64_t page = bp_remains();
     uint64_t end = header->base_address + header->prefix_byte_count + header->scratch_byte_count;

@@ -13,7 +13,9 @@ final class RankProcess {
     /// Runs behind everything else until its launch is done.
     var isHeldBack = false
     let child: ChildProcess
-    /// Where its restorer says what became of it; nil once it has.
+    /// It has the lowest priority now: nothing of the restore is left to be done.
+    var hasSteppedBack = false
+    /// Where its restorer says what became of it; nil once all is said.
     var status: StatusChannel?
     var slot = -1
     /// The restorer has said that it is about to enter the program.

@@ -139,46 +139,52 @@ extension SlaveDaemon {
         if !readStatus(of: process) { pollStatus(process) }
     }
 
-    /// Takes the restorer's word, if it has come: one before the program, and one more from a
-    /// process that was held and failed then. Whatever the image's code may write besides is not
-    /// read. An end without a word is told by the end of the process.
-    /// - Returns: whether the word, or the end, has come.
+    /// Takes what the restorer has said: one word before the program, one more from a process that
+    /// was held and failed then, and the end of the channel, with which it has stepped back.
+    /// Whatever the image's code may write besides is not read. An end without a word is told by the
+    /// end of the process.
+    /// - Returns: whether nothing more is to come.
     @discardableResult
     private mutating func readStatus(of process: RankProcess) -> Bool {
-        guard let status = process.status else { return true }
         var space = [UInt8](repeating: 0, count: RestoreRecord.byteCount)
-        let count = unsafe space.withUnsafeMutableBytes { bytes in
-            unsafe try? Stream.readAvailable(status.descriptor.number, into: bytes)
-        }
-        guard let count else { return false }
-        process.status = nil
-        guard count == space.count, let record = unsafe RestoreRecord(space.span.bytes),
-            record.rank == process.rank
-        else { return true }
-        if !process.isPlaced, !process.hasFailed {
-            let isPlaced = record.failure == nil
-            if process.isHeld, isPlaced { process.status = status }
-            take(record, of: process)
-        } else if let failure = record.failure {
-            // The caller has been told that it runs: what it may still learn is the exit status.
-            host.logger.warning(
-                "rank \(process.rank) of launch \(process.launch), after its start: \(failure)")
+        while let status = process.status {
+            let count = unsafe space.withUnsafeMutableBytes { bytes in
+                unsafe try? Stream.readAvailable(status.descriptor.number, into: bytes)
+            }
+            guard let count else { return false }
+            guard count == space.count, let record = unsafe RestoreRecord(space.span.bytes),
+                record.rank == process.rank
+            else {
+                process.status = nil
+                process.hasSteppedBack = count == 0
+                liftIfDue(process)
+                return true
+            }
+            if !process.isPlaced, !process.hasFailed {
+                take(record, of: process)
+                continue
+            }
+            process.status = nil
+            if let failure = record.failure {
+                // The caller has been told that it runs: what it may still learn is the exit status.
+                host.logger.warning(
+                    "rank \(process.rank) of launch \(process.launch), after its start: \(failure)")
+            }
         }
         return true
     }
 
     /// Lets a process that waits for the rest of its launch go on.
-    func letGo(_ process: RankProcess) -> Bool {
-        guard process.isHeld, process.isPlaced, let status = process.status else { return false }
+    func letGo(_ process: RankProcess) {
+        guard process.isHeld, process.isPlaced, let status = process.status else { return }
         // A full or broken socket is the process's own doing; its end is seen elsewhere.
         _ = try? Stream.writeAvailable(status.descriptor.number, [1])
-        return true
     }
 
     mutating func release(launch: UInt64) {
         for process in ranks.processes(ofLaunch: launch) {
+            letGo(process)
             release(process)
-            if letGo(process) { pollStatus(process) }
         }
     }
 
@@ -224,7 +230,7 @@ extension SlaveDaemon {
             return
         }
         process.isPlaced = true
-        holdBack(process)
+        process.isHeldBack = isPrivileged && host.store.state.isUnderWay(process.launch)
         let placed = record.monotonicNanoseconds
         let complete = host.store.held(process.launch)?.completeNanoseconds ?? placed
         host.store.state.rankIsPlaced(
@@ -237,15 +243,16 @@ extension SlaveDaemon {
     /// A program steps back as the last act of its restore, and stays there while its launch is
     /// under way: a thousand programs at work would take the processor from the images that are
     /// still travelling.
-    private func holdBack(_ process: RankProcess) {
-        guard isPrivileged, process.exit == nil else { return }
-        process.isHeldBack = true
-        if !host.store.state.isUnderWay(process.launch) { release(process) }
+    func release(_ process: RankProcess) {
+        process.isHeldBack = false
+        liftIfDue(process)
     }
 
-    func release(_ process: RankProcess) {
-        guard process.isHeldBack, process.exit == nil else { return }
-        process.isHeldBack = false
+    /// Before it has stepped back there is nothing to lift, and it would step back later.
+    private func liftIfDue(_ process: RankProcess) {
+        guard isPrivileged, process.hasSteppedBack, !process.isHeldBack, process.exit == nil else {
+            return
+        }
         _ = bp_set_usual_turns(process.pid, process.nice)
     }
 
