@@ -1,0 +1,186 @@
+// Measures the calls that move a running process. Prints one JSON line for each figure:
+//
+//     {"figure": "rfork", "nanoseconds": [2110000, 2034000], "bytes": 1830912}
+//
+// usage: moves rfork | pingpong | dump [HEAP-KIB] | vrfork NODES PROGRAM
+//
+// The cluster is the one that libbproc finds. Clocks of different nodes are compared nowhere but
+// where they are one machine's.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/bproc.h>
+#include <sys/bproc_job.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ROUNDS = 30, VECTOR_ROUNDS = 5 };
+
+static int64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static _Noreturn void fail(const char *what) {
+    fprintf(stderr, "moves: %s: %s (%s)\n", what, bproc_strerror(errno), bproc_reason());
+    exit(1);
+}
+
+// Touched and incompressible: all of it travels.
+static unsigned char *make_heap(size_t byte_count) {
+    unsigned char *heap = mmap(NULL, byte_count, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (heap == MAP_FAILED) fail("memory");
+    uint64_t state = 88172645463325252u;
+    for (size_t at = 0; at + 8 <= byte_count; at += 8) {
+        state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+        memcpy(heap + at, &state, 8);
+    }
+    return heap;
+}
+
+static void report(const char *figure, const int64_t *times, int count, long bytes) {
+    printf("{\"figure\": \"%s\", \"nanoseconds\": [", figure);
+    for (int i = 0; i < count; i++) printf("%s%lld", i ? ", " : "", (long long)times[i]);
+    printf("], \"bytes\": %ld}\n", bytes);
+    fflush(stdout);
+}
+
+// A child on node 0 that ends at once, and the news of its end.
+static void measure_rfork(void) {
+    int64_t call[ROUNDS], whole[ROUNDS];
+    int has_ghosts = 0;
+    make_heap(1 << 20);
+    for (int round = -2; round < ROUNDS; round++) {
+        int64_t start = now();
+        int pid = bproc_rfork_io(0, NULL, 0);
+        if (pid == 0) _exit(7);
+        if (pid < 0) fail("rfork");
+        int64_t back = now();
+        int status, ended;
+        while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR) {}
+        // Without a ghost the child is no child that wait knows: only the call is measured.
+        has_ghosts = ended == pid;
+        if (!has_ghosts && errno != ECHILD) fail("wait");
+        if (has_ghosts && (!WIFEXITED(status) || WEXITSTATUS(status) != 7)) fail("exit status");
+        if (round < 0) continue;
+        call[round] = back - start;
+        whole[round] = now() - start;
+    }
+    report("rfork", call, ROUNDS, 0);
+    if (has_ghosts) report("rfork, exit, wait", whole, ROUNDS, 0);
+}
+
+// From node 0 to node 1 and back; the process has 1 MiB of heap.
+static void measure_pingpong(void) {
+    int64_t times[ROUNDS];
+    // The outputs of a process that moves belong to the node: the report goes to a file.
+    char path[] = "/tmp/bproc-moves-XXXXXX";
+    int file = mkstemp(path);
+    if (file < 0) fail("file");
+    pid_t child = fork();
+    if (child < 0) fail("fork");
+    if (child == 0) {
+        make_heap(1 << 20);
+        if (bproc_move_io(0, NULL, 0) < 0) _exit(1);
+        for (int round = -2; round < ROUNDS; round++) {
+            int64_t start = now();
+            if (bproc_move_io(1, NULL, 0) < 0 || bproc_move_io(0, NULL, 0) < 0) _exit(2);
+            if (round >= 0) times[round] = now() - start;
+        }
+        file = open(path, O_WRONLY);
+        _exit(write(file, times, sizeof times) == sizeof times ? 0 : 3);
+    }
+    int status;
+    if (waitpid(child, &status, 0) < 0 || status != 0) {
+        fprintf(stderr, "moves: the process that moved ended with wait status %d\n", status);
+        exit(1);
+    }
+    if (pread(file, times, sizeof times, 0) != sizeof times) fail("report");
+    unlink(path);
+    report("move there and back", times, ROUNDS, 0);
+}
+
+// A dump into a fresh memory file, and write() of as many bytes into another.
+static void measure_dump(size_t heap_bytes) {
+    int64_t dump[ROUNDS], floor[ROUNDS];
+    const unsigned char *heap = make_heap(heap_bytes);
+    long bytes = 0;
+    for (int round = -2; round < ROUNDS; round++) {
+        int file = memfd_create("dump", 0);
+        int64_t start = now();
+        bytes = bproc_dump(file, BPROC_DUMP_ALL);
+        int64_t end = now();
+        if (bytes <= 0) fail("dump");
+        close(file);
+        if (round >= 0) dump[round] = end - start;
+        file = memfd_create("floor", 0);
+        start = now();
+        // A copy would be part of the next dump: the heap is written as often as need be.
+        for (size_t left = (size_t)bytes; left > 0;) {
+            size_t count = left < heap_bytes ? left : heap_bytes;
+            if (write(file, heap, count) != (ssize_t)count) fail("write");
+            left -= count;
+        }
+        if (round >= 0) floor[round] = now() - start;
+        close(file);
+    }
+    report("dump", dump, ROUNDS, bytes);
+    report("write of as many bytes", floor, ROUNDS, bytes);
+}
+
+// One image of 4 MiB to many nodes, beside a program of that size.
+static void measure_vrfork(int node_count, size_t heap_bytes, const char *program) {
+    int64_t fork_times[VECTOR_ROUNDS], program_times[VECTOR_ROUNDS];
+    int *nodes = calloc((size_t)node_count, sizeof *nodes);
+    int *pids = calloc((size_t)node_count, sizeof *pids);
+    if (!nodes || !pids) fail("memory");
+    for (int i = 0; i < node_count; i++) nodes[i] = i;
+    char *const arguments[] = {(char *)program, NULL}, *const environment[] = {NULL};
+    make_heap(heap_bytes);
+    for (int round = -1; round < VECTOR_ROUNDS; round++) {
+        int64_t start = now();
+        int result = bproc_vrfork_io(node_count, nodes, pids, NULL, 0);
+        int64_t end = now();
+        if (result >= 0 && result < node_count) _exit(0);
+        if (result < 0) fail("vrfork");
+        for (int i = 0; i < node_count; i++)
+            if (pids[i] <= 0) errno = -pids[i], fail("a rank of vrfork");
+        if (round >= 0) fork_times[round] = end - start;
+        sleep(1);
+        start = now();
+        result = bproc_vexecmove_io(node_count, nodes, pids, NULL, 0, program, arguments,
+                                    environment);
+        end = now();
+        if (result < 0) fail("vexecmove");
+        for (int i = 0; i < node_count; i++)
+            if (pids[i] <= 0) errno = -pids[i], fail("a rank of vexecmove");
+        if (round >= 0) program_times[round] = end - start;
+        sleep(2);
+    }
+    report("vrfork", fork_times, VECTOR_ROUNDS, (long)heap_bytes);
+    report("vexecmove", program_times, VECTOR_ROUNDS, 0);
+}
+
+int main(int count, char **words) {
+    const char *figure = count > 1 ? words[1] : "";
+    if (!strcmp(figure, "rfork")) measure_rfork();
+    else if (!strcmp(figure, "pingpong")) measure_pingpong();
+    else if (!strcmp(figure, "dump"))
+        measure_dump((size_t)(count > 2 ? atol(words[2]) : 4096) << 10);
+    else if (!strcmp(figure, "vrfork") && count > 3)
+        measure_vrfork(atoi(words[2]), (size_t)4 << 20, words[3]);
+    else {
+        fprintf(stderr, "usage: moves rfork | pingpong | dump [HEAP-KIB] | vrfork NODES PROGRAM\n");
+        return 64;
+    }
+    return 0;
+}
