@@ -107,31 +107,43 @@ extension MasterState {
         let choice = Planner.plan(
             nodeCount: entries.count, imageByteCount: request.order.imageByteCount,
             unpackedByteCount: unpackedByteCount > 0 ? unpackedByteCount : nil,
-            costs: costs(
-                nodeCount: entries.count,
-                isOneHost: entries.allSatisfy { $0.address.isLoopback }))
+            costs: costs(of: entries.lazy.compactMap { nodes.record(of: $0.node) }))
         return (
             request.fanOut > 0 ? request.fanOut : choice.fanOut,
             request.chunkByteCount > 0 ? request.chunkByteCount : choice.chunkByteCount
         )
     }
 
-    /// Slaves on loopback addresses share this machine's processors; any others are on their own.
-    private func costs(nodeCount: Int, isOneHost: Bool) -> CostModel {
-        isOneHost
-            ? .loopback(nodesPerHost: nodeCount, coresPerHost: configuration.coreCount)
-            : configuration.networkCosts
+    /// What sending to these nodes costs: over loopback or the network, and with how many of them
+    /// on the busiest machine.
+    private func costs(of records: some Sequence<NodeRecord>) -> CostModel {
+        var count = 0
+        var isOneHost = true
+        var countOfMachine: [Hello.Machine: Int] = [:]
+        for record in records {
+            count += 1
+            isOneHost = isOneHost && record.address.isLoopback
+            if record.machine.identity != 0 { countOfMachine[record.machine, default: 0] += 1 }
+        }
+        guard !isOneHost else {
+            return .loopback(nodesPerHost: count, coresPerHost: configuration.coreCount)
+        }
+        var costs = configuration.networkCosts
+        let busiest = countOfMachine.max { left, right in
+            left.value * Int(max(1, right.key.coreCount))
+                < right.value * Int(max(1, left.key.coreCount))
+        }
+        if let busiest {
+            costs.nodesPerHost = busiest.value
+            costs.coresPerHost = Int(max(1, busiest.key.coreCount))
+        }
+        return costs
     }
 
     /// How many nodes are up, and what a launch on all of them would cost with.
     public var networkOfNodesUp: (nodeCount: Int, costs: CostModel) {
-        var count = 0
-        var isOneHost = true
-        for record in nodes.records where record.isUp {
-            count += 1
-            isOneHost = isOneHost && record.address.isLoopback
-        }
-        return (count, costs(nodeCount: count, isOneHost: isOneHost))
+        let up = nodes.records.filter(\.isUp)
+        return (up.count, costs(of: up))
     }
 
     /// Cuts the nodes into the subtrees of the root's children; or, where another node than the

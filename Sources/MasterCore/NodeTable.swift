@@ -15,6 +15,7 @@ public struct NodeRecord: Equatable, Sendable {
     public var incarnation: UInt64 = 0
     /// What the site says of the node while it is connected, in the order it was said.
     public internal(set) var attributes: [NodeAttribute] = []
+    public var machine = Hello.Machine.unknown
     var heardNanoseconds: UInt64 = 0
 
     public static let down = "down"
@@ -145,6 +146,7 @@ public struct NodeTable: Sendable {
         record.user = newcomers.user
         record.group = newcomers.group
         record.incarnation = hello.incarnation
+        record.machine = hello.machine
         record.heardNanoseconds = now
         replace(node, by: record)
         nodeOfLink[link] = node

@@ -4,7 +4,7 @@
 /// The network part is LogGP's (launch-time per send, latency, rates); the node part says what a
 /// daemon's processor pays, and on how many cores the daemons of one host share that bill. With one
 /// daemon per machine the wire decides; with hundreds on one machine the processor does. There is
-/// no switch between the two: `nodesPerHost` is counted from the nodes' addresses.
+/// no switch between the two: slaves say in their hello which machine they run on.
 public struct CostModel: Equatable, Sendable {
     // MARK: The network
 

@@ -31,6 +31,8 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     /// /dev/null, opened before a root without one is entered.
     let nullNumber: Int32?
     let isPrivileged: Bool
+    /// Which other daemons share its processors; seen before a root without /proc is entered.
+    let machine: Hello.Machine
     var control: LinkID?
     var isWelcome = false
     var masterHeardNanoseconds: UInt64 = 0
@@ -63,6 +65,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
             store: ImageStore(state: SlaveState(node: node)), logger: logger)
         let arena = try ImageArena(warmByteCount: configuration.arenaByteCount)
         let restorer = try Restorer.makeFile()
+        let machine = Hello.Machine.local
         let nullNumber = unsafe "/dev/null".withCString { unsafe bp_open_read_write($0) }
         if let root = configuration.rootDirectory {
             try check("chroot to \(root)", unsafe root.withCString { unsafe bp_change_root($0) })
@@ -70,6 +73,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         self.host = host
         self.arena = arena
         self.restorer = restorer
+        self.machine = machine
         isPrivileged = bp_effective_user() == 0
         self.nullNumber = nullNumber >= 0 ? Int32(nullNumber) : nil
     }
@@ -127,7 +131,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     private mutating func connectToMaster() {
         let hello = Hello(
             role: .slave, node: configuration.node ?? Hello.noNode, address: host.address,
-            incarnation: host.incarnation)
+            incarnation: host.incarnation, machine: machine)
         control = host.connect(to: NodeAddress(configuration.master), hello: hello)
     }
 

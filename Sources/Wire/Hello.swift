@@ -18,6 +18,8 @@ public struct Hello: Equatable, Sendable {
     /// Differs for each start of the daemon, so that a restarted slave is never taken for the old
     /// one.
     public var incarnation: UInt64
+    /// The machine that the sender runs on, with others perhaps.
+    public var machine: Machine
     /// The product's version, for the sentence of a refusal.
     public var version: String
 
@@ -25,15 +27,33 @@ public struct Hello: Equatable, Sendable {
     public static let noNode: Int32 = -3
     static let textLimit = 64
 
+    /// Daemons with the same identity share one kernel and its processors, whatever their addresses
+    /// are.
+    public struct Machine: Equatable, Hashable, Sendable {
+        /// Of the kernel that was booted; 0: not known.
+        public var identity: UInt64
+        /// Processor cores; 0: not known.
+        public var coreCount: UInt16
+
+        public init(identity: UInt64, coreCount: UInt16) {
+            self.identity = identity
+            self.coreCount = coreCount
+        }
+
+        public static let unknown = Machine(identity: 0, coreCount: 0)
+    }
+
     public init(
         role: Role, node: Int32, address: NodeAddress, incarnation: UInt64,
-        architecture: UInt32 = Hello.architectureX8664, version: String = ProductVersion.text
+        machine: Machine = .unknown, architecture: UInt32 = Hello.architectureX8664,
+        version: String = ProductVersion.text
     ) {
         self.role = role
         self.architecture = architecture
         self.node = node
         self.address = address
         self.incarnation = incarnation
+        self.machine = machine
         self.version = version
     }
 
@@ -41,11 +61,12 @@ public struct Hello: Equatable, Sendable {
         var writer = WireWriter()
         writer.write(role.rawValue)
         writer.write(UInt8(0))
-        writer.write(UInt16(0))
+        writer.write(machine.coreCount)
         writer.write(architecture)
         writer.write(node)
         address.write(to: &writer)
         writer.write(incarnation)
+        writer.write(machine.identity)
         writer.write(text: version, limit: Self.textLimit)
         return FrameHeader.frame(FrameHeader(.hello), body: writer.bytes)
     }
@@ -56,15 +77,18 @@ public struct Hello: Equatable, Sendable {
         guard let role = Role(rawValue: rawRole) else {
             throw .invalidValue(field: "hello role", value: UInt64(rawRole))
         }
-        _ = try reader.skip(3, "hello padding")
+        _ = try reader.skip(1, "hello padding")
+        let coreCount = try reader.read(UInt16.self, "hello core count")
         let architecture = try reader.read(UInt32.self, "hello architecture")
         let node = try reader.read(Int32.self, "hello node")
         let address = try NodeAddress(from: &reader)
         let incarnation = try reader.read(UInt64.self, "hello incarnation")
+        let identity = try reader.read(UInt64.self, "hello machine identity")
         let version = try reader.readText(limit: Self.textLimit, "hello version")
         try reader.finish()
         self.init(
             role: role, node: node, address: address, incarnation: incarnation,
+            machine: Machine(identity: identity, coreCount: coreCount),
             architecture: architecture, version: version)
     }
 

@@ -48,7 +48,9 @@ public struct MessageSamples {
     public mutating func hello() -> Hello {
         Hello(
             role: count(0...1) == 0 ? .slave : .relay, node: number(), address: address(),
-            incarnation: number(), architecture: number(), version: text(limit: 64))
+            incarnation: number(),
+            machine: Hello.Machine(identity: number(), coreCount: number()),
+            architecture: number(), version: text(limit: 64))
     }
 
     public mutating func welcome() -> Welcome {
