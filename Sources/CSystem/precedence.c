@@ -19,15 +19,14 @@ void take_precedence(struct precedence *precedence) {
     precedence->taken = 1;
 }
 
-void give_precedence_back(const struct precedence *precedence, pid_t child) {
+void give_precedence_back(const struct precedence *precedence, pid_t child,
+                          const struct scheduling *program) {
     if (!precedence->taken) return;
     (void)set_scheduling(0, &precedence->usual);
     (void)syscall(SYS_sched_setaffinity, 0, sizeof precedence->processors,
                   precedence->processors);
     if (child <= 0) return;
-    // As the stub's bp_become_program.
-    struct scheduling last = {.size = sizeof last, .nice = 19, .runtime = 100000000};
-    (void)set_scheduling(child, &last);
+    (void)set_scheduling(child, program);
     (void)syscall(SYS_sched_setaffinity, child, sizeof precedence->processors,
                   precedence->processors);
 }

@@ -17,5 +17,7 @@ struct precedence {
 
 // Leaves `taken` unset, and everything as it is, where the kernel does not allow it.
 void take_precedence(struct precedence *precedence);
-// The daemon is what it was. The child, if it has not stepped back by itself, does so now.
-void give_precedence_back(const struct precedence *precedence, pid_t child);
+// The daemon is what it was. The child is now what the program is to be, if it has not made itself
+// so: the stub's bp_become_program does.
+void give_precedence_back(const struct precedence *precedence, pid_t child,
+                          const struct scheduling *program);

@@ -36,6 +36,7 @@ extension MasterState {
         var order = request.order
         let choice = plan(entries: entries, request: request)
         order.chunkByteCount = choice.chunkByteCount
+        if choice.isCrowded { order.flags.insert(.crowded) }
         let origin = request.origin
         if let node = origin?.node, let record = nodes.record(of: node) {
             order.descriptors.nameCaller(record.address)
@@ -101,16 +102,18 @@ extension MasterState {
 
     private func plan(
         entries: [RelaySubtree.Entry], request: LaunchRequest
-    ) -> (fanOut: Int, chunkByteCount: UInt32) {
-        guard !entries.isEmpty else { return (1, ChunkSize.granularity) }
+    ) -> (fanOut: Int, chunkByteCount: UInt32, isCrowded: Bool) {
+        guard !entries.isEmpty else { return (1, ChunkSize.granularity, false) }
+        let costs = costs(of: entries.lazy.compactMap { nodes.record(of: $0.node) })
         let unpackedByteCount = request.order.unpackedByteCount
         let choice = Planner.plan(
             nodeCount: entries.count, imageByteCount: request.order.imageByteCount,
             unpackedByteCount: unpackedByteCount > 0 ? unpackedByteCount : nil,
-            costs: costs(of: entries.lazy.compactMap { nodes.record(of: $0.node) }))
+            costs: costs)
         return (
             request.fanOut > 0 ? request.fanOut : choice.fanOut,
-            request.chunkByteCount > 0 ? request.chunkByteCount : choice.chunkByteCount
+            request.chunkByteCount > 0 ? request.chunkByteCount : choice.chunkByteCount,
+            costs.nodesPerHost > costs.coresPerHost
         )
     }
 

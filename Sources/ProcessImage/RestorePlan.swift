@@ -64,7 +64,7 @@ public struct RestorePlan: Sendable {
     public var leadsSession = true
     /// The program starts with the lowest priority of all; the daemon gives it `nice` later.
     public var stepsBack = false
-    /// The restore runs to its end before anything else; then the program steps back.
+    /// The restore runs to its end before anything else on its processor.
     public var runsAtOnce = false
     public var limits: [Limit] = []
     /// Entered as the user. nil: the daemon's.
@@ -158,6 +158,7 @@ public struct RestorePlan: Sendable {
             unsafe plan.nice = nice
         }
         if runsAtOnce { flags |= BP_SPAWN_AT_ONCE.rawValue }
+        if stepsBack { flags |= BP_SPAWN_STEPS_BACK.rawValue }
         if let umask {
             flags |= BP_SPAWN_SET_UMASK.rawValue
             unsafe plan.umask = umask

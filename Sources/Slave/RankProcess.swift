@@ -10,6 +10,8 @@ final class RankProcess {
     let nice: Int32
     /// Waits, once placed, for the rest of its launch.
     let isHeld: Bool
+    /// The restorer gives it the lowest priority.
+    let stepsBack: Bool
     /// Runs behind everything else until its launch is done.
     var isHeldBack = false
     let child: ChildProcess
@@ -33,13 +35,14 @@ final class RankProcess {
 
     init(
         launch: UInt64, rank: RelaySubtree.Rank, nice: Int32, isHeld: Bool,
-        child: consuming ChildProcess,
+        stepsBack: Bool, child: consuming ChildProcess,
         status: StatusChannel, streams: RankStreams
     ) {
         self.launch = launch
         self.rank = rank.rank
         self.nice = nice
         self.isHeld = isHeld
+        self.stepsBack = stepsBack
         self.child = child
         self.status = status
         input = streams.input

@@ -73,7 +73,7 @@ extension SlaveDaemon {
             let child = try plan.spawn(restorer: restorer)
             return RankProcess(
                 launch: launch, rank: rank, nice: image.order.nice,
-                isHeld: image.order.flags.contains(.hold), child: child,
+                isHeld: image.order.flags.contains(.hold), stepsBack: plan.stepsBack, child: child,
                 status: status, streams: streams)
         } catch {
             throw RankFailure(error)
@@ -119,7 +119,7 @@ extension SlaveDaemon {
         plan.node = host.node
         plan.socketPath = configuration.socketName
         // Only a privileged daemon can give the priority back, so only that one takes it.
-        plan.stepsBack = isPrivileged
+        plan.stepsBack = isPrivileged && order.flags.contains(.crowded)
         // Several ranks are spread over the processors instead.
         plan.runsAtOnce = isPrivileged && host.store.state.rankCount(ofLaunch: launch) == 1
         return plan
@@ -141,8 +141,8 @@ extension SlaveDaemon {
 
     /// Takes what the restorer has said: one word before the program, one more from a process that
     /// was held and failed then, and the end of the channel, with which it has stepped back.
-    /// Whatever the image's code may write besides is not read. An end without a word is told by the
-    /// end of the process.
+    /// Whatever the image's code may write besides is not read. An end without a word is told by
+    /// the end of the process.
     /// - Returns: whether nothing more is to come.
     @discardableResult
     private mutating func readStatus(of process: RankProcess) -> Bool {
@@ -166,9 +166,9 @@ extension SlaveDaemon {
             }
             process.status = nil
             if let failure = record.failure {
-                // The caller has been told that it runs: what it may still learn is the exit status.
-                host.logger.warning(
-                    "rank \(process.rank) of launch \(process.launch), after its start: \(failure)")
+                // The caller has been told that it runs: it may still learn the exit status.
+                let rank = "rank \(process.rank) of launch \(process.launch)"
+                host.logger.warning("\(rank), after its start: \(failure)")
             }
         }
         return true
@@ -230,7 +230,7 @@ extension SlaveDaemon {
             return
         }
         process.isPlaced = true
-        process.isHeldBack = isPrivileged && host.store.state.isUnderWay(process.launch)
+        process.isHeldBack = process.stepsBack && host.store.state.isUnderWay(process.launch)
         let placed = record.monotonicNanoseconds
         let complete = host.store.held(process.launch)?.completeNanoseconds ?? placed
         host.store.state.rankIsPlaced(
@@ -240,9 +240,9 @@ extension SlaveDaemon {
 
     // MARK: Priority
 
-    /// A program steps back as the last act of its restore, and stays there while its launch is
-    /// under way: a thousand programs at work would take the processor from the images that are
-    /// still travelling.
+    /// Where nodes are crowded on a machine a program steps back as the last act of its restore,
+    /// and stays there while its launch is under way: a thousand programs at work would take the
+    /// processor from the images that are still travelling.
     func release(_ process: RankProcess) {
         process.isHeldBack = false
         liftIfDue(process)
@@ -250,9 +250,8 @@ extension SlaveDaemon {
 
     /// Before it has stepped back there is nothing to lift, and it would step back later.
     private func liftIfDue(_ process: RankProcess) {
-        guard isPrivileged, process.hasSteppedBack, !process.isHeldBack, process.exit == nil else {
-            return
-        }
+        guard process.stepsBack, process.hasSteppedBack, !process.isHeldBack, process.exit == nil
+        else { return }
         _ = bp_set_usual_turns(process.pid, process.nice)
     }
 

@@ -14,6 +14,9 @@ public struct LaunchOrder: Equatable, Sendable {
         public init(rawValue: UInt32) { self.rawValue = rawValue }
         /// Ranks wait, restored, until the launch's done frame has come.
         public static let hold = Flags(rawValue: 1)
+        /// On some machine there are more nodes of this launch than processors: what has started
+        /// steps back until the launch is done.
+        public static let crowded = Flags(rawValue: 2)
     }
 
     /// Proof of who may launch what where; empty until trust is built.

@@ -15,9 +15,10 @@ enum bp_spawn_flags {
     BP_SPAWN_SET_GROUPS = 1, /* without it the child keeps what the daemon has */
     BP_SPAWN_SET_UMASK = 2,
     BP_SPAWN_SET_NICE = 4, /* only a value below the daemon's is set here; see the restorer's "n" */
-    /* The restore runs to its end before anything else that shares the processor; the program then
-       has the lowest priority. For one process at a time, and only where privilege allows it. */
+    /* The restore runs to its end before anything else that shares the processor. For one process
+       at a time, and only where privilege allows it. */
     BP_SPAWN_AT_ONCE = 8,
+    BP_SPAWN_STEPS_BACK = 16, /* the program then has the lowest priority, not its own */
 };
 
 // Where the child finds things: descriptors 0, 1, 2 are the program's, then these.
