@@ -34,7 +34,8 @@ LIBRARY_HEADERS = $(wildcard Sources/CBProc/*.h Sources/CBProc/include/sys/*.h \
 	Sources/CLocalProtocol/include/*.h Sources/CImageFormat/include/*.h)
 LIBRARY_OBJECTS = $(LIBRARY_SOURCES:Sources/CBProc/%.c=$(LIBRARY)/%.o)
 LIBRARY_CFLAGS = -O2 -fPIC -std=gnu11 -Wall -Werror -ISources/CBProc/include \
-	-ISources/CLocalProtocol/include -ISources/CImageFormat/include
+	-ISources/CLocalProtocol/include -ISources/CImageFormat/include \
+	-DBPROC_SBINDIR='"$(SBINDIR)"'
 
 all: build library
 

@@ -1,4 +1,4 @@
-// The caller's image in a file, a pipe or a socket.
+// Images in a file, a pipe or a socket: the caller's own, or that of a program.
 #define _GNU_SOURCE
 #include "internal.h"
 
@@ -43,13 +43,15 @@ static long write_image(int descriptor, int image) {
     return (long)status.st_size;
 }
 
-long bproc_dump(int fd, int flags) {
-    if (bplib_check_flags(flags) < 0) return -1;
-    int before = errno;
+static int check_writable(int fd) {
     int mode = fcntl(fd, F_GETFL);
-    if (mode < 0 || (mode & O_ACCMODE) == O_RDONLY) {
-        return bplib_fail(EBADF, "descriptor %d is not open for writing", fd);
-    }
+    if (mode >= 0 && (mode & O_ACCMODE) != O_RDONLY) return 0;
+    return bplib_fail(EBADF, "descriptor %d is not open for writing", fd);
+}
+
+long bproc_dump(int fd, int flags) {
+    int before = errno;
+    if (bplib_check_flags(flags) < 0 || check_writable(fd) < 0) return -1;
     if (bplib_check_caller() < 0) return -1;
     struct bplib_helper helper;
     if (bplib_request_helper(&helper, NULL) < 0) return -1;
@@ -68,4 +70,16 @@ long bproc_dump(int fd, int flags) {
     close(image);
     errno = error;
     return byte_count;
+}
+
+int bproc_execdump(int fd, int flags, const char *cmd, char *const argv[], char *const envp[]) {
+    if (bplib_check_flags(flags) < 0 || check_writable(fd) < 0) return -1;
+    int image = bproc_capture(cmd, argv, envp, BPROC_CAPTURE_AT_ENTRY, NULL);
+    if (image < 0) return -1;
+    // The caller has become the program, whose image is all that is left of it.
+    if (write_image(fd, image) >= 0) _exit(0);
+    int error = errno;
+    close(image);
+    errno = error;
+    return -1;
 }

@@ -88,7 +88,7 @@ struct bplib_helper {
     int program, directory;
     struct bproc_local_network network;
 };
-// 0 or -1. welcome may be NULL.
+// 0 or -1. Who needs nothing else of a daemon (welcome NULL) gets an installed one where none runs.
 int bplib_request_helper(struct bplib_helper *helper, struct bproc_local_welcome *welcome);
 void bplib_return_helper(const struct bplib_helper *helper);
 // Starts the helper on its end of a socket pair, with this signal mask (NULL: as now); all signals

@@ -18,11 +18,6 @@ int bproc_execve(const char *cmd, char *const argv[], char *const envp[]) {
 
 // ---- Images in files ----
 
-int bproc_undump(int fd) { return unavailable(__func__); }
-int bproc_execdump(int fd, int flags, const char *cmd, char *const argv[], char *const envp[]) {
-    return unavailable(__func__);
-}
-
 int bproc_libclear(void) { return unavailable(__func__); }
 int bproc_libadd(const char *library) { return unavailable(__func__); }
 int bproc_libdel(const char *library) { return unavailable(__func__); }

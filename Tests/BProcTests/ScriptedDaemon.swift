@@ -167,6 +167,7 @@ enum Toolchain {
         .deletingLastPathComponent().deletingLastPathComponent().path
     static let includes = [
         "-I", "\(root)/Sources/CBProc/include", "-I", "\(root)/Sources/CLocalProtocol/include",
+        "-I", "\(root)/Sources/CImageFormat/include",
     ]
 
     /// Runs a compiler; answers its messages, empty if it succeeded.

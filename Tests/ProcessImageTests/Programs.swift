@@ -1,3 +1,5 @@
+import Glibc
+
 /// The programs of Tests/Programs, each compiled once and only if a test wants it.
 enum Programs {
     private static func source(_ name: String) -> String { Workshop.sources + "/" + name }
@@ -22,6 +24,29 @@ enum Programs {
 
     static let forks = Workshop.compile(
         "libforks.so", ["cc", "-shared", "-fPIC", source("forks.c")])
+
+    /// A program of the library's callers, with the library inside.
+    static let dumps: String? = {
+        let root = Workshop.sources + "/../../Sources/"
+        let folders = ["CBProc", "CLocalProtocol", "CImageFormat"]
+        return Workshop.compile(
+            "dumps",
+            ["cc", "-O1", "-std=gnu11", source("dumps.c")] + librarySources(root + "CBProc")
+                + folders.flatMap { ["-I", root + $0 + "/include"] } + ["-pthread"])
+    }()
+
+    private static func librarySources(_ folder: String) -> [String] {
+        guard let directory = opendir(folder) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name.hasSuffix(".c") || name.hasSuffix(".S") { names.append(folder + "/" + name) }
+        }
+        return names
+    }
 
     /// A static program with 1 MiB of incompressible data, and the argument that its data must
     /// match.
