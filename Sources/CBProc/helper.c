@@ -1,5 +1,5 @@
-// The helper that takes images, run for one question: borrowed from the daemon, or, where none runs,
-// the installed one.
+// The helper that takes images, run for one question: borrowed from the daemon or, where none
+// runs, the installed one.
 #define _GNU_SOURCE
 #include "internal.h"
 

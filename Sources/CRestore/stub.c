@@ -61,7 +61,7 @@ BP_BLOB static void bp_check_cpu(const struct stub *stub) {
         uint32_t missing = stub->header->features[i] & ~words[i];
         if (missing)
             bp_fail(stub, STAGE_HEADER, BP_STEP_CPU, -BP_ENOEXEC,
-                         (uint64_t)i << 32 | missing);
+                    (uint64_t)i << 32 | missing);
     }
 }
 
@@ -93,7 +93,7 @@ BP_BLOB static void bp_open_embedded_files(const struct stub *stub) {
             if (count == -BP_EINTR) continue;
             if (count <= 0)
                 bp_fail(stub, STAGE_IO, BP_STEP_EMBEDDED_FILE, count ? count : -BP_EIO,
-                             (uint64_t)wanted);
+                        (uint64_t)wanted);
             written += (uint64_t)count;
         }
         bp_call3(BP_SYS_LSEEK, memory, 0, 0);
@@ -110,7 +110,7 @@ BP_BLOB static void bp_open_embedded_files(const struct stub *stub) {
         long reachable = bp_call3(BP_SYS_ACCESS, (long)path, 4 /* R_OK */, 0);
         if (reachable < 0)
             bp_fail(stub, STAGE_IO, BP_STEP_SCRIPT_NEEDS_PROC, reachable,
-                         (uint64_t)wanted);
+                    (uint64_t)wanted);
     }
 }
 
@@ -269,7 +269,7 @@ BP_BLOB static void bp_set_signals(const struct stub *stub) {
             bp_call4(BP_SYS_RT_SIGACTION, actions[i].number, (long)action, 0, 8);
         if (result < 0)
             bp_fail(stub, STAGE_RESTORE, BP_STEP_SIGNALS, result,
-                         actions[i].number);
+                    actions[i].number);
     }
 }
 
@@ -322,12 +322,13 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
     struct stub stub = {base, header, arguments};
     if (arguments->byte_count < sizeof *arguments)
         bp_fail(&stub, STAGE_RESTORE, BP_STEP_ARGUMENTS, -BP_EINVAL,
-                     arguments->byte_count);
+                arguments->byte_count);
     if (!arguments->cpu_checked) bp_check_cpu(&stub);
     bp_open_embedded_files(&stub);
     bp_unmap_all_else(&stub);
     uint64_t vdso_failure = 0;
-    long vdso = bp_place_vdso(header, base + header->vdso.offset, &vdso_failure);
+    long vdso = bp_place_vdso(header, bp_table(&stub, &header->regions),
+                              bp_table(&stub, &header->vdso), &vdso_failure);
     if (vdso < 0)
         bp_fail(&stub, STAGE_RESTORE, BP_STEP_VDSO, vdso, vdso_failure);
     bp_map_regions(&stub);

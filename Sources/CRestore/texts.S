@@ -97,6 +97,27 @@ bp_text_own_file:
 bp_text_proc_fd:
     .asciz "/proc/self/fd/"
 
+// What the vDSO's functions do as system calls: the number, the name without "__vdso_".
+    .globl bp_text_vdso_calls
+    .hidden bp_text_vdso_calls
+bp_text_vdso_calls:
+    .short 228
+    .asciz "clock_gettime"
+    .short 229
+    .asciz "clock_getres"
+    .short 96
+    .asciz "gettimeofday"
+    .short 201
+    .asciz "time"
+    .short 309
+    .asciz "getcpu"
+    .short 0
+
+    .globl bp_text_vdso_prefix
+    .hidden bp_text_vdso_prefix
+bp_text_vdso_prefix:
+    .asciz "__vdso_"
+
 // CPU features: 32 times the word plus the bit, and the name.
 #define FEATURE(word, bit, name) .byte 32 * word + bit; .asciz name;
     .globl bp_text_features

@@ -3,6 +3,8 @@
 #pragma once
 #include "bp_image.h"
 
-// Puts a vDSO where the image had one. Answers 0 or a negated errno, and what it was about.
-long bp_place_vdso(const struct bp_image_header *header, const unsigned char *old,
-                   uint64_t *detail) __attribute__((visibility("hidden")));
+// Puts a vDSO, or what does the same, where the image had one. Answers 0 or a negated errno, and
+// what it was about.
+long bp_place_vdso(const struct bp_image_header *header, const struct bp_image_region *regions,
+                   const unsigned char *old, uint64_t *detail)
+    __attribute__((visibility("hidden")));

@@ -9,6 +9,9 @@ struct ImageSubject {
     let origin: bp_image_register_origin
     /// The dynamic linker or the program itself has run here.
     let hasStarted: Bool
+    /// What its code was chosen by here and does not need there.
+    var hiddenFeatures = CPUFeatures.none
+    var means = CaptureMeans()
     /// Where the library of a waiting caller wants to be told its place.
     var placeAddress: UInt64 = 0
 }
@@ -30,7 +33,7 @@ struct UsedStack {
             start = (stackPointer - SignalFrame.redZone) & ~63
             frameAddress = SignalFrame.address(below: stackPointer)
         } else {
-            let pages = try MemoryPages(of: files)
+            let pages = try MemoryPages(of: files, usesScan: true)
             start = try pages.ranges(of: stack).first?.lowerBound ?? stack.end
             frameAddress = SignalFrame.address(below: start)
         }

@@ -24,7 +24,8 @@ struct ImageWriter: ~Copyable {
     /// Plans the file; nothing of the memory is read yet but the stack.
     init(subject: ImageSubject, state: ProcessState) throws(CaptureError) {
         let page = Int(BP_IMAGE_PAGE)
-        let plan = try MemoryPlan(of: state.files, lines: state.lines)
+        let plan = try MemoryPlan(
+            of: state.files, lines: state.lines, usesScan: subject.means.usesPageScan)
         let stack = try UsedStack(
             plan: plan, stackPointer: state.registers.rsp, files: state.files)
         let stackContent = try ProcessMemory(pid: state.files.pid).bytes(
@@ -119,7 +120,8 @@ struct ImageWriter: ~Copyable {
         }
         // The linker has chosen functions by this CPU; a program that has not run will choose on
         // the node.
-        header.features = (subject.hasStarted ? CPUFeatures.local.relevantToCode : .none).words
+        let chosenBy = subject.hasStarted ? CPUFeatures.local.relevantToCode : .none
+        header.features = chosenBy.subtracting(subject.hiddenFeatures).words
         header.xsave_components = CPUFeatures.localXSaveComponents
         unsafe withUnsafeMutableBytes(of: &header.name) { name in
             for (index, byte) in subject.name.utf8.prefix(15).enumerated() {

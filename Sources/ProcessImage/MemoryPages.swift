@@ -10,13 +10,27 @@ struct MemoryPages: ~Copyable {
     /// Runs closer together than this are one: a mapping costs more than a few zero pages.
     static let mergedGap: UInt64 = 16 * page
 
-    init(of files: ProcFiles) throws(CaptureError) { pagemap = try files.open("pagemap") }
+    /// nil where the kernel scans by itself. Otherwise where the mappings begin that have pages at
+    /// all: a terabyte that nobody has touched has two gigabytes of page map.
+    private let touched: Set<UInt64>?
+
+    init(of files: ProcFiles, usesScan: Bool) throws(CaptureError) {
+        let file = try files.open("pagemap")
+        var walked: UInt64 = 0
+        var piece = bp_page_range()
+        let probe = unsafe bp_pagemap_scan(file.number, 0, Self.page, &piece, 1, &walked)
+        // ENOTTY and EINVAL: before Linux 6.7.
+        let scans = usesScan && probe != -25 && probe != -22
+        touched = scans ? nil : try MapLine.touchedStarts(of: files)
+        pagemap = file
+    }
 
     /// Ranges to read, ascending. Of a file mapping everything: pages that nobody has touched yet
     /// are not present, but have content. Except where nothing can be read: linkers leave such gaps
     /// between segments.
     borrowing func ranges(of line: MapLine) throws(CaptureError) -> [Range<UInt64>] {
         if line.isFile && line.protection != 0 { return [line.start..<line.end] }
+        if let touched { return touched.contains(line.start) ? try rangesByReading(line) : [] }
         var found: [Range<UInt64>] = []
         var cursor = line.start
         var pieces = [bp_page_range](repeating: bp_page_range(), count: 256)
@@ -24,7 +38,6 @@ struct MemoryPages: ~Copyable {
             var walked: UInt64 = 0
             let count = unsafe bp_pagemap_scan(
                 pagemap.number, cursor, line.end, &pieces, pieces.count, &walked)
-            if count == -25 || count == -22 { return try rangesByReading(line) }  // ENOTTY, EINVAL
             let got = try require("scan page map", count)
             for piece in pieces[..<got] { Self.add(piece.start..<piece.end, to: &found) }
             if walked <= cursor { break }

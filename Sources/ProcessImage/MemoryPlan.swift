@@ -27,8 +27,8 @@ struct MemoryPlan {
 
     var stack: MapLine? { areas.first { $0.line.isStack }?.line }
 
-    init(of files: ProcFiles, lines: [MapLine]) throws(CaptureError) {
-        let pages = try MemoryPages(of: files)
+    init(of files: ProcFiles, lines: [MapLine], usesScan: Bool) throws(CaptureError) {
+        let pages = try MemoryPages(of: files, usesScan: usesScan)
         for line in lines where !line.isKernels {
             if line.isShared && line.protection & 2 != 0 {
                 throw .writableSharedMemory(address: line.start)

@@ -95,6 +95,23 @@ struct MapLine: Equatable {
         name = words.count > 5 ? Array(words[5].drop { $0 == 32 }) : []
     }
 
+    /// Where those mappings begin that have pages, in memory or swapped out, from smaps.
+    static func touchedStarts(of process: ProcFiles) throws(CaptureError) -> Set<UInt64> {
+        let names = ["Rss:", "Swap:"].map { Array($0.utf8) }
+        var starts: Set<UInt64> = []
+        var current: MapLine?
+        for line in try process.bytes("smaps").split(separator: UInt8(ascii: "\n")) {
+            if let mapping = MapLine(line) {
+                current = mapping
+            } else if names.contains(where: { line.starts(with: $0) }) {
+                let words = line.split(separator: UInt8(ascii: " "))
+                let isZero = words.count > 1 && words[1].elementsEqual([UInt8(ascii: "0")])
+                if !isZero, let current { starts.insert(current.start) }
+            }
+        }
+        return starts
+    }
+
     static func all(of process: ProcFiles) throws(CaptureError) -> [MapLine] {
         try process.bytes("maps").split(separator: UInt8(ascii: "\n")).compactMap { MapLine($0) }
     }

@@ -20,4 +20,9 @@ struct ProcessMemory {
         }
         return bytes
     }
+
+    /// 64 bits, little endian.
+    func word(_ address: UInt64) throws(CaptureError) -> UInt64 {
+        try bytes(address, count: 8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
 }

@@ -83,8 +83,7 @@ struct ProcessState {
 
         /// The n-th 64-bit word of the last answer.
         func word(_ program: borrowing TracedProgram, _ index: Int) throws(CaptureError) -> UInt64 {
-            let bytes = try program.memory.bytes(answer + 8 * UInt64(index), count: 8)
-            return bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+            try program.memory.word(answer + 8 * UInt64(index))
         }
     }
 

@@ -51,20 +51,27 @@ public struct CapturedImage: ~Copyable {
 public enum ProgramCapture {
     /// `command` is a path; it is not searched for. `arguments` start with the program's own name.
     /// Strings are bytes without their NUL.
+    ///
+    /// With a `level` the image needs no more of a CPU than that, as far as the C library chooses; a
+    /// program that asks the CPU by itself while it starts may need more than its image says.
     public static func image(
         command: String, arguments: [[UInt8]], environment: [[UInt8]],
-        at point: CapturePoint = .entry
+        at point: CapturePoint = .entry, level: CPULevel? = nil, means: CaptureMeans = .init()
     ) throws(CaptureError) -> CapturedImage {
         let start = bp_capture_clock()
         let resolved = try Command(command: command, arguments: arguments)
+        let tunable = level.map { TunableVariable(level: $0, environment: environment) }
+        let complete = SocketPlaceholder.added(to: environment)
         let program = try TracedProgram.start(
             path: resolved.path, command: command, arguments: resolved.arguments,
-            environment: SocketPlaceholder.added(to: environment))
-        let started = try advance(program, to: point)
+            environment: tunable?.added(to: complete) ?? complete)
+        let started = try advance(program, to: point, means)
+        try tunable?.remove(from: program)
         let state = try ProcessState(of: program)
         let subject = ImageSubject(
             name: resolved.name, embeddedFiles: resolved.embeddedFiles,
-            origin: BP_IMAGE_ORIGIN_STOPPED, hasStarted: started)
+            origin: BP_IMAGE_ORIGIN_STOPPED, hasStarted: started,
+            hiddenFeatures: level?.hiddenFeatures ?? .none, means: means)
         return try CapturedImage(of: subject, in: state, since: start)
     }
 
@@ -79,7 +86,7 @@ public enum ProgramCapture {
 
     /// Lets the dynamic linker do its work. Answers whether any of the program's code has run.
     private static func advance(
-        _ program: borrowing TracedProgram, to point: CapturePoint
+        _ program: borrowing TracedProgram, to point: CapturePoint, _ means: CaptureMeans
     ) throws(CaptureError) -> Bool {
         guard point == .entry else { return false }
         let vector = try ProcFiles(pid: program.pid).bytes("auxv")
@@ -87,7 +94,7 @@ public enum ProgramCapture {
         guard let base, base != 0, let entry = ProcessState.auxiliary(9, in: vector) else {
             return false
         }
-        try program.run(to: entry)
+        try program.run(to: entry, usingDebugRegisters: means.usesDebugRegisters)
         return true
     }
 }

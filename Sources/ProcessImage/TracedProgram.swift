@@ -82,8 +82,10 @@ struct TracedProgram: ~Copyable {
     }
 
     /// Runs the program until it is about to execute the instruction at an address.
-    borrowing func run(to address: UInt64) throws(CaptureError) {
-        if bp_trace_breakpoint(pid, address) >= 0 {
+    borrowing func run(
+        to address: UInt64, usingDebugRegisters: Bool
+    ) throws(CaptureError) {
+        if usingDebugRegisters, bp_trace_breakpoint(pid, address) >= 0 {
             try runToTrap { $0.rip == address }
             return
         }
@@ -118,6 +120,25 @@ struct TracedProgram: ~Copyable {
             }
             if event.stopped == Self.trap, isThere(try registers()) { return }
             signal = event.stopped == Self.trap ? 0 : event.stopped
+        }
+    }
+
+    /// Writes over memory of the program, protected or not.
+    borrowing func write(_ bytes: [UInt8], at address: UInt64) throws(CaptureError) {
+        var done = 0
+        while done < bytes.count {
+            let place = address + UInt64(done)
+            let word = place & ~7
+            let skipped = Int(place - word)
+            let count = min(8 - skipped, bytes.count - done)
+            var value: UInt64 = 0
+            _ = try require("read word", unsafe bp_trace_peek(pid, word, &value))
+            for index in 0..<count {
+                let shift = UInt64(8 * (skipped + index))
+                value = value & ~(0xff << shift) | UInt64(bytes[done + index]) << shift
+            }
+            _ = try require("write word", bp_trace_poke(pid, word, value))
+            done += count
         }
     }
 

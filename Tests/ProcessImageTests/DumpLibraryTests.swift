@@ -133,7 +133,7 @@ struct DumpLibraryTests {
 
     @Test func withoutMemoryTheCallerGoesOn() {
         let path = image("no-memory.image", "exit 3")
-        let outcome = shell("ulimit -v 6000; exec \"$0\" untouched \(path)")
+        let outcome = run(["squeezed", path])
         #expect(outcome.output.hasPrefix("undump: \(ENOMEM): "), "\(outcome)")
         let limited = shell("ulimit -f 100; trap '' XFSZ; exec \"$0\" untouched \(path)")
         #expect(limited.output.hasPrefix("undump: \(EFBIG): "), "\(limited)")

@@ -25,6 +25,15 @@ enum Programs {
     static let forks = Workshop.compile(
         "libforks.so", ["cc", "-shared", "-fPIC", source("forks.c")])
 
+    static let clocks = Workshop.compile("clocks", ["cc", "-O1", source("clocks.c")])
+    static let clocksStatic = Workshop.compile(
+        "clocks-static", ["cc", "-O1", "-static", source("clocks.c")])
+    static let noVdso = Workshop.compile("novdso", ["cc", "-O1", source("novdso.c")])
+
+    static let choice = Workshop.compile("choice", ["cc", "-O1", source("choice.c")])
+    static let mappings = Workshop.compile(
+        "libmappings.so", ["cc", "-O1", "-shared", "-fPIC", source("mappings.c")])
+
     /// A program of the library's callers, with the library inside.
     static let dumps: String? = {
         let root = Workshop.sources + "/../../Sources/"

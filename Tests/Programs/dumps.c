@@ -5,6 +5,7 @@
 //                                               then what is left of it to descriptor 1
 //   dumps slow FILE                             the bytes of FILE through a socket, in small pieces
 //   dumps sealed COMMAND [ARGUMENT...]          bproc_undump of what bproc_capture gave
+//   dumps squeezed FILE                         untouched, with hardly any memory to be had
 //   dumps untouched FILE                        a refused undump leaves everything as it was
 // A call that fails says errno and sentence, and ends with status 9.
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/bproc.h>
 #include <sys/bproc_job.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -127,6 +129,16 @@ int main(int count, char **list) {
     if (!strcmp(list[1], "stream")) return stream(atoi(list[2]));
     if (!strcmp(list[1], "slow")) return slow(list[2]);
     if (!strcmp(list[1], "sealed")) return sealed(list + 2);
+    if (!strcmp(list[1], "squeezed")) {
+        // Half a megabyte more than there is: too little for any image.
+        long pages = 0;
+        FILE *sizes = fopen("/proc/self/statm", "r");
+        if (!sizes || fscanf(sizes, "%ld", &pages) != 1) return 3;
+        fclose(sizes);
+        struct rlimit limit = {(rlim_t)pages * 4096 + (512 << 10), RLIM_INFINITY};
+        if (setrlimit(RLIMIT_AS, &limit) < 0) return 3;
+        return untouched(list[2]);
+    }
     if (!strcmp(list[1], "untouched")) return untouched(list[2]);
     return 2;
 }

@@ -1,7 +1,8 @@
 // Captures, restores and measures images by hand, and for the tests that need a process of their
 // own (another root directory, another user).
 //
-//   imagetool capture [--exec] IMAGE COMMAND [ARGUMENT...]
+//   imagetool capture [--exec] [--no-debug-registers] [--no-page-scan] [--level NAME]
+//                     IMAGE COMMAND [ARGUMENT...]
 //   imagetool restore [--chroot DIR] [--user UID] [--rank N] [--socket PATH] [--nice N]
 //                     [--file FD:FLAGS:PATH] [--times N] IMAGE
 //   imagetool exec [--chroot DIR] [--user UID] [--by-descriptor yes] [--by-link yes] IMAGE
@@ -51,10 +52,17 @@ func map(_ descriptor: Int32) -> UnsafeRawBufferPointer {
 func capture(_ arguments: [String]) throws {
     var rest = arguments[...]
     var point = CapturePoint.entry
+    var means = CaptureMeans()
+    var level: CPULevel?
     while let option = rest.first, option.hasPrefix("--") {
         rest.removeFirst()
         switch option {
         case "--exec": point = .exec
+        case "--no-debug-registers": means.usesDebugRegisters = false
+        case "--no-page-scan": means.usesPageScan = false
+        case "--level":
+            level = CPULevel(rawValue: rest.removeFirst())
+            if level == nil { fail("unknown level") }
         case "--block":
             var set = sigset_t()
             sigemptyset(&set)
@@ -70,7 +78,7 @@ func capture(_ arguments: [String]) throws {
     do {
         let image = try ProgramCapture.image(
             command: command, arguments: rest.map { Array($0.utf8) }, environment: environment(),
-            at: point)
+            at: point, level: level, means: means)
         let bytes = map(image.descriptor.number)
         unlink(path)
         let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o755)
