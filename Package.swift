@@ -52,6 +52,7 @@ let package = Package(
         .executable(name: "bpsh", targets: ["bpsh"]),
         .executable(name: "bpstat", targets: ["bpstat"]),
         .executable(name: "bpcluster", targets: ["bpcluster"]),
+        .executable(name: "bpimage", targets: ["bpimage"]),
         .library(name: "BProc", targets: ["BProc"]),
     ],
     dependencies: [
@@ -169,6 +170,11 @@ let package = Package(
         .executableTarget(
             name: "bpcluster",
             dependencies: ["CommandSupport", "BProc", "System", "CSystem", argumentParser],
+            swiftSettings: strict, linkerSettings: staticExecutable),
+
+        .executableTarget(
+            name: "bpimage",
+            dependencies: ["CommandSupport", "ProcessImage", "System", "CSystem", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
 
         // An example that is tested: a process moves over the nodes.

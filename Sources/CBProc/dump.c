@@ -74,7 +74,8 @@ long bproc_dump(int fd, int flags) {
 
 int bproc_execdump(int fd, int flags, const char *cmd, char *const argv[], char *const envp[]) {
     if (bplib_check_flags(flags) < 0 || check_writable(fd) < 0) return -1;
-    int image = bproc_capture(cmd, argv, envp, BPROC_CAPTURE_AT_ENTRY, NULL);
+    const int how = BPROC_CAPTURE_AT_ENTRY | BPROC_CAPTURE_UNPACKED;
+    int image = bproc_capture(cmd, argv, envp, how, NULL);
     if (image < 0) return -1;
     // The caller has become the program, whose image is all that is left of it.
     if (write_image(fd, image) >= 0) _exit(0);

@@ -206,6 +206,11 @@ long bp_image_open_at(int directory, const char *name, int flags) {
     return fd < 0 ? -errno : fd;
 }
 
+long bp_image_create(const char *path) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+    return fd < 0 ? -errno : fd;
+}
+
 long bp_image_read_at(int fd, void *bytes, size_t byte_count, uint64_t offset) {
     ssize_t count;
     while ((count = pread(fd, bytes, byte_count, (off_t)offset)) < 0 && errno == EINTR) {}

@@ -1,5 +1,5 @@
-/// A level of the x86-64 architecture (System V ABI, x86-64 psABI): what a cluster's oldest node has. A
-/// program that is captured for a level lets its C library choose by that level only.
+/// A level of the x86-64 architecture (System V ABI, x86-64 psABI): what a cluster's oldest node
+/// has. A program that is captured for a level lets its C library choose by that level only.
 public enum CPULevel: String, Sendable, CaseIterable, Comparable {
     case v1 = "x86-64"
     case v2 = "x86-64-v2"
@@ -45,7 +45,7 @@ public enum CPULevel: String, Sendable, CaseIterable, Comparable {
     }
 
     /// The value of glibc.cpu.hwcaps that keeps glibc to the level.
-    var hardwareCapabilities: String {
+    package var hardwareCapabilities: String {
         let names = names
         return Self.tunableNames.filter { !names.contains($0.feature) }.map { "-" + $0.tunable }
             .joined(separator: ",")

@@ -1,5 +1,5 @@
-/// What the capture uses of the kernel where it is there, and does without where it is not. Each can be
-/// forbidden, so that the other way is seen to work.
+/// What the capture uses of the kernel where it is there, and does without where it is not. Each
+/// can be forbidden, so that the other way is seen to work.
 public struct CaptureMeans: Sendable, Equatable {
     /// The entry breakpoint is a debug register; without, an int3 in the program's code.
     public var usesDebugRegisters = true

@@ -53,6 +53,9 @@ public struct ImageHeader: Sendable {
         case waitingCaller = 1
     }
 
+    /// The format's version that this code reads and writes.
+    public static let version = Int(BP_IMAGE_VERSION)
+
     /// Bytes from the start of the file that `prefixByteCount(of:)` and the peeks need.
     public static let peekByteCount = Int(BP_IMAGE_PAGE)
 

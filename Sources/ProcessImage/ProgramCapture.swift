@@ -52,8 +52,8 @@ public enum ProgramCapture {
     /// `command` is a path; it is not searched for. `arguments` start with the program's own name.
     /// Strings are bytes without their NUL.
     ///
-    /// With a `level` the image needs no more of a CPU than that, as far as the C library chooses; a
-    /// program that asks the CPU by itself while it starts may need more than its image says.
+    /// With a `level` the image needs no more of a CPU than that, as far as the C library chooses;
+    /// a program that asks the CPU by itself while it starts may need more than its image says.
     public static func image(
         command: String, arguments: [[UInt8]], environment: [[UInt8]],
         at point: CapturePoint = .entry, level: CPULevel? = nil, means: CaptureMeans = .init()

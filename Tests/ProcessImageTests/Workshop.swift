@@ -21,6 +21,8 @@ enum Workshop {
 
     static let emptyRoot = folder + "/empty"
     static let tool = buildFolder + "/imagetool"
+    static let imageCommand = buildFolder + "/bpimage"
+    static let hasImageCommand = access(imageCommand, X_OK) == 0
 
     static let sources: String = {
         let folders = #filePath.split(separator: "/").dropLast(2)
@@ -45,7 +47,7 @@ enum Workshop {
         return path.split(separator: ":").map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
     }
 
-    struct Outcome {
+    struct Outcome: Equatable {
         /// The exit status, or 128 + the signal.
         let status: Int32
         /// What came on descriptors 1 and 2.

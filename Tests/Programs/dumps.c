@@ -106,7 +106,7 @@ static int slow(const char *name) {
 }
 
 static int sealed(char **list) {
-    int image = bproc_capture(list[0], list, NULL, BPROC_CAPTURE_AT_ENTRY, NULL);
+    int image = bproc_capture(list[0], list, NULL, BPROC_CAPTURE_UNPACKED, NULL);
     if (image < 0) return failed("capture");
     // The capture leaves the file's position at its end or wherever it was: an image begins at 0.
     lseek(image, 0, SEEK_SET);

@@ -1,6 +1,6 @@
-// A library whose constructor makes an address space that is hard to carry, before the program's entry:
-// two thousand mappings, a terabyte that nobody has touched but for one page, PROT_NONE with content,
-// zero pages that were only read. The destructor says whether all of it has come along.
+// A library whose constructor makes an address space that is hard to carry, before the program's
+// entry: two thousand mappings, a terabyte that nobody has touched but for one page, PROT_NONE with
+// content, zero pages that were only read. The destructor says whether all of it has come along.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -66,6 +66,8 @@ long bp_pagemap_scan(int pagemap, uint64_t start, uint64_t end,
 long bp_image_file(const char *_Nonnull name, int executable);
 long bp_image_seal(int fd);
 long bp_image_resize(int fd, uint64_t byte_count);
+// A file for an image: created or emptied, and its owner's to run.
+long bp_image_create(const char *_Nonnull path);
 long bp_image_open(const char *_Nonnull path, int flags);
 // The same for a name in an open directory.
 long bp_image_open_at(int directory, const char *_Nonnull name, int flags);
