@@ -70,6 +70,24 @@ struct DumpLibraryTests {
         #expect(outcome.status == 0)
     }
 
+    /// Images of processes that came back from an image, run by hand, and of an image's own file.
+    @Test func dumpsOfDumps() {
+        let path = Workshop.folder + "/again.image"
+        #expect(run(["again", path]) == Workshop.Outcome(status: 0, output: ""))
+        for (number, output) in [
+            (0, "resumed at 0, time 1\nend\n"), (1, "resumed at 1, time 2\nend\n"),
+            (2, "resumed at 2, time 3\nend\n"),
+        ] {
+            // Running one writes the next, in the environment that the image has brought along.
+            let outcome = Workshop.run(["\(path).\(number)"])
+            #expect(outcome == Workshop.Outcome(status: 5, output: output), "\(number)")
+        }
+        let inner = image("inner.image", "echo inner; exit 6")
+        let outer = Workshop.folder + "/outer.image"
+        #expect(run(["execdump", outer, inner]).status == 0)
+        #expect(Workshop.run([outer]) == Workshop.Outcome(status: 6, output: "inner\n"))
+    }
+
     /// A sealed memory file, as the capture gives one, is executed as it is.
     @Test func aSealedImageIsNotCopied() {
         let outcome = run(["sealed", "/bin/sh", "-c", "echo sealed; exit 8"])

@@ -3,6 +3,8 @@
 //   dumps undump FILE                           bproc_undump from FILE ("-": descriptor 0)
 //   dumps stream COUNT                          COUNT images from descriptor 0, each in a child,
 //                                               then what is left of it to descriptor 1
+//   dumps again FILE                            bproc_dump to FILE.0, then, where that is
+//                                               resumed, to FILE.1 and FILE.2
 //   dumps slow FILE                             the bytes of FILE through a socket, in small pieces
 //   dumps sealed COMMAND [ARGUMENT...]          bproc_undump of what bproc_capture gave
 //   dumps squeezed FILE                         untouched, with hardly any memory to be had
@@ -114,6 +116,23 @@ static int sealed(char **list) {
     return failed("undump");
 }
 
+static int again(const char *name) {
+    int resumed = 0;
+    for (int i = 0; i < 3; i++) {
+        char file[4096];
+        snprintf(file, sizeof file, "%s.%d", name, i);
+        unlink(file);
+        int fd = open_for(file, O_WRONLY | O_CREAT | O_TRUNC, 1);
+        long written = bproc_dump(fd, 0);
+        if (written < 0) return failed("dump");
+        if (written == 0) printf("resumed at %d, time %d\n", i, ++resumed);
+        else close(fd);
+        if (resumed == 0) return 0;
+    }
+    printf("end\n");
+    return 5;
+}
+
 int main(int count, char **list) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (count < 3) return 2;
@@ -127,6 +146,7 @@ int main(int count, char **list) {
         return failed("undump");
     }
     if (!strcmp(list[1], "stream")) return stream(atoi(list[2]));
+    if (!strcmp(list[1], "again")) return again(list[2]);
     if (!strcmp(list[1], "slow")) return slow(list[2]);
     if (!strcmp(list[1], "sealed")) return sealed(list + 2);
     if (!strcmp(list[1], "squeezed")) {
