@@ -163,6 +163,7 @@ import Testing
             precondition(
                 Glibc.write(file, bytes, bytes.count) == bytes.count && fchmod(file, mode) == 0)
             close(file)
+            Workshop.waitUntilExecutable(folder + "/image")
             return Workshop.run(
                 [setpriv, "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
                     + ["/bin/sh", "-c", "exec \(folder)/image"])

@@ -140,7 +140,7 @@ enum Workshop {
 
     /// Another test's child may hold our writing descriptor until it executes, and exec refuses a
     /// file that is open for writing; so does a read lease.
-    private static func waitUntilExecutable(_ path: String) {
+    static func waitUntilExecutable(_ path: String) {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         defer { close(file) }
         let setLease: Int32 = 1024  // F_SETLEASE
