@@ -26,6 +26,24 @@ extension Cluster {
         }
     }
 
+    /// Makes a directory of the node "/" for everything that is started there later. What a node
+    /// allows of this and the following, its slave's configuration says.
+    public func setRoot(_ path: String, of number: Int32) throws(BProcError) {
+        guard unsafe bproc_nodechroot(number, path) == 0 else { throw .last(node: number) }
+    }
+
+    public func reboot(_ number: Int32) throws(BProcError) {
+        guard bproc_nodereboot(number) == 0 else { throw .last(node: number) }
+    }
+
+    public func halt(_ number: Int32) throws(BProcError) {
+        guard bproc_nodehalt(number) == 0 else { throw .last(node: number) }
+    }
+
+    public func powerOff(_ number: Int32) throws(BProcError) {
+        guard bproc_nodepwroff(number) == 0 else { throw .last(node: number) }
+    }
+
     /// Gives a node an attribute until it goes down.
     /// - Parameters:
     ///   - name: at most 63 bytes.

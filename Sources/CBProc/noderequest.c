@@ -99,6 +99,29 @@ int bproc_setnodeattr(int node, const char *name, const void *value, int size) {
                                     .value_bytes = (size_t)size});
 }
 
+int bproc_nodechroot(int node, const char *path) {
+    if (!path) return bplib_fail(EFAULT, "no path");
+    if (strlen(path) > BPROC_LOCAL_NODE_TEXT_MAX) {
+        return bplib_fail(ENAMETOOLONG, "a path of %zu bytes", strlen(path));
+    }
+    return change(&(struct request){.node = node,
+                                    .action = BPROC_LOCAL_NODE_CHANGE_ROOT,
+                                    .value = path,
+                                    .value_bytes = strlen(path)});
+}
+
+int bproc_nodereboot(int node) {
+    return change(&(struct request){.node = node, .action = BPROC_LOCAL_NODE_REBOOT});
+}
+
+int bproc_nodehalt(int node) {
+    return change(&(struct request){.node = node, .action = BPROC_LOCAL_NODE_HALT});
+}
+
+int bproc_nodepwroff(int node) {
+    return change(&(struct request){.node = node, .action = BPROC_LOCAL_NODE_POWER_OFF});
+}
+
 int bplib_request_attribute(int node, const char *name, void *value, int size) {
     if (strlen(name) > BPROC_XATTR_MAX_NAME_SIZE) {
         return bplib_fail(ENODATA, "no attribute has a name of %zu bytes", strlen(name));

@@ -30,10 +30,6 @@ int bproc_pidnode(int pid) { return unavailable(__func__); }
 
 // ---- Control of nodes ----
 
-int bproc_nodechroot(int node, const char *path) { return unavailable(__func__); }
-int bproc_nodereboot(int node) { return unavailable(__func__); }
-int bproc_nodehalt(int node) { return unavailable(__func__); }
-int bproc_nodepwroff(int node) { return unavailable(__func__); }
 int bproc_nodereconnect(int node, struct sockaddr *remote, int remote_size,
                         struct sockaddr *local, int local_size) {
     return unavailable(__func__);

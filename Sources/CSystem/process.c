@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mount.h>
+#include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -161,6 +162,27 @@ long bp_open_read_write(const char *path) { return result(open(path, O_RDWR | O_
 long bp_change_root(const char *path) {
     if (chroot(path) < 0) return -errno;
     return result(chdir("/"));
+}
+
+long bp_can_execute(const char *path) { return result(access(path, X_OK)); }
+
+long bp_execute(const char *const *arguments) {
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    execv(arguments[0], (char *const *)arguments);
+    return -errno;
+}
+
+long bp_end_machine(enum bp_machine_end end) {
+    static const int commands[] = {
+        [BP_MACHINE_REBOOT] = RB_AUTOBOOT,
+        [BP_MACHINE_HALT] = RB_HALT_SYSTEM,
+        [BP_MACHINE_POWER_OFF] = RB_POWER_OFF,
+    };
+    sync();
+    return result(reboot(commands[end]));
 }
 
 long bp_notify(const char *state) {

@@ -30,6 +30,12 @@ extension MasterDaemon {
     ) throws(LocalProtocolError) {
         let request = try NodeRequest(decoding: message.body)
         do throws(NodeRefusal) {
+            if case .control(let control, let node) = request {
+                try host.store.state.control(
+                    node, control, by: client.caller, of: client.id, request: message.request,
+                    effects: &host.effects)
+                return
+            }
             let value = try act(on: request, of: client.caller)
             send(
                 LocalMessage.bytes(
@@ -49,7 +55,18 @@ extension MasterDaemon {
                 node, change, by: caller, now: Clock.monotonicNanoseconds,
                 effects: &host.effects)
             return []
+        case .control:
+            throw NodeRefusal(
+                FailureCode.notImplemented, "nodes are controlled from the front end")
         }
+    }
+
+    /// A node has answered an order, or will not any more.
+    mutating func tellNodeAnswer(_ refusal: NodeRefusal?, request: UInt32, to id: ClientID) {
+        guard let client = host.programs[id] else { return }
+        send(
+            refusal.map { self.refusal($0, request: request, of: client.caller) }
+                ?? LocalMessage.bytes(BPROC_LOCAL_NODE_DONE, request: request), to: client)
     }
 
     func refusal(_ refusal: NodeRefusal, request: UInt32, of caller: Caller) -> [UInt8] {

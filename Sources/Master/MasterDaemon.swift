@@ -162,6 +162,8 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         case .closeStorage(let launch): host.store.entries[launch] = nil
         case .forget(let launch): streams[launch] = nil
         case .nodeIsGone(let node): forgetPrograms(on: node)
+        case .nodeAnswered(let client, let request, let refusal):
+            tellNodeAnswer(refusal, request: request, to: client)
         case .note(let text): host.logger.info("\(text)")
         }
     }

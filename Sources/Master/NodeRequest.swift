@@ -1,11 +1,13 @@
 import CLocalProtocol
 package import Host
 package import MasterCore
+package import Wire
 
 /// What a program asks of one node, as the local protocol has it.
 package enum NodeRequest: Equatable, Sendable {
     case attribute(name: String, node: Int32)
     case change(NodeChange, node: Int32)
+    case control(NodeControl, node: Int32)
 
     package init(decoding body: [UInt8]) throws(LocalProtocolError) {
         guard let raw = LocalMessage.load(bproc_local_node_request.self, from: body) else {
@@ -37,6 +39,11 @@ package enum NodeRequest: Equatable, Sendable {
         case BPROC_LOCAL_NODE_SET_MODE: self = .change(.mode(raw.number), node: raw.node)
         case BPROC_LOCAL_NODE_SET_USER: self = .change(.user(raw.number), node: raw.node)
         case BPROC_LOCAL_NODE_SET_GROUP: self = .change(.group(raw.number), node: raw.node)
+        case BPROC_LOCAL_NODE_CHANGE_ROOT:
+            self = .control(.changeRoot(try Self.text(value[...], "path")), node: raw.node)
+        case BPROC_LOCAL_NODE_REBOOT: self = .control(.reboot, node: raw.node)
+        case BPROC_LOCAL_NODE_HALT: self = .control(.halt, node: raw.node)
+        case BPROC_LOCAL_NODE_POWER_OFF: self = .control(.powerOff, node: raw.node)
         default: throw .invalid("unknown node action \(raw.action)")
         }
     }

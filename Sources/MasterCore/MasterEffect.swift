@@ -20,6 +20,8 @@ public enum MasterEffect: Equatable, Sendable {
     case forget(launch: UInt64)
     /// The node's slave is gone, and with it every program there.
     case nodeIsGone(Int32)
+    /// A node has answered an order that this client gave it; nil: it is done.
+    case nodeAnswered(ClientID, request: UInt32, NodeRefusal?)
     case note(String)
 }
 

@@ -36,6 +36,9 @@ public struct MasterState: RelayState {
     var launches: [UInt64: MasterLaunch] = [:]
     var nextLaunch: UInt64
     var nextProcess: Int32 = ProcessNumber.first
+    /// Orders that nodes have not answered, by number.
+    var controls: [UInt32: PendingControl] = [:]
+    var nextControl: UInt32 = 1
     var pingNanoseconds: UInt64
     var relayEffects: [RelayEffect] = []
 
@@ -113,6 +116,10 @@ public struct MasterState: RelayState {
             withRelay(header.launch, now: now, effects: &effects) { relay, relayEffects in
                 relay.receive(header, answer: nil, from: link, now: now, effects: &relayEffects)
             }
+        case .nodeControlled:
+            receive(
+                try NodeControlAnswer(decoding: body), number: header.subject, from: node,
+                now: now, effects: &effects)
         case .query:
             let verdict = verdict(on: header.launch, node: node)
             effects.append(
@@ -130,6 +137,7 @@ public struct MasterState: RelayState {
         guard let node = nodes.lose(link) else { return }
         effects.append(.note("node \(node) is down: \(reason)"))
         effects.append(.nodeIsGone(node))
+        giveUpControls(of: node, effects: &effects)
         for launch in launches.keys.sorted() {
             if launches[launch]?.origin?.node == node {
                 condemn(launch, reason: reason, now: now, effects: &effects)

@@ -2,12 +2,12 @@
 ///
 /// Owns one block of bytes and one of pointers into it; neither moves or is written after the
 /// initialiser.
-@safe struct CStringArray: ~Copyable {
+@safe package struct CStringArray: ~Copyable {
     private let bytes: UnsafeMutablePointer<CChar>
     private let pointers: UnsafeMutablePointer<UnsafePointer<CChar>?>
 
     /// Strings without their NUL; one that contains a NUL ends there for its reader.
-    init(_ strings: [[UInt8]]) {
+    package init(_ strings: [[UInt8]]) {
         let byteCount = strings.reduce(0) { $0 + $1.count + 1 }
         unsafe bytes = .allocate(capacity: max(byteCount, 1))
         unsafe pointers = .allocate(capacity: strings.count + 1)
@@ -25,7 +25,7 @@
     }
 
     /// Lends the array for one call.
-    borrowing func withPointers<Result, Failure: Error>(
+    package borrowing func withPointers<Result, Failure: Error>(
         _ body: (UnsafePointer<UnsafePointer<CChar>?>) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         try unsafe body(UnsafePointer(pointers))

@@ -24,6 +24,11 @@ public struct SlaveConfiguration: Sendable {
     public var warnsOfInsecurity = false
     /// Seconds between attempts to reach a master that is away; nil: give up when it is lost.
     public var reconnectSeconds: Int?
+    /// The master may make another directory "/" for everything that is started later.
+    public var allowsChangeOfRoot = false
+    public var reboot = DeparturePermission.forbidden
+    public var halt = DeparturePermission.forbidden
+    public var powerOff = DeparturePermission.forbidden
     /// Place where the daemon fails on purpose, for tests of the healing.
     public var fault: FaultPoint?
 
@@ -44,6 +49,15 @@ public struct SlaveConfiguration: Sendable {
     private static var ownSocketName: String {
         "@bproc-slave-\(bp_own_pid())-" + String(Clock.monotonicNanoseconds, radix: 36)
     }
+}
+
+/// Whether, and how, the master may end this machine.
+public enum DeparturePermission: Equatable, Sendable {
+    case forbidden
+    /// By reboot(2).
+    case systemCall
+    /// By a program and its arguments, which take the slave's place.
+    case command([String])
 }
 
 /// Places where a slave can be told to fail, numbered like a list of accidents: tests cut the tree

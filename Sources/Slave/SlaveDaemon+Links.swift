@@ -57,11 +57,17 @@ extension SlaveDaemon {
             case .welcome: welcome(try Welcome(decoding: body))
             case .refusal:
                 let refusal = try Refusal(decoding: body)
+                guard departure == nil else {
+                    loseMaster(refusal.sentence)
+                    return
+                }
                 host.logger.error("the master refuses this slave: \(refusal.sentence)")
                 loseMaster(refusal.sentence)
             case .input: input(header, body: body)
             case .clientHears: hear(body, number: header.subject)
             case .nodes: receiveNodes(body)
+            case .nodeControl:
+                receiveOrder(try NodeControl(decoding: body), number: header.subject)
             case .nodesChanged: nodesHaveChanged()
             case .outputCredit: try outputCredit(header, body: body)
             default:

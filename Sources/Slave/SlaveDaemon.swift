@@ -42,6 +42,8 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     var clusterNodeCount = 0
     /// Who waits for the table of nodes.
     var nodesWaiters: [NodesWaiter] = []
+    /// Set: the node leaves the cluster, and then does what it was told.
+    var departure: Departure?
     /// The table of nodes when it was last asked for because it had changed.
     package var watchedNodes: [UInt8]?
     /// The master tells when the table changes.
@@ -94,6 +96,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     package var deadlineNanoseconds: UInt64 {
         var earliest = host.store.state.deadlineNanoseconds ?? .max
         if isWelcome { earliest = min(earliest, masterHeardNanoseconds + silenceLimit) }
+        if let departure { earliest = min(earliest, departure.deadlineNanoseconds) }
         if let reconnectNanoseconds { earliest = min(earliest, reconnectNanoseconds) }
         if let first = setUps.first { earliest = min(earliest, first.deadlineNanoseconds) }
         return earliest
@@ -106,6 +109,9 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         host.links.relaxLowWater()
         host.store.state.tick(now: now, effects: &host.effects)
         endOverdueSetUps(now: now)
+        if let departure, now >= departure.deadlineNanoseconds {
+            loseMaster("it has not ended the link")
+        }
         if isWelcome, now >= masterHeardNanoseconds + silenceLimit {
             loseMaster("no word for \((now - masterHeardNanoseconds) / 1_000_000) ms")
         }
@@ -143,6 +149,10 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         isWatchingNodes = false
         watchedNodes = nil
         host.store.state.controlIsLost(effects: &host.effects)
+        guard departure == nil else {
+            host.exitCode = 0
+            return
+        }
         guard let seconds = configuration.reconnectSeconds else {
             host.logger.error("the master \(configuration.master) is lost: \(reason)")
             host.exitCode = 1

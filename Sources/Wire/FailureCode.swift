@@ -9,6 +9,7 @@ public enum FailureCode {
     public static let busy: Int32 = 16
     public static let invalidArgument: Int32 = 22
     public static let noSpace: Int32 = 28
+    public static let nameTooLong: Int32 = 36
     public static let notImplemented: Int32 = 38
     public static let noData: Int32 = 61
     public static let protocolError: Int32 = 71

@@ -39,9 +39,11 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case clientHears = 52
     case nodes = 53
     case nodesChanged = 54
+    case nodeControl = 55
 
     // Control links, slave to master, again.
     case nodesWatch = 60
+    case nodeControlled = 61
 
     /// The largest body a receiver accepts, in bytes: checked before anything is allocated.
     public var bodyLimit: UInt32 {
@@ -56,6 +58,8 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
         case .answer: 16 << 20
         case .exit: 1 << 20
         case .output, .input: 1 << 16
+        case .nodeControl: 8192
+        case .nodeControlled: 256
         case .inputCredit, .outputCredit: 8
         case .signal: 4
         case .verdict: 1

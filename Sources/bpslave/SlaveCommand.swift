@@ -62,6 +62,8 @@ struct SlaveCommand: ParsableCommand {
             valueName: "seconds"))
     var reconnect: Int?
 
+    @OptionGroup var control: ControlOptions
+
     @Option(
         help: ArgumentHelp(
             "Fail on purpose: die-after-chunk:N or stop-after-chunk:N.", visibility: .hidden))
@@ -125,6 +127,7 @@ struct SlaveCommand: ParsableCommand {
         if let socket { configuration.socketName = socket }
         configuration.forbidsRing = daemon.forbidsRing
         configuration.reconnectSeconds = reconnect
+        control.apply(to: &configuration)
         configuration.fault = fault.flatMap { FaultPoint($0) }
         configuration.warnsOfInsecurity = !masterAddress.isLoopback || !listenAddress.isLoopback
         let logger = daemon.logger("bpslave")
@@ -141,6 +144,7 @@ struct SlaveCommand: ParsableCommand {
             let code = slave.run()
             launcher.isEnding()
             launcher.hasFailed(UInt8(truncatingIfNeeded: code))
+            slave.carryOutDeparture()
             bp_exit(code)
         } catch {
             logger.critical("\(error)")

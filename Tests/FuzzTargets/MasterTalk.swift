@@ -114,7 +114,9 @@ struct MasterTalk {
             }
         case .exited(_, let exit):
             if reportCount == 0 { fault = "rank \(exit.rank) ended before it was reported" }
-        case .control, .failed, .progress, .closeStorage, .forget, .nodeIsGone, .note, .relay:
+        case .control, .failed, .progress, .closeStorage, .forget, .nodeIsGone, .nodeAnswered,
+            .note,
+            .relay:
             break
         }
     }

@@ -69,6 +69,19 @@ public struct MessageSamples {
         ClientRequest(caller: caller(), request: number(), message: bytes(0...40))
     }
 
+    public mutating func nodeControl() -> NodeControl {
+        switch count(0...3) {
+        case 0: .changeRoot(text(limit: NodeControl.pathByteLimit))
+        case 1: .reboot
+        case 2: .halt
+        default: .powerOff
+        }
+    }
+
+    public mutating func nodeControlAnswer() -> NodeControlAnswer {
+        NodeControlAnswer(errorNumber: Int32(count(0...304)), reason: text(limit: 159))
+    }
+
     public mutating func clientLaunch() -> ClientLaunch {
         ClientLaunch(
             caller: caller(), imageByteCount: UInt64(count(1...(1 << 40))), request: number(),

@@ -28,6 +28,12 @@ public struct WireMessage: Sendable {
             name: "client-request", sample: { body($0.clientRequest().frame(client: 3)) },
             recode: { body(try ClientRequest(decoding: $0).frame(client: 3)) }),
         WireMessage(
+            name: "node-control", sample: { body($0.nodeControl().frame(number: 3)) },
+            recode: { body(try NodeControl(decoding: $0).frame(number: 3)) }),
+        WireMessage(
+            name: "node-controlled", sample: { body($0.nodeControlAnswer().frame(number: 3)) },
+            recode: { body(try NodeControlAnswer(decoding: $0).frame(number: 3)) }),
+        WireMessage(
             name: "refusal", sample: { body($0.refusal().frame) },
             recode: { body(try Refusal(decoding: $0).frame) }),
         WireMessage(

@@ -118,6 +118,11 @@ enum bproc_local_node_action {
     BPROC_LOCAL_NODE_SET_MODE = 4,      /* number */
     BPROC_LOCAL_NODE_SET_USER = 5,      /* number */
     BPROC_LOCAL_NODE_SET_GROUP = 6,     /* number */
+    /* Orders to the node, given on the front end; answered when it has answered. */
+    BPROC_LOCAL_NODE_CHANGE_ROOT = 7, /* value: the path there */
+    BPROC_LOCAL_NODE_REBOOT = 8,
+    BPROC_LOCAL_NODE_HALT = 9,
+    BPROC_LOCAL_NODE_POWER_OFF = 10,
 };
 
 #define BPROC_LOCAL_NODE_TEXT_MAX 4095u

@@ -46,6 +46,15 @@ long bp_open_processes(void);
 long bp_open_process(int processes, int pid);
 long bp_open_read_write(const char *_Nonnull path);
 long bp_change_root(const char *_Nonnull path);
+/* 0, or why this file cannot be executed by this process. */
+long bp_can_execute(const char *_Nonnull path);
+/* Puts a program in the place of this one, with the signals of a fresh process. Answers only on
+   failure. arguments ends with NULL; the first is the path. */
+long bp_execute(const char *_Nullable const *_Nonnull arguments);
+enum bp_machine_end { BP_MACHINE_REBOOT, BP_MACHINE_HALT, BP_MACHINE_POWER_OFF };
+/* Writes what is cached to the disks and ends the machine, or the pid namespace, without its init.
+   Answers only on failure. */
+long bp_end_machine(enum bp_machine_end end);
 /* Tells systemd (NOTIFY_SOCKET) a state; 0 without one. */
 long bp_notify(const char *_Nonnull state);
 /* Goes to the background: answers a descriptor on which one byte, the exit code the foreground

@@ -245,12 +245,45 @@ static void list_through_notifier(void) {
     close(ends[1]);
 }
 
+/* The nodes of the tests allow none of this: cases with other slaves are in ControlTests.swift. */
+static void check_order(int (*order)(int)) {
+    if (!has_cluster) {
+        CHECK_FAILS(order(0), EBUSY);
+        return;
+    }
+    CHECK_FAILS(order(0), EPERM);
+    if (getuid() != 0) return;
+    CHECK(strstr(bproc_reason(), "--allow-") != NULL);
+    CHECK_FAILS(order(2), BE_NODEDOWN);
+    CHECK_FAILS(order(3), BE_INVALIDNODE);
+    CHECK_FAILS(order(BPROC_NODE_MASTER), BE_INVALIDNODE);
+}
+
+static int change_root_to_tmp(int node) { return bproc_nodechroot(node, "/tmp"); }
+
+static void change_root(void) {
+    static char path[5000];
+    CHECK_FAILS(bproc_nodechroot(0, NULL), EFAULT);
+    memset(path, '/', sizeof path - 1);
+    CHECK_FAILS(bproc_nodechroot(0, path), ENAMETOOLONG);
+    check_order(change_root_to_tmp);
+    if (has_cluster && getuid() == 0) CHECK_FAILS(bproc_nodechroot(0, "tmp"), EINVAL);
+}
+
+static void reboot_node(void) { check_order(bproc_nodereboot); }
+static void halt_node(void) { check_order(bproc_nodehalt); }
+static void power_off_node(void) { check_order(bproc_nodepwroff); }
+
 const struct test_case administration_cases[] = {
     {"bproc_chmod", change_mode},
     {"bproc_chown", change_owner},
     {"bproc_chgrp", change_group},
     {"bproc_nodesetstatus", set_state},
     {"bproc_setnodeattr", set_attributes},
+    {"bproc_nodechroot", change_root},
+    {"bproc_nodereboot", reboot_node},
+    {"bproc_nodehalt", halt_node},
+    {"bproc_nodepwroff", power_off_node},
     {"bproc_notifier", watch},
     {"bproc_nodelist_", list_through_notifier},
     {NULL, NULL},

@@ -17,10 +17,6 @@ static struct sockaddr address;
     DO(bproc_liblist, (words))                                                                     \
     DO(bproc_proclist, (0, NULL))                                                                  \
     DO(bproc_pidnode, (1))                                                                         \
-    DO(bproc_nodechroot, (0, word))                                                                \
-    DO(bproc_nodereboot, (0))                                                                      \
-    DO(bproc_nodehalt, (0))                                                                        \
-    DO(bproc_nodepwroff, (0))                                                                      \
     DO(bproc_nodereconnect, (0, &address, 16, NULL, 0))
 
 #define FUNCTION(name, arguments)                                                                  \
