@@ -20,7 +20,7 @@ extension SlaveDaemon {
 
     private mutating func carryOut(_ control: NodeControl) throws(NodeControlRefusal) {
         guard departure == nil else {
-            throw NodeControlRefusal(FailureCode.busy, "it is about to leave")
+            throw NodeControlRefusal(FailureCode.alreadyUnderWay, "it is about to leave")
         }
         switch control {
         case .changeRoot(let path): try changeRoot(path)
@@ -68,8 +68,8 @@ extension SlaveDaemon {
             deadlineNanoseconds: Clock.monotonicNanoseconds + Departure.patienceNanoseconds)
     }
 
-    /// Ends the machine, or executes the site's command, after an order to do so; else does nothing.
-    /// Call it when the daemon has ended.
+    /// Ends the machine, or puts the site's command in this program's place, if the daemon has ended
+    /// for that. Comes back if it has not, or if it fails.
     package func carryOutDeparture() {
         guard let departure else { return }
         let result: Int

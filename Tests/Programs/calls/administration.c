@@ -246,33 +246,32 @@ static void list_through_notifier(void) {
 }
 
 /* The nodes of the tests allow none of this: cases with other slaves are in ControlTests.swift. */
-static void check_order(int (*order)(int)) {
-    if (!has_cluster) {
-        CHECK_FAILS(order(0), EBUSY);
-        return;
-    }
-    CHECK_FAILS(order(0), EPERM);
-    if (getuid() != 0) return;
-    CHECK(strstr(bproc_reason(), "--allow-") != NULL);
-    CHECK_FAILS(order(2), BE_NODEDOWN);
-    CHECK_FAILS(order(3), BE_INVALIDNODE);
-    CHECK_FAILS(order(BPROC_NODE_MASTER), BE_INVALIDNODE);
-}
-
-static int change_root_to_tmp(int node) { return bproc_nodechroot(node, "/tmp"); }
+#define CHECK_ORDER(order)                                                                         \
+    do {                                                                                           \
+        int node = 0;                                                                              \
+        CHECK_FAILS(order, has_cluster ? EPERM : EBUSY);                                           \
+        if (!has_cluster || getuid() != 0) break;                                                  \
+        CHECK(strstr(bproc_reason(), "--allow-") != NULL);                                         \
+        node = 2;                                                                                  \
+        CHECK_FAILS(order, BE_NODEDOWN);                                                           \
+        node = 3;                                                                                  \
+        CHECK_FAILS(order, BE_INVALIDNODE);                                                        \
+        node = BPROC_NODE_MASTER;                                                                  \
+        CHECK_FAILS(order, BE_INVALIDNODE);                                                        \
+    } while (0)
 
 static void change_root(void) {
     static char path[5000];
     CHECK_FAILS(bproc_nodechroot(0, NULL), EFAULT);
     memset(path, '/', sizeof path - 1);
     CHECK_FAILS(bproc_nodechroot(0, path), ENAMETOOLONG);
-    check_order(change_root_to_tmp);
+    CHECK_ORDER(bproc_nodechroot(node, "/tmp"));
     if (has_cluster && getuid() == 0) CHECK_FAILS(bproc_nodechroot(0, "tmp"), EINVAL);
 }
 
-static void reboot_node(void) { check_order(bproc_nodereboot); }
-static void halt_node(void) { check_order(bproc_nodehalt); }
-static void power_off_node(void) { check_order(bproc_nodepwroff); }
+static void reboot_node(void) { CHECK_ORDER(bproc_nodereboot(node)); }
+static void halt_node(void) { CHECK_ORDER(bproc_nodehalt(node)); }
+static void power_off_node(void) { CHECK_ORDER(bproc_nodepwroff(node)); }
 
 const struct test_case administration_cases[] = {
     {"bproc_chmod", change_mode},
