@@ -6,7 +6,8 @@ public struct NodeTable {
 
     public init(names: AccountNames = AccountNames()) { self.names = names }
 
-    /// One line for all nodes that are alike, ordered by state; contiguous numbers as ranges.
+    /// One line for all nodes that are alike, in the order of their first; contiguous numbers as
+    /// ranges.
     /// - Parameter columns: the width of the window, which the first column fills.
     public func compact(_ nodes: [Cluster.Node], columns: Int = 80) -> String {
         struct Kind: Hashable {
@@ -20,7 +21,6 @@ public struct NodeTable {
             if members[kind] == nil { kinds.append(kind) }
             members[kind, default: []].append(node.number)
         }
-        kinds.sort { ($0.state, members[$0]![0]) < ($1.state, members[$1]![0]) }
         // Status 15, mode 10, user 8, group 8, and a blank before each.
         let width = max(16, columns - 45)
         var lines = [
@@ -36,10 +36,10 @@ public struct NodeTable {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// One line for each node, ordered by number.
+    /// One line for each node.
     public func long(_ nodes: [Cluster.Node]) -> String {
         var text = "Node Address         Status       Mode          User       Group\n"
-        for node in nodes.sorted(by: { $0.number < $1.number }) {
+        for node in nodes {
             let number = "\(node.number)"
             text += String(repeating: " ", count: max(0, 4 - number.utf8.count)) + number + " "
             text += pad(node.address ?? "-", 15) + " " + pad(node.state, 12) + " "
@@ -47,6 +47,33 @@ public struct NodeTable {
             text += names.group(node.group) + "\n"
         }
         return text
+    }
+
+    /// An array of objects, one on each line.
+    public func json(_ nodes: [Cluster.Node]) -> String {
+        let objects = nodes.map { node in
+            let address = node.address.map(Self.quoted) ?? "null"
+            return "{\"node\":\(node.number),\"state\":\(Self.quoted(node.state)),"
+                + "\"address\":\(address),\"mode\":\"\(String(node.mode, radix: 8))\","
+                + "\"user\":\(Self.quoted(names.user(node.user))),\"uid\":\(node.user),"
+                + "\"group\":\(Self.quoted(names.group(node.group))),\"gid\":\(node.group)}"
+        }
+        return "[" + objects.joined(separator: ",\n ") + "]\n"
+    }
+
+    /// A JSON string: RFC 8259, section 7.
+    static func quoted(_ text: String) -> String {
+        var quoted = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"", "\\": quoted += "\\\(scalar)"
+            case "\u{0}"..."\u{1f}":
+                let digits = String(scalar.value, radix: 16)
+                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: quoted.unicodeScalars.append(scalar)
+            }
+        }
+        return quoted + "\""
     }
 
     /// `0-3,7`.
