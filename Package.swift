@@ -51,6 +51,7 @@ let package = Package(
         .executable(name: "bpslave", targets: ["bpslave"]),
         .executable(name: "bpsh", targets: ["bpsh"]),
         .executable(name: "bpstat", targets: ["bpstat"]),
+        .executable(name: "bpctl", targets: ["bpctl"]),
         .executable(name: "bpcluster", targets: ["bpcluster"]),
         .executable(name: "bpimage", targets: ["bpimage"]),
         .library(name: "BProc", targets: ["BProc"]),
@@ -166,6 +167,9 @@ let package = Package(
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpstat", dependencies: ["CommandSupport", "BProc", argumentParser],
+            swiftSettings: strict, linkerSettings: staticExecutable),
+        .executableTarget(
+            name: "bpctl", dependencies: ["CommandSupport", "BProc", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpcluster",

@@ -16,6 +16,17 @@ public struct AccountNames: Sendable {
     public func user(_ number: UInt32) -> String { users[number] ?? "#\(number)" }
     public func group(_ number: UInt32) -> String { groups[number] ?? "#\(number)" }
 
+    /// The number of a user, by name or number; nil: there is no such name.
+    public func userNumber(_ text: String) -> UInt32? { Self.number(text, in: users) }
+    public func groupNumber(_ text: String) -> UInt32? { Self.number(text, in: groups) }
+
+    /// A name that looks like a number is a name first, as for chown(1). The greatest number means
+    /// "no change" to the kernel and is nobody's.
+    private static func number(_ text: String, in names: [UInt32: String]) -> UInt32? {
+        if let known = names.filter({ $0.value == text }).map(\.key).min() { return known }
+        return UInt32(text).flatMap { $0 == .max ? nil : $0 }
+    }
+
     /// Lines of `name:password:number:…`; the first line of a number counts.
     private static func names(in path: String) -> [UInt32: String] {
         guard let text = TextFile.read(path, byteLimit: 16 << 20) else { return [:] }

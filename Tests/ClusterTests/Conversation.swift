@@ -40,6 +40,7 @@ final class Conversation {
     }
 
     var text: String { String(decoding: collected[0], as: UTF8.self) }
+    var errorText: String { String(decoding: collected[1], as: UTF8.self) }
 
     /// Serves the streams until the condition holds.
     @discardableResult

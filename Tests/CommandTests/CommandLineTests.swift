@@ -50,6 +50,35 @@ import Testing
     }
 }
 
+@Suite struct OrderedOptionsTests {
+    typealias Item = OrderedOptions.Item
+
+    static func items(_ words: String...) -> [Item] {
+        OrderedOptions(words, valued: ["-S", "-s", "--state"]).items
+    }
+
+    @Test func orderAndRepetitionAreKept() {
+        #expect(
+            Self.items("-S", "0-3", "--state", "up", "-R", "-S", "7", "-s", "error")
+                == [
+                    Item("-S", "0-3"), Item("--state", "up"), Item("-R"), Item("-S", "7"),
+                    Item("-s", "error"),
+                ])
+    }
+
+    @Test func valuesStandInEveryForm() {
+        #expect(
+            Self.items("-S0", "-s=up", "--state=a=b", "--state=", "-fSall")
+                == [
+                    Item("-S", "0"), Item("-s", "up"), Item("--state", "a=b"),
+                    Item("--state", ""), Item("-f"), Item("-S", "all"),
+                ])
+        #expect(Self.items("-S", "-s", "x") == [Item("-S", "-s")])
+        #expect(Self.items("-s") == [Item("-s")])
+        #expect(Self.items("-f", "--", "-S", "0") == [Item("-f")])
+    }
+}
+
 @Suite struct PathSearchTests {
     /// A directory with a program, a plain file, and a directory called "tool".
     private func withDirectories(_ body: (String) throws -> Void) throws {

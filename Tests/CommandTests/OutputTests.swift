@@ -104,7 +104,8 @@ import Testing
     @Test func alikeNodesShareALine() {
         let nodes =
             [3, 0, 1, 2, 7].map { Self.node($0, "up") } + [Self.node(5, "down", user: 4_000_000)]
-        let lines = NodeTable().compact(nodes, columns: 80).split(separator: "\n")
+        let lines = NodeTable().compact(NodeOrder.state.sorted(nodes), columns: 80)
+            .split(separator: "\n")
         #expect(lines.count == 3)
         #expect(lines[0].hasPrefix("Node(s) "))
         #expect(lines[1].hasPrefix("5 ") && lines[1].contains("#4000000"))
@@ -112,15 +113,66 @@ import Testing
         #expect(lines.allSatisfy { $0.count <= 80 })
     }
 
-    @Test func longLinesAreOrderedByNumber() {
+    @Test func longLinesAreAligned() {
         let text = NodeTable().long([Self.node(12, "up"), Self.node(3, "boot")])
         #expect(
             text == """
                 Node Address         Status       Mode          User       Group
-                   3 10.0.0.1        boot         ---x--x--x    root       root
                   12 10.0.0.1        up           ---x--x--x    root       root
+                   3 10.0.0.1        boot         ---x--x--x    root       root
 
                 """)
+    }
+
+    @Test func nodesAreSorted() {
+        let nodes = [(4, "up"), (1, "up"), (2, "down"), (0, "error")].map {
+            Self.node($0.0, $0.1)
+        }
+        func numbers(_ order: NodeOrder, _ isReversed: Bool = false) -> [Int32] {
+            order.sorted(nodes, isReversed: isReversed).map(\.number)
+        }
+        #expect(numbers(.number) == [0, 1, 2, 4])
+        #expect(numbers(.state) == [2, 0, 1, 4])
+        #expect(numbers(.asked) == [4, 1, 2, 0])
+        #expect(numbers(.number, true) == [4, 2, 1, 0])
+        #expect(numbers(.asked, true) == [0, 2, 1, 4])
+    }
+
+    @Test func jsonIsJSON() throws {
+        var odd = Self.node(7, "up", user: 4_000_000)
+        odd.address = nil
+        odd.state = "a\"\\\u{1}ü"
+        for nodes in [[], [Self.node(0, "up")], [Self.node(0, "up"), odd]] {
+            let text = NodeTable().json(nodes)
+            let parsed = try #require(
+                JSONSerialization.jsonObject(with: Data(text.utf8)) as? [[String: Any]])
+            #expect(parsed.count == nodes.count)
+            for (object, node) in zip(parsed, nodes) {
+                #expect(object["node"] as? Int == Int(node.number))
+                #expect(object["state"] as? String == node.state)
+                #expect(object["address"] as? String == node.address)
+                #expect(object["mode"] as? String == "111")
+                #expect(object["uid"] as? Int == Int(node.user))
+            }
+        }
+    }
+}
+
+@Suite struct NameTests {
+    @Test func accountsHaveNamesAndNumbers() {
+        let names = AccountNames()
+        #expect(names.user(0) == "root" && names.userNumber("root") == 0)
+        #expect(names.userNumber("4000000") == 4_000_000)
+        #expect(names.userNumber("no such user") == nil)
+        #expect(names.userNumber("-1") == nil && names.userNumber("4294967295") == nil)
+        #expect(names.groupNumber("root") == 0 && names.groupNumber("") == nil)
+    }
+
+    @Test func hostsHaveAddresses() {
+        let hosts = HostFile(text: "10.0.0.1 node0 n0 # front\n# 10.0.0.9 node0\n\t\n::1\tn0\n")
+        #expect(hosts.addresses(of: "n0") == ["n0", "10.0.0.1", "::1"])
+        #expect(hosts.addresses(of: "front") == ["front"])
+        #expect(hosts.addresses(of: "10.0.0.1") == ["10.0.0.1"])
     }
 }
 

@@ -4,10 +4,11 @@ import Testing
 /// The manual pages say what the commands say of themselves.
 @Suite struct ManualTests {
     static let products = SourceTree.root + "/.build/release"
-    static let areBuilt = ["bpmaster", "bpslave", "bpsh", "bpstat", "bpcluster", "bpimage"]
-        .allSatisfy {
-            FileManager.default.isExecutableFile(atPath: "\(products)/\($0)")
-        }
+    static let areBuilt = [
+        "bpmaster", "bpslave", "bpsh", "bpstat", "bpctl", "bpcluster", "bpimage",
+    ].allSatisfy {
+        FileManager.default.isExecutableFile(atPath: "\(products)/\($0)")
+    }
     static let manual = ["/usr/bin/man", "/bin/man"].first {
         FileManager.default.isExecutableFile(atPath: $0)
     }
@@ -73,7 +74,10 @@ import Testing
 
     @Test(
         .enabled(if: areBuilt, "the commands are not built in .build/release"),
-        arguments: ["bpmaster.8", "bpslave.8", "bpsh.1", "bpstat.1", "bpcluster.1", "bpimage.1"])
+        arguments: [
+            "bpmaster.8", "bpslave.8", "bpsh.1", "bpstat.1", "bpctl.1", "bpcluster.1",
+            "bpimage.1",
+        ])
     func everyOptionIsInItsManualPage(page: String) throws {
         let command = String(page.prefix { $0 != "." })
         let subcommands = [
