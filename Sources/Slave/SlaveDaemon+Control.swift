@@ -68,8 +68,8 @@ extension SlaveDaemon {
             deadlineNanoseconds: Clock.monotonicNanoseconds + Departure.patienceNanoseconds)
     }
 
-    /// Ends the machine, or puts the site's command in this program's place, if the daemon has ended
-    /// for that. Comes back if it has not, or if it fails.
+    /// Ends the machine, or puts the site's command in this program's place, if the daemon has
+    /// ended for that. Comes back if it has not, or if it fails.
     package func carryOutDeparture() {
         guard let departure else { return }
         let result: Int

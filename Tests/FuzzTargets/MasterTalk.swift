@@ -34,7 +34,7 @@ struct MasterTalk {
             state.receiveHello(
                 hello, peer: NodeAddress(ipv4: 10, 0, 0, 1, port: 9), from: control, now: now,
                 effects: &effects)
-        case .pong, .exit, .query:
+        case .pong, .exit, .query, .nodeControlled:
             start()
             let control = LinkID(UInt64(header.stream % 8))
             try? state.receiveControl(
@@ -77,6 +77,9 @@ struct MasterTalk {
             wantsProgress: true,
             origin: isFromNode ? LaunchOrigin(node: 2, client: 9) : nil)
         _ = state.launch(request, now: now, effects: &effects)
+        // Refused while the node is not there; else its answer may be anything.
+        try? state.control(
+            1, .reboot, by: request.caller, of: ClientID(2), request: 3, effects: &effects)
     }
 
     private mutating func carryOut() {
