@@ -84,7 +84,6 @@ import Testing
                 let failures: [(Int32, () throws -> Void)] = [
                     (BE_INVALIDNODE, { _ = try cluster.node(5) }),
                     (ENODATA, { _ = try cluster.address(of: 1) }),
-                    (ENODATA, { _ = try cluster.attribute("x", of: 0) }),
                     (BE_INVALIDNODE, { _ = try cluster.permitsUse(of: 5) }),
                 ]
                 for (number, call) in failures {
