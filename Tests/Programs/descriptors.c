@@ -98,7 +98,7 @@ static void files(void) {
     io[0] = file(0, "input", O_RDONLY, 4);
     io[1] = file(1, "output", O_WRONLY | O_CREAT | O_APPEND, 0);
     io[2] = socket_to(7, port);
-    CHECK(start("cat; echo; echo here >&7", io, 3, pids) == 2);
+    CHECK(start("printf '%s\\n' \"$(cat)\"; echo here >&7", io, 3, pids) == 2);
     CHECK(pids[0] > 0 && pids[1] > 0);
     int seen = 0;
     for (int i = 0; i < 2; i++) {
