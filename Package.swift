@@ -84,6 +84,8 @@ let package = Package(
         .target(name: "CChecksum", cSettings: strictC),
         .target(
             name: "CBProc", dependencies: ["CLocalProtocol", "CImageFormat"], cSettings: strictC),
+        // Ghosts between clone and death, in memory that they share with their server.
+        .target(name: "CGhosts", cSettings: strictC),
 
         // Pure: values and decisions, no I/O and no Glibc.
         .target(name: "NodeSpec", swiftSettings: strict),
@@ -100,6 +102,8 @@ let package = Package(
             name: "SlaveCore", dependencies: ["NodeSpec", "RelayTree", "Wire", "Relay"],
             swiftSettings: strict),
 
+        .target(name: "GhostCore", swiftSettings: strict),
+
         // I/O: carries the decisions out.
         .target(name: "System", dependencies: ["CSystem"], swiftSettings: strict),
         .target(
@@ -112,6 +116,14 @@ let package = Package(
             exclude: ["FORMAT.md"],
             swiftSettings: strict),
 
+        // The messages of one machine.
+        .target(name: "LocalProtocol", dependencies: ["CLocalProtocol"], swiftSettings: strict),
+        .target(
+            name: "Ghosts",
+            dependencies: [
+                "GhostCore", "LocalProtocol", "System", "CSystem", "CGhosts", "CLocalProtocol",
+            ], swiftSettings: strict),
+
         .target(
             name: "Link", dependencies: ["Ring", "System", "Relay", "Wire"], swiftSettings: strict),
 
@@ -120,7 +132,7 @@ let package = Package(
             name: "Host",
             dependencies: [
                 "Link", "Relay", "RelayTree", "Wire", "Ring", "System", "CSystem", "ProcessImage",
-                "CLocalProtocol", logging,
+                "Ghosts", "LocalProtocol", "CLocalProtocol", logging,
             ], swiftSettings: strict),
 
         // Daemons.
@@ -128,13 +140,13 @@ let package = Package(
             name: "Master",
             dependencies: [
                 "MasterCore", "Host", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring",
-                "System", "CSystem", "ProcessImage", "CLocalProtocol", logging,
+                "System", "CSystem", "ProcessImage", "LocalProtocol", "CLocalProtocol", logging,
             ], swiftSettings: strict),
         .target(
             name: "Slave",
             dependencies: [
                 "SlaveCore", "Host", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System",
-                "CSystem", "ProcessImage", "CLocalProtocol", logging,
+                "CSystem", "ProcessImage", "LocalProtocol", "CLocalProtocol", logging,
             ], swiftSettings: strict),
 
         .target(
@@ -229,12 +241,13 @@ let package = Package(
             dependencies: [
                 "Wire", "WireSamples", "SimulatedCluster", "NodeSpec", "Relay", "MasterCore",
                 "SlaveCore", "Master", "Host", "ProcessImage", "ImageSamples", "CRestore",
-                "CLocalProtocol", "CBProc",
+                "LocalProtocol", "CLocalProtocol", "CBProc", "GhostCore", "Ghosts",
             ], path: "Tests/FuzzTargets", swiftSettings: testing),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: testing),
         .executableTarget(
             name: "fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz", exclude: ["corpus"],
             swiftSettings: testing),
+        .testTarget(name: "GhostTests", dependencies: ["GhostCore"], swiftSettings: testing),
         .testTarget(name: "StyleTests", swiftSettings: testing),
         .testTarget(
             name: "ClusterTests",

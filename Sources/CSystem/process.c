@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/un.h>
@@ -50,6 +51,13 @@ long bp_reap(int pidfd, struct bp_child_exit *exit) {
 }
 
 long bp_kill(int32_t pid, int32_t signal) { return result(kill(pid, signal)); }
+
+long bp_process_user(int32_t pid) {
+    char path[32];
+    struct stat status;
+    (void)snprintf(path, sizeof path, "/proc/%d", pid);
+    return stat(path, &status) < 0 ? -errno : (long)status.st_uid;
+}
 
 long bp_pidfd_open(int32_t pid) { return result(syscall(SYS_pidfd_open, pid, 0)); }
 

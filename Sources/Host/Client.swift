@@ -1,4 +1,5 @@
 import CSystem
+import LocalProtocol
 package import Relay
 package import System
 package import Wire

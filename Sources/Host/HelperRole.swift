@@ -1,3 +1,4 @@
+import Ghosts
 import ProcessImage
 
 /// The roles a daemon's binary has besides being a daemon: libbproc runs it by descriptor, so that
@@ -5,8 +6,10 @@ import ProcessImage
 package enum HelperRole {
     /// Runs the role that the arguments ask for and answers its exit code; nil: none is asked for.
     package static func run(_ arguments: [String]) -> Int32? {
-        guard arguments.contains("--helper=capture") else { return nil }
+        let isGhosts = arguments.contains("--helper=ghosts")
+        guard isGhosts || arguments.contains("--helper=capture") else { return nil }
         guard let socket = number("--socket=", in: arguments) else { return 64 }
+        if isGhosts { return GhostHelper.run(socket: socket) }
         return CaptureHelper.run(
             socket: socket, processDirectory: number("--proc=", in: arguments),
             packingPays: LocalNetwork.packingPays)

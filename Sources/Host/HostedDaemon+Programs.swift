@@ -1,5 +1,6 @@
 import CLocalProtocol
 import CSystem
+import LocalProtocol
 import Logging
 import System
 import Wire

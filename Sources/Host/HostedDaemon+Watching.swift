@@ -1,4 +1,5 @@
 import CLocalProtocol
+import LocalProtocol
 
 // Programs that watch the table of nodes: behind the descriptor of bproc_notifier.
 extension HostedDaemon where Self: ~Copyable {

@@ -1,5 +1,6 @@
 package import CLocalProtocol
 package import Link
+package import LocalProtocol
 import Logging
 package import Ring
 import System

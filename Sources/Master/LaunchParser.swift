@@ -1,5 +1,5 @@
 import CLocalProtocol
-package import Host
+package import LocalProtocol
 package import MasterCore
 package import Wire
 
@@ -47,6 +47,7 @@ package struct LaunchParser {
         for start in stride(from: nodeBytes.startIndex, to: nodeBytes.endIndex, by: 4) {
             nodes.append(LocalMessage.load(Int32.self, from: body, at: start)!)
         }
+        let processes = try takeProcesses(raw, isOnNode: (origin?.node ?? -1) != -1)
         let descriptors = try takeDescriptors(raw)
         let directory = try takeText(Int(raw.directory_bytes), "working directory")
         let command = try takeText(Int(raw.command_bytes), "command")
@@ -68,9 +69,31 @@ package struct LaunchParser {
             order.flags.insert(.hold)
         }
         return LaunchRequest(
-            client: client, caller: caller, nodes: nodes, order: order,
+            client: client, caller: caller, nodes: nodes, processes: processes, order: order,
             fanOut: Int(min(raw.fan_out, 65536)), chunkByteCount: chunk,
             wantsProgress: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROGRESS) != 0, origin: origin)
+    }
+
+    /// The ranks' numbers where the caller's side has chosen them: each the pid of a process of the
+    /// master's machine, no two alike. Whose they are is for the daemon to find out.
+    private mutating func takeProcesses(
+        _ raw: bproc_local_launch, isOnNode: Bool
+    ) throws(LocalProtocolError) -> [Int32] {
+        guard raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROCESSES) != 0 else { return [] }
+        guard !isOnNode else {
+            throw .invalid("process numbers of another machine than the master's")
+        }
+        let start = try take(Int(raw.rank_count) * 4, "list of processes").startIndex
+        let processes = (0..<Int(raw.rank_count)).map {
+            LocalMessage.load(Int32.self, from: body, at: start + $0 * 4)!
+        }
+        guard processes.allSatisfy({ (1..<ProcessNumber.first).contains($0) }) else {
+            throw .invalid("a process number that no process can have")
+        }
+        guard Set(processes).count == processes.count else {
+            throw .invalid("one process number for two ranks")
+        }
+        return processes
     }
 
     private func limits(_ raw: bproc_local_launch) -> [LaunchOrder.Limit] {

@@ -1,4 +1,5 @@
 import CLocalProtocol
+import LocalProtocol
 import Host
 import Logging
 import MasterCore

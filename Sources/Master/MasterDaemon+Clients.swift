@@ -1,6 +1,7 @@
 package import CLocalProtocol
 import CSystem
 package import Host
+package import LocalProtocol
 import Logging
 import MasterCore
 import System
@@ -76,7 +77,9 @@ extension MasterDaemon {
                 host.store.entries[launch] = LaunchStore.Entry(image: image, order: order)
             }
         } catch {
-            refuse(client, request: request, errorNumber: 22, reason: error.description)
+            refuse(
+                client, request: request, errorNumber: error.errorNumber,
+                reason: error.description)
         }
     }
 
@@ -90,6 +93,7 @@ extension MasterDaemon {
             client: client.id, caller: client.caller, origin: origin,
             imageByteCount: imageByteCount, unpackedByteCount: unpackedByteCount,
             stallMilliseconds: configuration.stallMilliseconds)
+        try verify(launchRequest.processes, of: client.caller)
         client.launchRequest = request
         let rankCount = launchRequest.nodes.count
         let launch = host.store.state.launch(
@@ -97,6 +101,16 @@ extension MasterDaemon {
         client.launch = launch
         streams[launch] = JobStreams(rankCount: rankCount)
         return launch
+    }
+
+    /// Process numbers from a program are those of processes that its user has on this machine: a
+    /// number is how the process is named everywhere, and nobody may speak in another's name.
+    private func verify(
+        _ processes: [Int32], of caller: Caller
+    ) throws(LocalProtocolError) {
+        for process in processes where bp_process_user(process) != Int(caller.user) {
+            throw .notPermitted("process \(process) is not one of user \(caller.user)")
+        }
     }
 
     // MARK: Answers

@@ -1,6 +1,7 @@
 import CLocalProtocol
 import Host
 import Link
+import LocalProtocol
 import Logging
 import MasterCore
 import Relay
@@ -58,7 +59,9 @@ extension MasterDaemon {
                 origin: LaunchOrigin(node: node, client: place.number),
                 imageByteCount: launch.imageByteCount)
         } catch {
-            refuse(client, request: launch.request, errorNumber: 22, reason: error.description)
+            refuse(
+                client, request: launch.request, errorNumber: error.errorNumber,
+                reason: error.description)
             close(client)
         }
     }

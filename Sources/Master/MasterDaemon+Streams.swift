@@ -1,6 +1,7 @@
 import CLocalProtocol
 import Host
 import Link
+import LocalProtocol
 import MasterCore
 import Relay
 import Wire

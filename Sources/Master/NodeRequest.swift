@@ -1,5 +1,5 @@
 import CLocalProtocol
-package import Host
+package import LocalProtocol
 package import MasterCore
 package import Wire
 

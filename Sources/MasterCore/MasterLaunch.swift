@@ -18,6 +18,9 @@ public struct LaunchRequest: Sendable {
     public var caller: Caller
     /// Node of each rank, in rank order; a node may stand here more than once.
     public var nodes: [Int32]
+    /// The ranks' process numbers, in rank order: pids on the master's machine. Empty: the master
+    /// chooses.
+    public var processes: [Int32]
     /// What all nodes are told; its chunk size is filled in by the plan.
     public var order: LaunchOrder
     /// 0: the planner chooses.
@@ -28,9 +31,11 @@ public struct LaunchRequest: Sendable {
     public var origin: LaunchOrigin?
 
     public init(
-        client: ClientID, caller: Caller, nodes: [Int32], order: LaunchOrder, fanOut: Int,
-        chunkByteCount: UInt32, wantsProgress: Bool, origin: LaunchOrigin? = nil
+        client: ClientID, caller: Caller, nodes: [Int32], processes: [Int32] = [],
+        order: LaunchOrder, fanOut: Int, chunkByteCount: UInt32, wantsProgress: Bool,
+        origin: LaunchOrigin? = nil
     ) {
+        self.processes = processes
         self.origin = origin
         self.client = client
         self.caller = caller

@@ -10,6 +10,8 @@ extension MasterState {
         _ request: LaunchRequest, now: UInt64, effects: inout [MasterEffect]
     ) -> UInt64 {
         precondition(!request.nodes.isEmpty && request.nodes.count <= Self.rankLimit)
+        precondition(
+            request.processes.isEmpty || request.processes.count == request.nodes.count)
         let launch = nextLaunch
         nextLaunch += 1
         var ranks: [MasterLaunch.Rank] = []
@@ -18,7 +20,9 @@ extension MasterState {
         var entries: [RelaySubtree.Entry] = []
         var entryOfNode: [Int32: Int] = [:]
         for (index, node) in request.nodes.enumerated() {
-            ranks.append(MasterLaunch.Rank(node: node, process: takeProcessNumber()))
+            let process =
+                request.processes.isEmpty ? takeProcessNumber() : request.processes[index]
+            ranks.append(MasterLaunch.Rank(node: node, process: process))
             if let failure = refusal(of: node, rank: UInt32(index), caller: request.caller) {
                 failures.append(failure)
                 continue

@@ -256,8 +256,9 @@ public struct MasterState: RelayState {
     func nodeRecord(_ node: Int32) -> NodeRecord? { nodes.record(of: node) }
 }
 
-/// Numbers that processes have on the front end until ghosts lend them theirs: above any pid of a
-/// kernel with the usual limit of 4194304, so that a mistaken kill(2) hits nobody.
+/// Numbers of processes that have no ghost on the front end, as those of `bpsh` and of callers on
+/// nodes: above any pid of a kernel with the usual limit of 4194304, so that a mistaken kill(2)
+/// hits nobody.
 public enum ProcessNumber {
     public static let first: Int32 = 1 << 23
     public static let last: Int32 = .max - 1

@@ -1,6 +1,7 @@
 package import CLocalProtocol
 package import Host
 import Link
+package import LocalProtocol
 import Logging
 import System
 import Wire

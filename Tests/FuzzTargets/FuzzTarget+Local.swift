@@ -1,5 +1,6 @@
 import CLocalProtocol
 import Host
+import LocalProtocol
 import Master
 import MasterCore
 import Relay

@@ -40,7 +40,8 @@ public struct FuzzTarget: Sendable {
     }
 
     public static var all: [FuzzTarget] {
-        messages + imageTargets + packedTargets + textTargets + localTargets + stateTargets
+        messages + imageTargets + packedTargets + textTargets + localTargets + jobTargets
+            + stateTargets
     }
 
     /// The messages of the wire: what was understood says the same when it is said again.

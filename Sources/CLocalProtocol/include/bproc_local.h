@@ -68,6 +68,14 @@ enum bproc_local_kind {
     BPROC_LOCAL_CAPTURE = 128,  /* bproc_local_capture and tail */
     BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; error 0: the sealed file attached */
     BPROC_LOCAL_CAPTURE_CALLER = 130, /* bproc_local_caller; answered with CAPTURED */
+    /* library to ghost helper, and back */
+    BPROC_LOCAL_GHOSTS = 160,      /* bproc_local_ghosts; answered with GHOSTS_MADE */
+    BPROC_LOCAL_GHOSTS_MADE = 161, /* bproc_local_ghosts_made, then int32_t pids[made_count] */
+    /* Bytes of the job channel that the library has received and not taken; before ADOPT. */
+    BPROC_LOCAL_GHOSTS_BYTES = 162,
+    BPROC_LOCAL_GHOSTS_ADOPT = 163, /* bproc_local_ghosts_adopt and tail, job channel attached */
+    BPROC_LOCAL_GHOSTS_READY = 164, /* bproc_local_ghosts_ready: the holder can go */
+    BPROC_LOCAL_GHOSTS_ADOPTED = 165, /* no body, no answer: they are the caller's children */
 };
 
 struct bproc_local_hello {
@@ -137,7 +145,12 @@ struct bproc_local_node_request {
     /* then: name, value */
 };
 
-enum { BPROC_LOCAL_LAUNCH_PROGRESS = 1, BPROC_LOCAL_LAUNCH_HOLD = 2 };
+enum {
+    BPROC_LOCAL_LAUNCH_PROGRESS = 1,
+    BPROC_LOCAL_LAUNCH_HOLD = 2,
+    /* The caller's side has chosen the ranks' process numbers: they follow the nodes. */
+    BPROC_LOCAL_LAUNCH_PROCESSES = 4,
+};
 /* io_count: no descriptors (0), forwarding over the job channel (-1), or that many bproc_io_t. */
 enum { BPROC_LOCAL_IO_FORWARD = -1 };
 
@@ -158,7 +171,8 @@ struct bproc_local_launch {
     uint32_t chunk_byte_count; /* 0: the planner chooses */
     struct bproc_local_limit limits[BPROC_LOCAL_RLIMITS]; /* RLIMIT_* in numeric order */
     /* Each bproc_io_t is 280 bytes: fd at 0, type at 4, flags at 6, the union at 8. */
-    /* then: int32_t nodes[rank_count]; bproc_io_t io[io_count]; directory; command (no NULs) */
+    /* then: int32_t nodes[rank_count]; with LAUNCH_PROCESSES, int32_t processes[rank_count];
+       bproc_io_t io[io_count]; directory; command (no NULs) */
 };
 
 struct bproc_local_launched {
@@ -283,6 +297,33 @@ struct bproc_local_captured {
     uint64_t packed_bytes;      /* of the attached file, if it is the packed image; else 0 */
     uint64_t capture_nanoseconds; /* packing included */
     char reason[BPROC_LOCAL_REASON_LEN];
+};
+
+/* ---- Ghosts ---- */
+
+/* The helper's role `--helper=ghosts` makes a process for each rank and stays as the server that
+   traces them. Until the library lets go of the parent that they have, the holder, the caller has
+   no children of the call. */
+struct bproc_local_ghosts {
+    uint32_t count;
+    char name[16]; /* what ps shows */
+};
+
+struct bproc_local_ghosts_made {
+    int32_t error; /* why fewer than wanted, or 0 */
+    uint32_t made_count;
+};
+
+enum { BPROC_LOCAL_GHOSTS_FORWARD = 1 /* both outputs of all ranks to standard output */ };
+
+struct bproc_local_ghosts_adopt {
+    uint32_t count; /* the ghosts that were made */
+    uint32_t flags; /* BPROC_LOCAL_GHOSTS_* */
+    /* then: uint8_t started[count]; the ghosts of ranks that failed disappear */
+};
+
+struct bproc_local_ghosts_ready {
+    int32_t error;
 };
 
 /* ---- The caller's own image ---- */

@@ -16,6 +16,8 @@ uint64_t bp_monotonic_nanoseconds(void);
 long bp_reap(int pidfd, struct bp_child_exit *_Nonnull exit);
 long bp_kill(int32_t pid, int32_t signal);
 long bp_pidfd_open(int32_t pid);
+// The user whose rights a living process has, by its directory in /proc.
+long bp_process_user(int32_t pid);
 /* Blocks SIGTERM, SIGINT and SIGHUP, ignores SIGPIPE, and answers a non-blocking signalfd for
    them. */
 long bp_signal_descriptor(void);

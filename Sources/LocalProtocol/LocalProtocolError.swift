@@ -7,6 +7,7 @@ package enum LocalProtocolError: Error, CustomStringConvertible {
     case tooLarge(byteCount: UInt32)
     case tooSmall(String)
     case invalid(String)
+    case notPermitted(String)
 
     package var description: String {
         switch self {
@@ -16,7 +17,13 @@ package enum LocalProtocolError: Error, CustomStringConvertible {
         case .tooLarge(let byteCount):
             "a message of \(byteCount) bytes, at most \(BPROC_LOCAL_BODY_MAX) are allowed"
         case .tooSmall(let what): "\(what) is cut short"
-        case .invalid(let what): what
+        case .invalid(let what), .notPermitted(let what): what
         }
+    }
+
+    /// What a request that fails so is answered with.
+    package var errorNumber: Int32 {
+        if case .notPermitted = self { return 1 }
+        return 22
     }
 }

@@ -13,7 +13,7 @@ package struct LocalMessage: Sendable {
     /// The message as it came.
     package var bytes: [UInt8] { Self.bytes(of: header) + body }
 
-    static let headerByteCount = MemoryLayout<bproc_local_header>.size
+    package static let headerByteCount = MemoryLayout<bproc_local_header>.size
 
     /// The struct that the body begins with, or nil if it is too short for it.
     package func load<T: BitwiseCopyable>(_ type: T.Type) -> T? { Self.load(type, from: body) }

@@ -1,0 +1,42 @@
+// The memory of a group, for the two files that work on it.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    GHOST_STACK_BYTES = 4096,
+    HOLDER_STACK_BYTES = 16384,
+    NAME_BYTES = 16, // what the kernel keeps of a name, its NUL included
+};
+
+enum ghost_order {
+    ORDER_WAIT = 0, // all signals are blocked: nobody would forward them yet
+    ORDER_LIVE = 1,
+    ORDER_END = 2,
+};
+
+struct ghost {
+    struct bp_ghost_group *group;
+    uint32_t order; // a futex
+    int32_t status; // how to end, as waitpid reports it
+    int32_t pid;
+    uint8_t is_dropped, is_reaped;
+};
+
+struct bp_ghost_group {
+    uint32_t count;  // wanted
+    uint32_t server; // its pid; a futex of the holder's
+    uint32_t made;   // 1: the holder has made what it could; a futex of the server's
+    uint32_t made_count;
+    int32_t error; // why not more, 0 or an errno
+    int32_t holder;
+    uint32_t drop;    // counts the requests to reap; a futex of the holder's
+    uint32_t dropped; // counts those that are done; a futex of the server's
+    char name[NAME_BYTES];
+    unsigned char *stacks; // one for each ghost
+    unsigned char holder_stack[HOLDER_STACK_BYTES] __attribute__((aligned(64)));
+    struct ghost ghosts[];
+};
+
+// The life of the holder, argument is the group.
+void bp_ghost_holder_main(void *argument);

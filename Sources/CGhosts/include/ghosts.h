@@ -1,0 +1,66 @@
+// The memory that the ghosts of one call share, and the few system calls between the clone of a
+// ghost and its death. Everything that is decided is decided elsewhere.
+//
+// Three kinds of processes live in this memory:
+//   the server   talks to the library and to the daemon; it is nobody's child that anyone waits for
+//   the holder   the parent of the ghosts until the caller adopts them; its death hands them over
+//   the ghosts   children of the caller in the end, each traced by the server
+//
+// A ghost sleeps until it is told how to end. Signals for it stop it, and the server, which traces
+// it, decides about each.
+#pragma once
+#include <stdint.h>
+
+// A group of ghosts; opaque, mapped once.
+struct bp_ghost_group;
+
+// Maps the memory of a group of at most this many ghosts with this name in ps. NULL: no memory.
+struct bp_ghost_group *_Nullable bp_ghost_map(uint32_t count, const char *_Nonnull name);
+
+// Splits the calling process, which has one thread: the one that was called becomes the holder and
+// never returns, a new one becomes the server and returns 0 on the same stack, in the same memory,
+// with a descriptor table of its own. A negated errno in the
+// only process if it cannot be split. All signals are blocked from here on.
+long bp_ghost_split(struct bp_ghost_group *_Nonnull group);
+
+// In the server: waits until the holder has made the ghosts. Answers how many there are; *error is
+// why there are not more (0: all are there).
+uint32_t bp_ghost_await(struct bp_ghost_group *_Nonnull group, int *_Nonnull error);
+
+int32_t bp_ghost_pid(const struct bp_ghost_group *_Nonnull group, uint32_t index);
+int32_t bp_ghost_holder(const struct bp_ghost_group *_Nonnull group);
+
+// Traces a ghost, which dies with the server from then on, and lets it take signals.
+long bp_ghost_seize(struct bp_ghost_group *_Nonnull group, uint32_t index);
+
+// Tells a ghost, stopped by a signal or not, to end as this wait status says. One that is to end by
+// another signal than SIGKILL stops for it then.
+void bp_ghost_end(struct bp_ghost_group *_Nonnull group, uint32_t index, int32_t status,
+                  int is_stopped);
+
+// Lets a stopped ghost go on, with this signal or none (0).
+long bp_ghost_resume(int32_t pid, int signal);
+// Leaves a ghost that a signal has stopped as it is, until the next SIGCONT.
+long bp_ghost_listen(int32_t pid);
+// Ghosts of which the holder is still the parent: kills the marked ones and has the holder reap
+// them, so that nobody else ever hears of them. is_dropped[i] belongs to ghost i.
+void bp_ghost_drop(struct bp_ghost_group *_Nonnull group, const uint8_t *_Nonnull is_dropped);
+
+// What has happened to a ghost or to the holder. 1: something; 0: nothing more; or a negated errno.
+struct bp_ghost_news {
+    int32_t pid;
+    int32_t is_stopped; // 0: it has ended
+    int32_t signal;     // that stopped or ended it
+    int32_t is_group_stop; // it has stopped, or (SIGTRAP) goes on, as a process
+};
+long bp_ghost_next(struct bp_ghost_news *_Nonnull news);
+
+// A descriptor that is readable when there may be news. Or a negated errno.
+long bp_ghost_news_descriptor(void);
+void bp_ghost_drain_news(int descriptor);
+
+// Gives up what ties the server to its caller: its directory, its session, and every descriptor but
+// this one and standard output. The new number of this one, or a negated errno.
+int bp_ghost_settle(int socket);
+// Gives up standard output.
+void bp_ghost_release_output(void);

@@ -1,0 +1,185 @@
+// The server's side: it splits itself off, traces the ghosts and tells them how to end.
+#define _GNU_SOURCE
+#include "include/ghosts.h"
+
+#include "calls.h"
+#include "group.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void *map(size_t byte_count) {
+    void *memory = mmap(NULL, byte_count, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+struct bp_ghost_group *bp_ghost_map(uint32_t count, const char *name) {
+    struct bp_ghost_group *group = map(sizeof *group + (size_t)count * sizeof(struct ghost));
+    if (!group) return NULL;
+    group->stacks = map((size_t)count * GHOST_STACK_BYTES);
+    if (!group->stacks) {
+        (void)munmap(group, sizeof *group + (size_t)count * sizeof(struct ghost));
+        return NULL;
+    }
+    group->count = count;
+    memcpy(group->name, name, strnlen(name, NAME_BYTES - 1));
+    return group;
+}
+
+static void wait_while(uint32_t *word, uint32_t value) {
+    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) {
+        (void)syscall(SYS_futex, word, FUTEX_WAIT, value, NULL, NULL, 0);
+    }
+}
+
+static void set_and_wake(uint32_t *word, uint32_t value) {
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+    (void)syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+long bp_ghost_split(struct bp_ghost_group *group) {
+    // Ghosts have no handlers, and nobody's SIGCHLD is ignored: a status would be lost.
+    for (int number = 1; number < NSIG; number++) (void)signal(number, SIG_DFL);
+    const uint64_t all = ~(uint64_t)0;
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all);
+    group->holder = getpid();
+    long result = raw_split(CLONE_VM, group->holder_stack + sizeof group->holder_stack,
+                            bp_ghost_holder_main, group);
+    if (result < 0) return result;
+    set_and_wake(&group->server, (uint32_t)getpid());
+    return 0;
+}
+
+uint32_t bp_ghost_await(struct bp_ghost_group *group, int *error) {
+    wait_while(&group->made, 0);
+    *error = group->error;
+    return group->made_count;
+}
+
+int32_t bp_ghost_pid(const struct bp_ghost_group *group, uint32_t index) {
+    return group->ghosts[index].pid;
+}
+
+int32_t bp_ghost_holder(const struct bp_ghost_group *group) { return group->holder; }
+
+static long result(long value) { return value < 0 ? -errno : value; }
+
+long bp_ghost_seize(struct bp_ghost_group *group, uint32_t index) {
+    struct ghost *ghost = &group->ghosts[index];
+    if (ptrace(PTRACE_SEIZE, ghost->pid, NULL, PTRACE_O_EXITKILL) < 0) return -errno;
+    set_and_wake(&ghost->order, ORDER_LIVE);
+    return 0;
+}
+
+static int dumps_core(int number) {
+    return number == SIGQUIT || number == SIGILL || number == SIGTRAP || number == SIGABRT ||
+           number == SIGBUS || number == SIGFPE || number == SIGSEGV || number == SIGXCPU ||
+           number == SIGXFSZ || number == SIGSYS;
+}
+
+void bp_ghost_end(struct bp_ghost_group *group, uint32_t index, int32_t status, int is_stopped) {
+    struct ghost *ghost = &group->ghosts[index];
+    // The limit of 0 keeps core files away, but not the program that a core_pattern may name: this
+    // does, for all of the common memory.
+    if (dumps_core(WTERMSIG(status))) (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    ghost->status = status;
+    set_and_wake(&ghost->order, ORDER_END);
+    if (WTERMSIG(status) == SIGKILL) {
+        (void)kill(ghost->pid, SIGKILL);
+    } else if (is_stopped) {
+        (void)kill(ghost->pid, SIGCONT);
+    }
+}
+
+long bp_ghost_resume(int32_t pid, int signal) {
+    return result(ptrace(PTRACE_CONT, pid, NULL, signal));
+}
+
+long bp_ghost_listen(int32_t pid) { return result(ptrace(PTRACE_LISTEN, pid, NULL, 0)); }
+
+void bp_ghost_drop(struct bp_ghost_group *group, const uint8_t *is_dropped) {
+    for (uint32_t i = 0; i < group->made_count; i++) {
+        if (is_dropped[i]) (void)kill(group->ghosts[i].pid, SIGKILL);
+    }
+    // The tracer hears of a death before the parent does.
+    for (uint32_t i = 0; i < group->made_count; i++) {
+        int status = 0;
+        if (!is_dropped[i]) continue;
+        while (waitpid(group->ghosts[i].pid, &status, __WALL) > 0 && WIFSTOPPED(status)) continue;
+        group->ghosts[i].is_dropped = 1;
+    }
+    uint32_t request = group->drop;
+    set_and_wake(&group->drop, request + 1);
+    wait_while(&group->dropped, request);
+}
+
+long bp_ghost_next(struct bp_ghost_news *news) {
+    int status = 0;
+    pid_t pid = waitpid(-1, &status, __WALL | WNOHANG);
+    if (pid < 0 && errno == ECHILD) return 0;
+    if (pid <= 0) return result(pid);
+    *news = (struct bp_ghost_news){.pid = pid, .is_stopped = WIFSTOPPED(status)};
+    if (WIFSTOPPED(status)) {
+        news->signal = WSTOPSIG(status);
+        news->is_group_stop = status >> 16 == PTRACE_EVENT_STOP;
+    } else if (WIFSIGNALED(status)) {
+        news->signal = WTERMSIG(status);
+    }
+    return 1;
+}
+
+long bp_ghost_news_descriptor(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    return result(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+}
+
+void bp_ghost_drain_news(int descriptor) {
+    struct signalfd_siginfo information;
+    while (read(descriptor, &information, sizeof information) > 0) continue;
+}
+
+// A descriptor above the standard ones that gives nothing (0), or takes nothing (1); /dev/null may
+// not be there. Or a negated errno.
+static int dead_end(int which) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
+    int kept = fcntl(ends[which], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int error = errno;
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    return kept < 0 ? -error : kept;
+}
+
+int bp_ghost_settle(int socket) {
+    (void)setsid();
+    (void)chdir("/");
+    // A caller without standard descriptors has lent their numbers to others.
+    int has_output = socket != STDOUT_FILENO && fcntl(STDOUT_FILENO, F_GETFD) >= 0;
+    int moved = fcntl(socket, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (moved < 0) return -errno;
+    int input = dead_end(0), output = dead_end(1);
+    if (input < 0 || output < 0) return input < 0 ? input : output;
+    if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0) return -errno;
+    if (!has_output && dup2(output, STDOUT_FILENO) < 0) return -errno;
+    const int kept = STDERR_FILENO + 1;
+    if (moved != kept && dup3(moved, kept, O_CLOEXEC) < 0) return -errno;
+    (void)close_range((unsigned)kept + 1, ~0u, 0);
+    return kept;
+}
+
+void bp_ghost_release_output(void) { (void)dup2(STDERR_FILENO, STDOUT_FILENO); }

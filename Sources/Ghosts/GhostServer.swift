@@ -1,0 +1,303 @@
+import CGhosts
+import CLocalProtocol
+import CSystem
+import Glibc
+import GhostCore
+import LocalProtocol
+import System
+
+/// The process that stands between the ghosts of one call and their job: it carries out what
+/// `GhostGroup` decides, and lives until the last ghost has ended.
+struct GhostServer: ~Copyable {
+    private let memory: GhostMemory
+    private let pids: [Int32]
+    private let ghostOfPid: [Int32: Int]
+    private var group: GhostGroup
+    private var effects: [GhostGroup.Effect] = []
+
+    /// nil: it has closed its end. The numbers are -1 then.
+    private var library: OwnedDescriptor?
+    private var libraryNumber: Int32
+    private var received: [UInt8] = []
+    private var attached: OwnedDescriptor?
+    /// Readable when the caller has ended.
+    private let caller: OwnedDescriptor
+    private var isCallerGone = false
+    private let news: OwnedDescriptor
+    private var hasMoreNews = true
+
+    private var job: OwnedDescriptor?
+    private var jobNumber: Int32 = -1
+    private var isAdopted = false
+    /// The ghosts are the caller's children; until then they end with the conversation.
+    private var isConfirmed = false
+    private var inbox = JobInbox()
+    private var outgoing: [UInt8] = []
+    private var output = OutputQueue()
+    private var isForwarding = false
+    private var space = [UInt8](repeating: 0, count: 64 << 10)
+
+    init(
+        memory: GhostMemory, pids: [Int32], library: consuming OwnedDescriptor,
+        caller: consuming OwnedDescriptor, news: consuming OwnedDescriptor
+    ) {
+        libraryNumber = library.number
+        self.library = consume library
+        self.caller = caller
+        self.news = news
+        self.memory = memory
+        self.pids = pids
+        ghostOfPid = Dictionary(uniqueKeysWithValues: zip(pids, pids.indices))
+        group = GhostGroup(count: pids.count)
+    }
+
+    /// The process at the other end of the conversation; readable when it has ended.
+    static func caller(of library: Int32) throws(SystemCallError) -> OwnedDescriptor {
+        var credentials = bp_credentials()
+        try check("ask who calls", unsafe bp_peer_credentials(library, &credentials))
+        return OwnedDescriptor(
+            adopting: Int32(try check("open the caller", bp_child_open(credentials.pid))))
+    }
+
+    /// Traces the ghosts and tells the library of them.
+    mutating func begin(errorNumber: Int32) throws(SystemCallError) {
+        for ghost in pids.indices where try !memory.seize(ghost) {
+            group.ghostDied(signal: SIGKILL, ghost: ghost, effects: &effects)
+        }
+        var body = LocalMessage.bytes(
+            of: bproc_local_ghosts_made(error: errorNumber, made_count: UInt32(pids.count)))
+        for pid in pids { body += LocalMessage.bytes(of: pid) }
+        answer(BPROC_LOCAL_GHOSTS_MADE, body)
+    }
+
+    mutating func serve() throws(SystemCallError) {
+        while true {
+            let now = Clock.monotonicNanoseconds
+            group.tick(now: now, effects: &effects)
+            carryOut()
+            if group.isOver && isConfirmed && (output.isEmpty || group.isClosed) { return }
+            // Without a library that would adopt them the ghosts end with this process.
+            if libraryNumber < 0 && !isConfirmed { return }
+            try waitForEvents(now: now)
+        }
+    }
+
+    // MARK: Waiting
+
+    private mutating func waitForEvents(now: UInt64) throws(SystemCallError) {
+        let jobEvents = outgoing.isEmpty ? POLLIN : POLLIN | POLLOUT
+        var entries = [
+            pollfd(fd: news.number, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: libraryNumber, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: jobNumber, events: Int16(jobEvents), revents: 0),
+            pollfd(fd: isCallerGone ? -1 : caller.number, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: output.isEmpty ? -1 : STDOUT_FILENO, events: Int16(POLLOUT), revents: 0),
+        ]
+        let result = unsafe poll(&entries, nfds_t(entries.count), timeout(now: now))
+        guard result >= 0 || errno == EINTR else {
+            throw SystemCallError("poll", errorNumber: errno)
+        }
+        if entries[0].revents != 0 || hasMoreNews { takeNews() }
+        if entries[1].revents != 0 { hearLibrary() }
+        if entries[2].revents != 0 { hearJob() }
+        if entries[3].revents != 0 {
+            isCallerGone = true
+            group.callerIsGone(now: Clock.monotonicNanoseconds, effects: &effects)
+        }
+        if entries[4].revents != 0 { writeOutput() }
+    }
+
+    /// Milliseconds for poll, -1: for ever.
+    private func timeout(now: UInt64) -> Int32 {
+        if hasMoreNews { return 0 }
+        guard let deadline = group.deadlineNanoseconds else { return -1 }
+        return Int32(clamping: (deadline - min(now, deadline) + 999_999) / 1_000_000)
+    }
+
+    // MARK: Ghosts
+
+    private mutating func takeNews() {
+        bp_ghost_drain_news(news.number)
+        var event = bp_ghost_news()
+        // A storm of signals for some must not keep the others' job waiting.
+        for _ in 0..<(pids.count + 64) {
+            guard unsafe bp_ghost_next(&event) == 1 else {
+                hasMoreNews = false
+                return
+            }
+            guard let ghost = ghostOfPid[event.pid] else { continue }
+            if event.is_stopped == 0 {
+                group.ghostDied(signal: event.signal, ghost: ghost, effects: &effects)
+            } else if event.is_group_stop != 0 {
+                group.ghostStopped(signal: event.signal, ghost: ghost, effects: &effects)
+            } else {
+                group.ghostGot(signal: event.signal, ghost: ghost, effects: &effects)
+            }
+            carryOut()
+        }
+        hasMoreNews = true
+    }
+
+    private mutating func carryOut() {
+        guard !effects.isEmpty else { return }
+        for effect in effects {
+            switch effect {
+            case .resume(let ghost, let signal): _ = bp_ghost_resume(pids[ghost], signal)
+            case .listen(let ghost): _ = bp_ghost_listen(pids[ghost])
+            case .end(let ghost, let status, let isStopped):
+                memory.end(ghost, status: status, isStopped: isStopped)
+            case .forward(let rank, let signal): send(signal, to: UInt32(rank))
+            case .forwardToAll(let signal): send(signal, to: UInt32(BPROC_LOCAL_ALL_RANKS))
+            }
+        }
+        effects.removeAll(keepingCapacity: true)
+        flush()
+    }
+
+    // MARK: The library
+
+    private mutating func answer(_ kind: bproc_local_kind, _ body: [UInt8]) {
+        let bytes = LocalMessage.bytes(kind, body: body)
+        _ = unsafe bytes.withUnsafeBytes {
+            unsafe bp_capture_send(libraryNumber, $0.baseAddress!, $0.count, -1)
+        }
+    }
+
+    private mutating func receive(from socket: Int32, _ descriptor: inout Int32) -> Int {
+        unsafe space.withUnsafeMutableBytes {
+            unsafe bp_receive_descriptor(socket, $0.baseAddress!, $0.count, &descriptor)
+        }
+    }
+
+    private mutating func leaveLibrary() {
+        library = nil
+        libraryNumber = -1
+    }
+
+    private mutating func hearLibrary() {
+        var descriptor: Int32 = -1
+        let count = receive(from: libraryNumber, &descriptor)
+        if descriptor >= 0 { attached = OwnedDescriptor(adopting: descriptor) }
+        if count == -11 || count == -4 { return }
+        guard count > 0 else {
+            leaveLibrary()
+            return
+        }
+        received += space[..<count]
+        do throws(LocalProtocolError) {
+            while let message = try LocalMessage.take(from: &received) { try hear(message) }
+        } catch {
+            leaveLibrary()
+        }
+    }
+
+    private mutating func hear(_ message: LocalMessage) throws(LocalProtocolError) {
+        switch message.kind {
+        case BPROC_LOCAL_GHOSTS_BYTES where !isAdopted: inbox.append(message.body[...])
+        case BPROC_LOCAL_GHOSTS_ADOPT where !isAdopted:
+            guard let raw = message.load(bproc_local_ghosts_adopt.self) else {
+                throw .tooSmall("the adoption of ghosts")
+            }
+            let started = message.body[MemoryLayout<bproc_local_ghosts_adopt>.size...]
+            guard raw.count == UInt32(pids.count), started.count == pids.count,
+                let channel = attached.take()
+            else { throw .invalid("an adoption that does not fit the ghosts") }
+            adopt(
+                channel, started: started.map { $0 != 0 },
+                isForwarding: raw.flags & UInt32(BPROC_LOCAL_GHOSTS_FORWARD) != 0)
+            answer(
+                BPROC_LOCAL_GHOSTS_READY,
+                LocalMessage.bytes(of: bproc_local_ghosts_ready(error: 0)))
+        case BPROC_LOCAL_GHOSTS_ADOPTED where isAdopted: isConfirmed = true
+        default: throw .invalid("a message of kind \(message.header.kind) to ghosts")
+        }
+    }
+
+    private mutating func adopt(
+        _ channel: consuming OwnedDescriptor, started: [Bool], isForwarding: Bool
+    ) {
+        if started.contains(false) { memory.drop(started.map { $0 ? 0 : 1 }) }
+        if !isForwarding { bp_ghost_release_output() }
+        jobNumber = channel.number
+        job = consume channel
+        isAdopted = true
+        self.isForwarding = isForwarding
+        group.adopt(started: started, isForwarding: isForwarding, effects: &effects)
+        takeJobNews()
+        carryOut()
+    }
+
+    // MARK: The job
+
+    private mutating func hearJob() {
+        flush()
+        guard jobNumber >= 0 else { return }
+        var descriptor: Int32 = -1
+        let count = receive(from: jobNumber, &descriptor)
+        if descriptor >= 0 { _ = bp_close(descriptor) }
+        if count == -11 || count == -4 { return }
+        guard count > 0 else {
+            loseJob()
+            return
+        }
+        inbox.append(space[..<count])
+        takeJobNews()
+    }
+
+    private mutating func takeJobNews() {
+        do throws(LocalProtocolError) {
+            while let news = try inbox.next() {
+                switch news {
+                case .ended(let rank, let status, let isNodeDeath):
+                    group.rankEnded(
+                        rank, status: status, isNodeDeath: isNodeDeath,
+                        now: Clock.monotonicNanoseconds, effects: &effects)
+                case .outputEnded(let rank, let stream):
+                    group.outputEnded(rank, stream: stream, effects: &effects)
+                case .output(let rank, let stream, let bytes):
+                    guard isForwarding else { break }
+                    output.append(inbox.bytes[bytes], rank: rank, stream: stream)
+                }
+            }
+        } catch {
+            loseJob()
+        }
+    }
+
+    private mutating func loseJob() {
+        job = nil
+        jobNumber = -1
+        outgoing = []
+        group.jobIsLost(effects: &effects)
+    }
+
+    private mutating func send(_ signal: Int32, to rank: UInt32) {
+        outgoing += LocalMessage.bytes(
+            BPROC_LOCAL_SIGNAL,
+            body: LocalMessage.bytes(of: bproc_local_signal(rank: rank, signal: signal)))
+    }
+
+    private mutating func writeOutput() {
+        var credits: [UInt8] = []
+        output.write { piece in
+            credits += LocalMessage.bytes(
+                BPROC_LOCAL_OUTPUT_CREDIT,
+                body: LocalMessage.bytes(
+                    of: bproc_local_credit(
+                        rank: piece.rank, stream: piece.stream,
+                        byte_count: UInt64(piece.byteCount))))
+        }
+        guard jobNumber >= 0 else { return }
+        outgoing += credits
+        flush()
+    }
+
+    private mutating func flush() {
+        guard jobNumber >= 0, !outgoing.isEmpty else { return }
+        let count = unsafe outgoing.withUnsafeBytes {
+            unsafe Glibc.send(
+                jobNumber, $0.baseAddress!, $0.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+        }
+        if count > 0 { outgoing.removeFirst(count) }
+    }
+}
