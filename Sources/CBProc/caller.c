@@ -174,7 +174,6 @@ static void settle_in(void) {
         (void)munmap((void *)bplib_place.remains_address, PAGE);
         bplib_place.remains_address = 0;
     }
-    bplib_lose_jobs();
 }
 
 static int capture(const struct bplib_helper *helper, int ends[2], struct exchange *exchange,

@@ -54,18 +54,11 @@ static int own_rank(const struct fork_call *call) {
     return 0;
 }
 
-// Notes the pids of the remote ranks and leaves the job to itself. 0 or -1.
-static int note_remote(const struct fork_call *call, bproc_job_t *job) {
-    const int *pids = bproc_job_pids(job);
-    int remote = 0, started = 0;
+// Puts the pids of the remote ranks in their places.
+static void note_remote(const struct fork_call *call, const int *pids) {
     for (int i = 0; i < call->count; i++) {
-        if (is_here(&call->start, call->nodes[i])) continue;
-        call->pids[i] = pids[remote++];
-        started += call->pids[i] > 0;
+        if (!is_here(&call->start, call->nodes[i])) call->pids[i] = *pids++;
     }
-    if (started) return bplib_let_go(job, call->iolen == BPROC_JOB_FORWARD);
-    bproc_job_close(job);
-    return 0;
 }
 
 // 0 in the caller, -1, or BPLIB_RESTORED in a child.
@@ -76,9 +69,18 @@ static int fork_remote(const struct fork_call *call) {
     int image = bplib_capture_caller(&call->start.helper, &mask);
     if (image < 0) return image;
     bplib_set_mask(&mask);
-    bproc_job_t *job = bplib_launch(image, call->remote_count, call->remote_nodes, call->io,
-                                    call->iolen, name);
-    return job ? note_remote(call, job) : -1;
+    int *pids = malloc((size_t)call->remote_count * sizeof *pids);
+    if (!pids) {
+        close(image);
+        return bplib_fail(ENOMEM, "out of memory: %d ranks", call->remote_count);
+    }
+    int result = bplib_launch_children(image, call->remote_count, call->remote_nodes, call->io,
+                                       call->iolen, name, pids);
+    int error = errno;
+    if (result >= 0) note_remote(call, pids);
+    free(pids);
+    errno = error;
+    return result < 0 ? -1 : 0;
 }
 
 enum { STATUS_NO_IO = 255 };
@@ -139,7 +141,6 @@ int _bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, i
     if (!nodes || !pids) return bplib_fail(EFAULT, "no nodes, or no place for the pids");
     if (bplib_check_io(io, iolen) < 0 || bplib_check_flags(flags) < 0) return -1;
     if (bplib_check_caller() < 0) return -1;
-    bplib_forget_ended_jobs();
     struct fork_call call = {
         .count = nnodes, .nodes = nodes, .pids = pids, .io = io, .iolen = iolen};
     int result = run(&call);

@@ -1,5 +1,5 @@
-// The helper that takes images, run for one question: borrowed from the daemon or, where none
-// runs, the installed one.
+// The helpers, run for one question: borrowed from the daemon or, for an image where none runs, the
+// installed one.
 #define _GNU_SOURCE
 #include "internal.h"
 
@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -85,6 +84,27 @@ static void restore_signals(const sigset_t *mask) {
     (void)sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
+int bplib_execute_helper(const struct bplib_helper *helper, int own_socket, const char *role,
+                         const sigset_t *mask) {
+    char name[32], option[32], socket[32], directory[32];
+    (void)snprintf(name, sizeof name, "bproc-%s", role);
+    (void)snprintf(option, sizeof option, "--helper=%s", role);
+    (void)snprintf(socket, sizeof socket, "--socket=%d", own_socket);
+    (void)snprintf(directory, sizeof directory, "--proc=%d", helper->directory);
+    char *const argv[] = {name, option, socket, helper->directory < 0 ? NULL : directory, NULL};
+    // What its runtime would look for at every start, and in an empty root in vain.
+    char *const envp[] = {(char *)"SWIFT_BACKTRACE=enable=no,swift-backtrace=/", NULL};
+    // This process has a descriptor table of its own. What the caller has open is not kept open by
+    // the helper: it may be about to execute what it has just written.
+    bplib_close_others((const int[]){helper->program, helper->directory, own_socket}, 3);
+    bool kept = helper->directory < 0 || fcntl(helper->directory, F_SETFD, 0) == 0;
+    if (kept && fcntl(own_socket, F_SETFD, 0) == 0) {
+        if (mask) restore_signals(mask);
+        (void)execveat(helper->program, "", argv, envp, AT_EMPTY_PATH);
+    }
+    return errno;
+}
+
 struct start {
     const struct bplib_helper *helper;
     int socket;
@@ -93,32 +113,14 @@ struct start {
     int error;
 };
 
-static void execute(struct start *start) {
-    const struct bplib_helper *helper = start->helper;
-    char socket[32], directory[32];
-    (void)snprintf(socket, sizeof socket, "--socket=%d", start->socket);
-    (void)snprintf(directory, sizeof directory, "--proc=%d", helper->directory);
-    char *const argv[] = {(char *)"bproc-capture", (char *)"--helper=capture", socket,
-                          helper->directory < 0 ? NULL : directory, NULL};
-    // What its runtime would look for at every start, and in an empty root in vain.
-    char *const envp[] = {(char *)"SWIFT_BACKTRACE=enable=no,swift-backtrace=/", NULL};
-    // This process has a descriptor table of its own. What the caller has open is not kept open by
-    // the helper: it may be about to execute what it has just written.
-    bplib_close_others((const int[]){helper->program, helper->directory, start->socket}, 3);
-    bool kept = helper->directory < 0 || fcntl(helper->directory, F_SETFD, 0) == 0;
-    if (kept && fcntl(start->socket, F_SETFD, 0) == 0) {
-        if (start->mask) restore_signals(start->mask);
-        (void)execveat(helper->program, "", argv, envp, AT_EMPTY_PATH);
-    }
-    start->error = errno;
-    _exit(127);
-}
-
 // The life of the process between the caller and the helper.
 static int between(void *argument) {
     struct start *start = argument;
     start->pid = vfork();
-    if (start->pid == 0) execute(start);
+    if (start->pid == 0) {
+        start->error = bplib_execute_helper(start->helper, start->socket, "capture", start->mask);
+        _exit(127);
+    }
     if (start->pid < 0) start->error = errno;
     while (start->pid > 0 && start->error && waitpid(start->pid, NULL, 0) < 0 && errno == EINTR) {}
     _exit(0);
@@ -131,13 +133,11 @@ pid_t bplib_start_helper(const struct bplib_helper *helper, int socket, const si
     char stack[16384] __attribute__((aligned(64)));
     struct start start = {.helper = helper, .socket = socket, .mask = mask};
     // The orphan shall not come back as a child.
-    int adopts_orphans = 0;
-    (void)prctl(PR_GET_CHILD_SUBREAPER, &adopts_orphans, 0, 0, 0);
-    if (adopts_orphans) (void)prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+    int before = bplib_begin_orphans(0);
     pid_t child = clone(between, stack + sizeof stack, CLONE_VM | CLONE_VFORK, &start);
     int error = errno;
     while (child > 0 && waitpid(child, NULL, __WCLONE) < 0 && errno == EINTR) {}
-    if (adopts_orphans) (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    bplib_end_orphans(before);
     if (child < 0) return bplib_fail(error, "capture helper: clone: %s", bproc_strerror(error));
     if (start.pid < 0) {
         return bplib_fail(start.error, "capture helper: vfork: %s", bproc_strerror(start.error));

@@ -94,6 +94,13 @@ void bplib_return_helper(const struct bplib_helper *helper);
 // Starts the helper on its end of a socket pair, with this signal mask (NULL: as now); all signals
 // are blocked. It is not a child of the caller; its end is the end of its socket. Its pid, or -1.
 pid_t bplib_start_helper(const struct bplib_helper *helper, int socket, const sigset_t *mask);
+// In a child of vfork: becomes the helper in this role. Comes back with an errno.
+int bplib_execute_helper(const struct bplib_helper *helper, int own_socket, const char *role,
+                         const sigset_t *mask);
+// From here to the end, orphans below the caller become its children (1) or do not (0). Answers how
+// it was. One thread at a time.
+int bplib_begin_orphans(int adopts);
+void bplib_end_orphans(int before);
 // The image that came with a helper's answer, or -1 with what the answer says. Takes the descriptor
 // over.
 int bplib_accept_image(const char *what, const struct bproc_local_header *header,
@@ -122,10 +129,16 @@ struct bplib_start {
 };
 // 0; -1 for another failure than that there is no daemon.
 int bplib_begin(struct bplib_start *start);
-// Launches the caller's image (closed here) and waits until every rank has started or failed. The
-// name of the processes is the caller's. NULL: nothing has started.
-bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes, const struct bproc_io_t *io,
-                          int iolen, const char *command);
+// Launches an image (closed here) and waits until every rank has started or failed. Processes are
+// the numbers that the ranks get if the caller is on the front end, or NULL. NULL: nothing has
+// started.
+bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes, const int *processes,
+                          const struct bproc_io_t *io, int iolen, const char *command);
+// The same, with ranks that are children of the caller: pids[] gets their pids, or negated error
+// numbers for those that have not started. The number of ranks, or -1: then there was never a
+// child.
+int bplib_launch_children(int image, int rank_count, const int *nodes, const struct bproc_io_t *io,
+                          int iolen, const char *command, int *pids);
 // Opens what io describes, under numbers above all that it names; 0 or -1. Then, in a child, puts
 // it in its place; 0 or -1.
 int bplib_open_io(const struct bproc_io_t *io, int count, int *descriptors);
@@ -144,23 +157,10 @@ void bplib_copy_text(char *text, size_t text_bytes, const char *field, size_t fi
 // Whether a caller's list of descriptors is one: EINVAL, EFAULT, or EPERM for a type that is ours.
 int bplib_check_io(const struct bproc_io_t *io, int io_count);
 
-// Ends the jobs that vexecmove left open and that are over.
-void bplib_forget_ended_jobs(void);
-int bplib_remember_job(bproc_job_t *job);
-int bplib_remember_forwarder(int pipe_end);
-// Starts a process that copies the job's outputs to standard output for as long as both live.
-int bplib_start_forwarder(bproc_job_t *job);
-// The library's own descriptor of a job, given up without ending the job.
-void bplib_job_abandon(bproc_job_t *job);
 // Forgets the descriptor without closing it: in this process the number means something else.
 void bplib_job_disown(bproc_job_t *job);
 // Gives the connection a number above this one.
 void bplib_job_move_above(bproc_job_t *job, int highest);
-// In a restored process: the jobs stayed with the one that was captured.
-void bplib_lose_jobs(void);
-// A job whose ranks have started is left to itself: with forwarding to a process that copies its
-// output, otherwise remembered as long as this process lives. Takes the job over. 0 or -1.
-int bplib_let_go(bproc_job_t *job, bool forwards);
 // Ends this process as the one rank of the job ends; until then it stands for the rank.
 _Noreturn void bplib_stand_in(bproc_job_t *job);
 // Writes bytes of a job's output to standard output. False when that takes nothing any more.

@@ -52,8 +52,6 @@ void bproc_job_close(bproc_job_t *job) {
     errno = error;
 }
 
-void bplib_job_abandon(bproc_job_t *job) { bplib_channel_close(&job->channel); }
-
 void bplib_job_move_above(bproc_job_t *job, int highest) {
     int descriptor = job->channel.descriptor;
     if (descriptor < 0 || descriptor > highest) return;

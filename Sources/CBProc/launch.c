@@ -92,7 +92,8 @@ static void describe_caller(struct bproc_local_launch *launch) {
     }
 }
 
-static int queue_launch(bproc_job_t *job, const struct bproc_job_request *request) {
+static int queue_launch(bproc_job_t *job, const struct bproc_job_request *request,
+                        const int *processes) {
     struct bproc_local_launch launch = {
         .rank_count = (uint32_t)request->rank_count,
         .io_count = request->io_count,
@@ -106,6 +107,7 @@ static int queue_launch(bproc_job_t *job, const struct bproc_job_request *reques
     for (int i = 0; i < request->io_count; i++) {
         if (request->io[i].flags & BPROC_IO_DELAY) launch.flags |= BPROC_LOCAL_LAUNCH_HOLD;
     }
+    if (processes) launch.flags |= BPROC_LOCAL_LAUNCH_PROCESSES;
     describe_caller(&launch);
     char *directory = getcwd(NULL, 0);
     // A directory that was removed, or lies outside the caller's root, has no name that a node
@@ -118,22 +120,29 @@ static int queue_launch(bproc_job_t *job, const struct bproc_job_request *reques
     struct iovec parts[] = {
         {&launch, sizeof launch},
         {job->nodes, (size_t)job->rank_count * sizeof(int32_t)},
+        {(void *)processes, processes ? (size_t)job->rank_count * sizeof(int32_t) : 0},
         {(void *)request->io, io_bytes},
         {(void *)name, launch.directory_bytes},
         {(void *)request->command, launch.command_bytes},
     };
-    int result = bplib_channel_queue(&job->channel, BPROC_LOCAL_LAUNCH, parts, 5);
+    int result = bplib_channel_queue(&job->channel, BPROC_LOCAL_LAUNCH, parts, 6);
     free(directory);
     return result;
 }
 
-int bproc_job_launch(const struct bproc_job_request *request, bproc_job_t **result) {
-    if (!result) return bplib_fail(EFAULT, "no place for the job");
-    *result = NULL;
+// Processes are the ranks' numbers where the caller is on the front end, or NULL.
+static int launch(const struct bproc_job_request *request, const int *processes,
+                  bproc_job_t **result) {
     if (check_request(request) < 0) return -1;
     struct bproc_job *job = bplib_job_create(request);
     if (!job) return -1;
-    if (bplib_channel_open(&job->channel) < 0 || queue_launch(job, request) < 0 ||
+    if (bplib_channel_open(&job->channel) < 0) {
+        bproc_job_close(job);
+        return -1;
+    }
+    // What has a pid on a node is named by the master there.
+    if (job->channel.welcome.node != BPROC_NODE_MASTER) processes = NULL;
+    if (queue_launch(job, request, processes) < 0 ||
         bplib_channel_send(&job->channel, request->image, BPLIB_ANSWER_MILLISECONDS) < 0) {
         bproc_job_close(job);
         return -1;
@@ -142,8 +151,14 @@ int bproc_job_launch(const struct bproc_job_request *request, bproc_job_t **resu
     return 0;
 }
 
-bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes, const struct bproc_io_t *io,
-                          int iolen, const char *command) {
+int bproc_job_launch(const struct bproc_job_request *request, bproc_job_t **result) {
+    if (!result) return bplib_fail(EFAULT, "no place for the job");
+    *result = NULL;
+    return launch(request, NULL, result);
+}
+
+bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes, const int *processes,
+                          const struct bproc_io_t *io, int iolen, const char *command) {
     struct bproc_job_request request = {
         .struct_bytes = sizeof request,
         .image = image,
@@ -156,7 +171,7 @@ bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes, const str
         .flags = iolen == BPROC_JOB_FORWARD ? BPROC_JOB_NULL_INPUT : 0,
     };
     bproc_job_t *job = NULL;
-    int result = bproc_job_launch(&request, &job);
+    int result = launch(&request, processes, &job);
     if (result == 0 && bproc_job_wait_started(job) < 0) {
         bproc_job_close(job);
         job = NULL;

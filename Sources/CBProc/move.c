@@ -38,7 +38,7 @@ static int begin(struct bplib_start *start, int node) {
 // Starts the image, of the caller or its program, as the caller's successor. All signals are
 // blocked: those that come meanwhile are for the successor. Returns only with -1.
 static int become(int image, int node, const struct bproc_io_t *io, int iolen, const char *name) {
-    bproc_job_t *job = bplib_launch(image, 1, &node, io, iolen, name);
+    bproc_job_t *job = bplib_launch(image, 1, &node, NULL, io, iolen, name);
     if (!job) return -1;
     int pid = bproc_job_pids(job)[0];
     if (pid > 0) bplib_stand_in(job);

@@ -156,6 +156,8 @@ static void check_vrfork(int result, const int *pids, const struct paper *paper)
     CHECK(pids[0] > 0 && pids[4] > 0 && pids[0] != pids[4]);
     CHECK(pids[1] == -BE_NODEDOWN && pids[3] == -BE_INVALIDNODE);
     CHECK(status_of(pids[2]) == 3 << 8);
+    CHECK(status_of(pids[4]) == 0);
+    CHECK(status_of(pids[0]) == 0);
     check_childless();
     check_line(paper, "rank 0 on 1\n");
     check_line(paper, "rank 4 on 0\n");

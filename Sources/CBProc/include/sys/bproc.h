@@ -104,15 +104,15 @@ int bproc_nodespec(struct bproc_node_set_t *chosen, const char *specification);
 /* ---- Starting programs ---- */
 
 /* Starts cmd once for every entry of nodes, which may name a node more than once. Answers nnodes;
-   pids[i] is the number of rank i's process, or the negative error number for a rank that did not
-   start. -1 means that nothing has started: EINVAL (nnodes, iolen, an io entry), EFAULT, E2BIG,
-   EBUSY, or the reason why cmd cannot be executed. cmd is a path; PATH is not searched.
-   BPROC_RANK=XXXXXXX (seven X) in envp becomes the rank, zero-padded.
+   pids[i] is the pid of rank i, a child of the caller that plain wait and kill know, or the
+   negative error number for a rank that did not start and never was a child. -1 means that
+   nothing has started: EINVAL (nnodes, iolen, an io entry), EFAULT, E2BIG, EBUSY, EAGAIN, or the
+   reason why cmd cannot be executed. cmd is a path; PATH is not searched. BPROC_RANK=XXXXXXX
+   (seven X) in envp becomes the rank, zero-padded.
 
    io holds iolen descriptors, which are all that the processes have; iolen -1 means the default:
    both outputs to the caller's standard output, /dev/null as input. Signals that arrive meanwhile
-   run their handlers, and the call goes on. The job ends when the caller does, or executes another
-   program. */
+   run their handlers, and the call goes on. The job ends when the caller does. */
 int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
                        const char *cmd, char *const argv[], char *const envp[]);
 /* The same with iolen -1. */

@@ -1,0 +1,256 @@
+// Ranks as children of the caller: ghosts, made and served by a helper.
+//
+//   caller ── between ── holder ── ghosts          before
+//   caller ── ghosts                               after
+//
+// The helper, which becomes the holder, makes a ghost for each rank, all in its own small address
+// space, and leaves a server behind that traces them. Between is a child of the caller that gives
+// no signal when it ends, so that no plain wait reports it. When the launch is over, the ghosts of
+// ranks that failed disappear below the holder. Then the holder is killed while the caller is the
+// one that orphans go to, and the ghosts become children like any other. Until that moment the
+// caller has no children of this call, whatever fails.
+#define _GNU_SOURCE
+#include "internal.h"
+#include "job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STACK_BYTES = 16384, BYTES_MOST = 1 << 20 };
+
+struct group {
+    const struct bplib_helper *helper;
+    int socket; // the helper's end
+    // What between tells: it shares the caller's memory and descriptors, but not errno's meaning,
+    // so it makes no call that fails.
+    uint32_t has_begun; // a futex
+    int holder;         // pidfd; -1
+    int error;
+    pid_t between;
+    struct bplib_channel channel; // to the server
+    int made_count;               // ghosts
+    int *pids;
+    unsigned char stack[STACK_BYTES] __attribute__((aligned(64)));
+};
+
+static void tell_begun(struct group *group) {
+    __atomic_store_n(&group->has_begun, 1, __ATOMIC_RELEASE);
+    (void)syscall(SYS_futex, &group->has_begun, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+// The life of the process between the caller and the holder: it lives as long as the holder.
+static int between(void *argument) {
+    struct group *group = argument;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    pid_t pid = vfork();
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        group->error = bplib_execute_helper(group->helper, group->socket, "ghosts", NULL);
+        _exit(127);
+    }
+    if (pid < 0) group->error = errno;
+    if (pid > 0) group->holder = (int)syscall(SYS_pidfd_open, pid, 0);
+    tell_begun(group);
+    if (pid > 0) (void)syscall(SYS_wait4, pid, NULL, 0, NULL);
+    _exit(0);
+}
+
+// False when between was killed before it could tell.
+static bool await_begin(struct group *group) {
+    while (!__atomic_load_n(&group->has_begun, __ATOMIC_ACQUIRE)) {
+        const struct timespec a_while = {.tv_nsec = 100000000};
+        (void)syscall(SYS_futex, &group->has_begun, FUTEX_WAIT, 0, &a_while, NULL, 0);
+        if (waitpid(group->between, NULL, __WCLONE | WNOHANG) > 0) {
+            group->between = -1;
+            return false;
+        }
+    }
+    return true;
+}
+
+// Starts the helper. All signals are blocked. 0 or -1.
+static int start(struct group *group, const struct bplib_helper *helper) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+        return bplib_fail(errno, "ghosts: socket pair: %s", bproc_strerror(errno));
+    }
+    group->helper = helper;
+    group->socket = ends[1];
+    group->between = clone(between, group->stack + STACK_BYTES, CLONE_VM | CLONE_FILES, group);
+    if (group->between < 0) group->error = errno;
+    bool begun = group->between > 0 && await_begin(group);
+    close(ends[1]);
+    if (group->error || !begun || group->holder < 0) {
+        close(ends[0]);
+        int error = group->error ? group->error : EAGAIN;
+        return bplib_fail(error, "ghosts: the helper does not start: %s", bproc_strerror(error));
+    }
+    return bplib_channel_adopt(&group->channel, ends[0]);
+}
+
+// Has the ghosts made. 0 or -1; fewer than wanted is no error here.
+static int make(struct group *group, int count, const char *name) {
+    struct bproc_local_ghosts question = {.count = (uint32_t)count};
+    struct bproc_local_ghosts_made made;
+    struct bplib_message answer;
+    const char *slash = strrchr(name, '/');
+    if (slash && slash[1]) name = slash + 1;
+    memcpy(question.name, name, strnlen(name, sizeof question.name - 1));
+    struct iovec part = {&question, sizeof question};
+    if (bplib_channel_queue(&group->channel, BPROC_LOCAL_GHOSTS, &part, 1) < 0 ||
+        bplib_channel_send(&group->channel, -1, -1) < 0 ||
+        bplib_channel_expect(&group->channel, &answer, BPROC_LOCAL_GHOSTS_MADE, sizeof made,
+                             "ghosts") < 0) {
+        return -1;
+    }
+    memcpy(&made, answer.body, sizeof made);
+    size_t pids_bytes = answer.header.body_bytes - sizeof made;
+    if (made.made_count > (uint32_t)count || pids_bytes != made.made_count * sizeof(int32_t)) {
+        return bplib_fail(EPROTO, "ghosts: %u of %d in %zu bytes", made.made_count, count,
+                          pids_bytes);
+    }
+    group->error = made.error > 0 ? made.error : EAGAIN;
+    if (made.made_count == 0) {
+        return bplib_fail(group->error, "ghosts: %s", bproc_strerror(group->error));
+    }
+    memcpy(group->pids, answer.body + sizeof made, pids_bytes);
+    group->made_count = (int)made.made_count;
+    return 0;
+}
+
+static int begin(struct group *group, int count, const char *name) {
+    struct bplib_helper helper;
+    sigset_t all, mask;
+    group->pids = malloc((size_t)count * sizeof *group->pids);
+    if (!group->pids) return bplib_fail(ENOMEM, "out of memory: %d ranks", count);
+    struct bproc_local_welcome welcome;
+    if (bplib_request_helper(&helper, &welcome) < 0) return -1;
+    // It looks at nobody's memory.
+    if (helper.directory >= 0) close(helper.directory);
+    helper.directory = -1;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &mask);
+    // The server shall not come back as a child.
+    int before = bplib_begin_orphans(0);
+    int result = start(group, &helper);
+    if (result == 0) result = make(group, count, name);
+    bplib_end_orphans(before);
+    int error = errno;
+    (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    bplib_return_helper(&helper);
+    errno = error;
+    return result;
+}
+
+// Ends the holder; orphans go to whom they go to at present.
+static void release(struct group *group) {
+    if (group->holder >= 0) {
+        (void)syscall(SYS_pidfd_send_signal, group->holder, SIGKILL, NULL, 0);
+        close(group->holder);
+        group->holder = -1;
+    }
+    while (group->between > 0 && waitpid(group->between, NULL, __WCLONE) < 0 && errno == EINTR) {}
+    group->between = -1;
+}
+
+// Whatever is left of the group ends with this, unless it was adopted.
+static void end(struct group *group) {
+    int error = errno;
+    bplib_channel_close(&group->channel);
+    // Ghosts that nobody adopts die with their server, which may take its time; a caller that
+    // orphans go to must not see them do it.
+    int before = bplib_begin_orphans(0);
+    release(group);
+    bplib_end_orphans(before);
+    free(group->pids);
+    errno = error;
+}
+
+// Hands the job over to the server, which lets the ghosts of failed ranks disappear.
+static int hand_over(struct group *group, bproc_job_t *job) {
+    struct bplib_channel *channel = &job->channel;
+    struct bplib_message answer;
+    const unsigned char *bytes = channel->in.bytes + channel->in.start;
+    for (size_t left = channel->in.end - channel->in.start; left > 0;) {
+        struct iovec part = {(void *)bytes, left < BYTES_MOST ? left : BYTES_MOST};
+        if (bplib_channel_queue(&group->channel, BPROC_LOCAL_GHOSTS_BYTES, &part, 1) < 0) return -1;
+        bytes += part.iov_len;
+        left -= part.iov_len;
+    }
+    struct bproc_local_ghosts_adopt adopt = {
+        .count = (uint32_t)group->made_count,
+        .flags = job->forwarding ? BPROC_LOCAL_GHOSTS_FORWARD : 0,
+    };
+    uint8_t *started = malloc((size_t)group->made_count);
+    if (!started) return bplib_fail(ENOMEM, "out of memory: %d ranks", group->made_count);
+    for (int rank = 0; rank < group->made_count; rank++) started[rank] = job->pids[rank] > 0;
+    struct iovec parts[] = {{&adopt, sizeof adopt}, {started, (size_t)group->made_count}};
+    int result = bplib_channel_queue(&group->channel, BPROC_LOCAL_GHOSTS_ADOPT, parts, 2);
+    free(started);
+    if (result < 0 || bplib_channel_send(&group->channel, channel->descriptor, -1) < 0) return -1;
+    return bplib_channel_expect(&group->channel, &answer, BPROC_LOCAL_GHOSTS_READY,
+                                sizeof(struct bproc_local_ghosts_ready), "ghosts");
+}
+
+// The ghosts become the caller's children. 0 or -1.
+static int adopt(struct group *group, bproc_job_t *job) {
+    sigset_t all, mask;
+    if (hand_over(group, job) < 0) return -1;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &mask);
+    int before = bplib_begin_orphans(1);
+    bool is_there = syscall(SYS_pidfd_send_signal, group->holder, 0, NULL, 0) == 0;
+    if (is_there) release(group);
+    bplib_end_orphans(before);
+    (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    if (!is_there) return bplib_fail(ECHILD, "ghosts: their holder has been killed");
+    // A server that has been killed meanwhile has taken its ghosts with it; they are children all
+    // the same.
+    if (bplib_channel_queue(&group->channel, BPROC_LOCAL_GHOSTS_ADOPTED, NULL, 0) == 0) {
+        (void)bplib_channel_send(&group->channel, -1, BPLIB_ANSWER_MILLISECONDS);
+    }
+    return 0;
+}
+
+static int launch(struct group *group, int image, int rank_count, const int *nodes,
+                  const struct bproc_io_t *io, int iolen, const char *command, int *pids) {
+    bproc_job_t *job =
+        bplib_launch(image, group->made_count, nodes, group->pids, io, iolen, command);
+    if (!job) return -1;
+    int started = 0;
+    for (int rank = 0; rank < rank_count; rank++) {
+        int pid = rank < group->made_count ? job->pids[rank] : -group->error;
+        pids[rank] = pid > 0 ? group->pids[rank] : pid;
+        started += pid > 0;
+    }
+    int result = started > 0 ? adopt(group, job) : 0;
+    bproc_job_close(job);
+    return result < 0 ? -1 : rank_count;
+}
+
+int bplib_launch_children(int image, int rank_count, const int *nodes, const struct bproc_io_t *io,
+                          int iolen, const char *command, int *pids) {
+    struct group group = {
+        .holder = -1, .between = -1, .channel = {.descriptor = -1, .received = {-1, -1}}};
+    int result = -1;
+    if (begin(&group, rank_count, command) == 0) {
+        result = launch(&group, image, rank_count, nodes, io, iolen, command, pids);
+    } else {
+        int error = errno;
+        close(image);
+        errno = error;
+    }
+    end(&group);
+    return result;
+}

@@ -1,0 +1,130 @@
+import Glibc
+import Testing
+
+extension ClusterTests {
+    /// Remote processes as real children of their caller.
+    @Suite(
+        .serialized,
+        .enabled(if: access("/usr/bin/cc", X_OK) == 0, "needs /usr/bin/cc"))
+    struct Ghosts {
+        static let cases = [
+            "statuses", "place", "signals", "stops", "any", "failures", "ignored", "threads",
+            "group", "server", "forks", "output", "claims",
+        ]
+
+        /// The program with the library of this build.
+        private static func with(
+            nodes: Int, _ body: (TestCluster, String) throws -> Void
+        ) throws {
+            let programs = Programs()
+            defer { programs.remove() }
+            let library = try programs.library()
+            let program = try programs.compile(
+                "ghosts.c", with: "/usr/bin/cc",
+                ["-O2", "-Wall"]
+                    + ["CBProc", "CLocalProtocol"].map {
+                        "-I\(Package.root)/Sources/\($0)/include"
+                    },
+                libraries: [library, "-pthread"])
+            try TestCluster.with(nodes: nodes) { cluster in
+                chmod("\(cluster.folder)/tmp", 0o777)
+                try body(cluster, program)
+            }
+        }
+
+        /// No rank is left on a node, and no server or holder of ghosts on this machine.
+        private static func expectNothingLeft(_ cluster: TestCluster) throws {
+            try cluster.expect("the end of all ranks") {
+                (0..<2).allSatisfy { cluster.processes(on: $0).isEmpty }
+            }
+        }
+
+        private static func run(
+            _ name: String, of program: String, on cluster: TestCluster,
+            through wrapper: [String] = []
+        ) throws {
+            let folder = "\(cluster.folder)/tmp/\(name)\(wrapper.count)"
+            mkdir(folder, 0o777)
+            chmod(folder, 0o777)
+            let words = wrapper + [program, name, folder]
+            let outcome = try cluster.command(words[0], Array(words.dropFirst()))
+            #expect(outcome.status == 0, "\(name)")
+            #expect(outcome.text == "\(name): right\n")
+        }
+
+        @Test func childrenAreWhatTheyStandFor() throws {
+            try Self.with(nodes: 2) { cluster, program in
+                for name in Self.cases { try Self.run(name, of: program, on: cluster) }
+                try Self.expectNothingLeft(cluster)
+            }
+        }
+
+        @Test(
+            .enabled(
+                if: geteuid() == 0 && access("/usr/bin/setpriv", X_OK) == 0,
+                "becoming another user needs root and setpriv"))
+        func anOrdinaryUserHasThemToo() throws {
+            let wrapper = ["/usr/bin/setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
+            try Self.with(nodes: 2) { cluster, program in
+                for name in Self.cases {
+                    try Self.run(name, of: program, on: cluster, through: wrapper)
+                }
+                try Self.expectNothingLeft(cluster)
+            }
+        }
+
+        /// A caller with two ranks that stay; it prints their statuses.
+        private static func family(
+            _ cluster: TestCluster, _ program: String
+        ) throws -> Conversation {
+            let job = try cluster.conversation(program, ["family"], input: nil)
+            let isThere = job.serve(seconds: TestCluster.patience) {
+                job.text == "ready\n" || job.process.poll() != nil
+            }
+            guard isThere, job.process.status == nil else {
+                throw TestCluster.Failure(description: "it did not start: \(job.text)")
+            }
+            return job
+        }
+
+        @Test func theEndOfTheCallerEndsTheRanks() throws {
+            try Self.with(nodes: 2) { cluster, program in
+                let job = try Self.family(cluster, program)
+                #expect((0..<2).flatMap { cluster.processes(on: $0) }.count == 2)
+                job.process.signal(SIGKILL)
+                try Self.expectNothingLeft(cluster)
+            }
+        }
+
+        /// The ranks of a node die with it, and those of all nodes with the master.
+        @Test func deathsOfDaemonsAreDeathsOfGhosts() throws {
+            try Self.with(nodes: 2) { cluster, program in
+                let job = try Self.family(cluster, program)
+                cluster.slaves[0]?.end()
+                cluster.slaves[1]?.end()
+                let outcome = job.finish(seconds: TestCluster.patience)
+                #expect(outcome.status == 0)
+                #expect(outcome.text == "ready\n9 9\nfamily: right\n")
+            }
+            try Self.with(nodes: 2) { cluster, program in
+                let job = try Self.family(cluster, program)
+                cluster.master?.end()
+                let outcome = job.finish(seconds: TestCluster.patience)
+                #expect(outcome.status == 0)
+                #expect(outcome.text == "ready\n9 9\nfamily: right\n")
+            }
+        }
+
+        /// The children of a caller on a node are there.
+        @Test func aProgramOnANodeHasThemThere() throws {
+            try Self.with(nodes: 2) { cluster, program in
+                let folder = "\(cluster.folder)/tmp/node"
+                mkdir(folder, 0o777)
+                for name in ["statuses", "signals", "any", "failures"] {
+                    let outcome = try cluster.run("0", program, name, folder)
+                    #expect(outcome.text == "\(name): right\n", "\(outcome.errorText)")
+                }
+            }
+        }
+    }
+}
