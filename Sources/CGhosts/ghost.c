@@ -34,9 +34,9 @@ static void ghost_main(void *argument) {
     struct ghost *ghost = argument;
     struct bp_ghost_group *group = ghost->group;
     const uint64_t none = 0;
-    (void)raw_call(SYS_prctl, PR_SET_NAME, (long)group->name, 0, 0, 0);
     // Where Yama lets only ancestors trace; elsewhere the call does not exist.
     (void)raw_call(SYS_prctl, PR_SET_PTRACER, group->server, 0, 0, 0);
+    __atomic_store_n(&ghost->has_begun, 1, __ATOMIC_RELEASE);
     wait_while(&ghost->order, ORDER_WAIT);
     (void)raw_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none, 0);
     wait_while(&ghost->order, ORDER_LIVE);
@@ -85,6 +85,8 @@ void bp_ghost_holder_main(void *argument) {
     (void)raw_call(SYS_wait4, -1, 0, __WALL, 0, 0);
     const struct rlimit none = {0, 0};
     (void)raw_call(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0, 0);
+    // What is made from here on has the ranks' name from birth.
+    (void)raw_call(SYS_prctl, PR_SET_NAME, (long)group->name, 0, 0, 0);
     wait_while(&group->server, 0);
     make_ghosts(group);
     set_and_wake(&group->made, 1);

@@ -21,6 +21,7 @@ struct ghost {
     int32_t status; // how to end, as waitpid reports it
     int32_t pid;
     uint8_t is_dropped, is_reaped;
+    uint8_t has_begun; // it lets the server trace it
 };
 
 struct bp_ghost_group {

@@ -18,6 +18,7 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static void *map(size_t byte_count) {
@@ -79,7 +80,13 @@ static long result(long value) { return value < 0 ? -errno : value; }
 
 long bp_ghost_seize(struct bp_ghost_group *group, uint32_t index) {
     struct ghost *ghost = &group->ghosts[index];
-    if (ptrace(PTRACE_SEIZE, ghost->pid, NULL, PTRACE_O_EXITKILL) < 0) return -errno;
+    for (;;) {
+        int has_begun = __atomic_load_n(&ghost->has_begun, __ATOMIC_ACQUIRE);
+        if (ptrace(PTRACE_SEIZE, ghost->pid, NULL, PTRACE_O_EXITKILL) == 0) break;
+        if (errno != EPERM || has_begun) return -errno;
+        const struct timespec a_while = {.tv_nsec = 1000000};
+        (void)nanosleep(&a_while, NULL);
+    }
     set_and_wake(&ghost->order, ORDER_LIVE);
     return 0;
 }
