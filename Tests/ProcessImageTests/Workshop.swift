@@ -89,7 +89,14 @@ enum Workshop {
         var variables = (compilerEnvironment + environment + extra).map { strdup($0) } + [nil]
         defer { (list + variables).forEach { free($0) } }
         var pid: pid_t = 0
-        let result = posix_spawn(&pid, command[0], &actions, &attributes, &list, &variables)
+        var result: Int32 = 0
+        // A child that another test has just started may hold a writing descriptor of this file
+        // until it executes.
+        for _ in 0..<10_000 {
+            result = posix_spawn(&pid, command[0], &actions, &attributes, &list, &variables)
+            guard result == ETXTBSY else { break }
+            usleep(1000)
+        }
         precondition(result == 0, "\(command): \(String(cString: strerror(result)))")
         return pid
     }
