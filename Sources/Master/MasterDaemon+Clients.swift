@@ -170,6 +170,7 @@ extension MasterDaemon {
         var raw = bproc_local_progress()
         raw.job = progress.launch
         raw.rank_count = UInt32(progress.rankCount)
+        raw.reached_count = UInt32(progress.reachedCount)
         raw.placed_count = UInt32(progress.placedCount)
         raw.failed_count = UInt32(progress.failedCount)
         raw.done_count = UInt32(progress.doneCount)

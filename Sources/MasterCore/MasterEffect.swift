@@ -55,6 +55,7 @@ public struct LaunchReport: Equatable, Sendable {
 public struct LaunchProgress: Equatable, Sendable {
     public var launch: UInt64
     public var rankCount: Int
+    public var reachedCount: Int
     public var placedCount: Int
     public var failedCount: Int
     public var doneCount: Int

@@ -87,6 +87,8 @@ final class MasterLaunch {
     /// How much of the relay's answers has been taken over.
     var placedRead = 0
     var failuresRead = 0
+    /// Nodes that have the launch, where it is watched: a lost relay never makes it fewer.
+    var reachedCount = 0
     var isReported = false
     /// When the members of the tree are to be let go; nil: not yet complete, or done.
     var finishNanoseconds: UInt64?
@@ -131,7 +133,8 @@ final class MasterLaunch {
 
     var progress: LaunchProgress {
         LaunchProgress(
-            launch: relay.launch, rankCount: ranks.count, placedCount: placedCount,
-            failedCount: failedCount, doneCount: endedCount, imageByteCount: order.imageByteCount)
+            launch: relay.launch, rankCount: ranks.count, reachedCount: reachedCount,
+            placedCount: placedCount, failedCount: failedCount, doneCount: endedCount,
+            imageByteCount: order.imageByteCount)
     }
 }

@@ -41,6 +41,7 @@ extension MasterState {
         let choice = plan(entries: entries, request: request)
         order.chunkByteCount = choice.chunkByteCount
         if choice.isCrowded { order.flags.insert(.crowded) }
+        if request.wantsProgress { order.flags.insert(.watched) }
         let origin = request.origin
         if let node = origin?.node, let record = nodes.record(of: node) {
             order.descriptors.nameCaller(record.address)
@@ -62,7 +63,7 @@ extension MasterState {
                 relay.linkIsReady(
                     node: origin.node, link: link, now: now, effects: &relayEffects)
             } else {
-                relay.start(effects: &relayEffects)
+                relay.start(now: now, effects: &relayEffects)
             }
         }
         return launch
@@ -224,6 +225,7 @@ extension MasterState {
         _ launch: UInt64, now: UInt64, effects: inout [MasterEffect]
     ) {
         guard let known = launches[launch] else { return }
+        known.reachedCount = max(known.reachedCount, known.relay.reachedCount)
         let answers = known.relay.answers
         let (placedRead, failuresRead) = (known.placedRead, known.failuresRead)
         known.placedRead = answers.placed.count

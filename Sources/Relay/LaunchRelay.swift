@@ -16,6 +16,8 @@ public struct LaunchRelay: Sendable {
     let stallNanoseconds: UInt64
     /// Ranks wait for the done frame, so it must reach every node.
     let isHeld: Bool
+    /// Somebody wants to know how far the launch has come.
+    let isWatched: Bool
     /// Chunks a child may be sent ahead of its credit.
     let creditWindow: UInt32
     /// The program of the only child that has the image, where this relay has none to send: the
@@ -34,6 +36,7 @@ public struct LaunchRelay: Sendable {
     public private(set) var answers = Answer()
     private var placedSentCount = 0
     private var failureSentCount = 0
+    private var reachedSentCount = 0
     private var finalIsSent = false
     private var isWithdrawn = false
     private var ownRanksOutstanding: Int
@@ -66,6 +69,7 @@ public struct LaunchRelay: Sendable {
         self.holder = holder
         chunkCount = order.chunkCount
         isHeld = order.flags.contains(.hold)
+        isWatched = order.flags.contains(.watched)
         stallNanoseconds = UInt64(order.stallMilliseconds) * 1_000_000
         creditWindow = max(2, Self.creditWindowByteCount / order.chunkByteCount)
         creditGranted = creditWindow
@@ -84,8 +88,18 @@ public struct LaunchRelay: Sendable {
     // MARK: Down
 
     /// Asks for links to all children.
-    public mutating func start(effects: inout [RelayEffect]) {
+    public mutating func start(now: UInt64, effects: inout [RelayEffect]) {
         for child in children { connect(child, effects: &effects) }
+        // A relay waits for what its children say.
+        guard isWatched, children.isEmpty else { return }
+        answeredNanoseconds = now - min(now, Self.combineNanoseconds)
+        sendAnswers(now: now, effects: &effects)
+    }
+
+    /// Nodes of this subtree that have the launch, as far as is known; 0 where nobody watches.
+    public var reachedCount: Int {
+        guard isWatched else { return 0 }
+        return children.reduce(parent == nil ? 0 : 1) { $0 + $1.reachedCount }
     }
 
     private func connect(_ child: RelayChild, effects: inout [RelayEffect]) {
@@ -170,14 +184,18 @@ public struct LaunchRelay: Sendable {
         var news = Answer()
         news.placed = Array(answers.placed[placedSentCount...])
         news.failures = Array(answers.failures[failureSentCount...])
-        guard isFinal || !news.isEmpty else { return }
+        let reachedCount = reachedCount
+        guard isFinal || !news.isEmpty || reachedCount > reachedSentCount else { return }
         placedSentCount = answers.placed.count
         failureSentCount = answers.failures.count
+        reachedSentCount = reachedCount
         finalIsSent = isFinal
         answeredNanoseconds = now
         var flags: FrameHeader.Flags = isFinal ? .final : []
         if isWithdrawn { flags.insert(.withdrawn) }
-        effects.append(.send(parent, frame: news.frame(launch: launch, flags: flags)))
+        let frame = news.frame(
+            launch: launch, flags: flags, reachedCount: UInt32(clamping: reachedCount))
+        effects.append(.send(parent, frame: frame))
     }
 
     /// Whether no byte of the image can be on its way to a child any more: each that was sent
@@ -212,6 +230,7 @@ public struct LaunchRelay: Sendable {
         case .answer:
             guard let answer else { return }
             answers.append(answer)
+            children[index].reaches(header.subject)
             if header.flags.contains(.withdrawn) {
                 replace(
                     index, errorNumber: FailureCode.canceled,
@@ -240,6 +259,7 @@ public struct LaunchRelay: Sendable {
         creditGranted = chunksHeld + creditWindow
         placedSentCount = 0
         failureSentCount = 0
+        reachedSentCount = 0
         finalIsSent = false
         answeredNanoseconds = now
         effects.append(
@@ -319,7 +339,7 @@ extension LaunchRelay {
             adoptChildren(of: index, now: now, effects: &effects)
             return
         }
-        children[index].state = .lost
+        children[index].lose()
         lostChildCount += 1
         let answered = answeredRanks
         for entry in children[index].subtree.entries {
@@ -335,7 +355,7 @@ extension LaunchRelay {
     private mutating func adoptChildren(
         of index: Int, now: UInt64, effects: inout [RelayEffect]
     ) {
-        children[index].state = .lost
+        children[index].lose()
         lostChildCount += 1
         let answered = answeredRanks
         for subtree in children[index].subtree.children {
@@ -377,7 +397,8 @@ extension LaunchRelay {
     private var hasUnsentAnswers: Bool {
         parent != nil && !finalIsSent
             && (placedSentCount < answers.placed.count
-                || failureSentCount < answers.failures.count)
+                || failureSentCount < answers.failures.count
+                || reachedSentCount < reachedCount)
     }
 
     /// Sends signs of life, partial answers, and gives silent children up.

@@ -28,5 +28,21 @@ struct RelayChild: Sendable {
     /// When its last byte came, or when waiting for it began.
     var heardNanoseconds: UInt64
 
+    /// Nodes of its subtree that are known to have the launch, itself included; counted in
+    /// launches that are watched.
+    private(set) var reachedCount = 0
+
+    /// The child says how many nodes of its subtree have the launch; it is believed up to their
+    /// number.
+    mutating func reaches(_ count: UInt32) {
+        reachedCount = max(reachedCount, min(Int(count), subtree.entries.count))
+    }
+
+    /// It is lost: its own children are counted as ours from now on.
+    mutating func lose() {
+        state = .lost
+        reachedCount = min(reachedCount, 1)
+    }
+
     var isOutstanding: Bool { state != .finished && state != .lost }
 }

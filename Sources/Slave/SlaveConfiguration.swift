@@ -11,6 +11,8 @@ public struct SlaveConfiguration: Sendable {
     /// Warm image memory, in bytes: an image up to this size needs no page allocation when it
     /// comes.
     public var arenaByteCount: Int
+    /// How many images of that size find warm memory at once.
+    public var arenaSlotCount = 1
     /// Socket buffers of relay links, in bytes; 0 leaves them to the kernel.
     public var socketBufferByteCount: Int
     /// The directory that becomes "/" for everything the slave starts.

@@ -65,7 +65,9 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
                 forbidsRing: configuration.forbidsRing,
                 warnsOfInsecurity: configuration.warnsOfInsecurity),
             store: ImageStore(state: SlaveState(node: node)), logger: logger)
-        let arena = try ImageArena(warmByteCount: configuration.arenaByteCount)
+        let arena = try ImageArena(
+            warmByteCount: configuration.arenaByteCount,
+            warmSlotCount: configuration.arenaSlotCount)
         let restorer = try Restorer.makeFile()
         let machine = Hello.Machine.local
         let nullNumber = unsafe "/dev/null".withCString { unsafe bp_open_read_write($0) }

@@ -169,7 +169,7 @@ public struct SlaveState: RelayState, Sendable {
         }
         launches[launch]?.isStorageOpen = true
         withRelay(launch, effects: &effects) { relay, relayEffects in
-            relay.start(effects: &relayEffects)
+            relay.start(now: now, effects: &relayEffects)
         }
         if let known = launches[launch], known.relay.chunksHeld == known.relay.chunkCount {
             spawnRanks(ofComplete: launch, effects: &effects)

@@ -48,7 +48,11 @@ public struct Answer: Equatable, Sendable {
         failures.append(contentsOf: other.failures)
     }
 
-    public func frame(launch: UInt64, flags: FrameHeader.Flags) -> [UInt8] {
+    /// - Parameter reachedCount: nodes of the sender's subtree that have the launch, itself
+    ///   included, if the launch is watched; else 0.
+    public func frame(
+        launch: UInt64, flags: FrameHeader.Flags, reachedCount: UInt32 = 0
+    ) -> [UInt8] {
         var writer = WireWriter(
             reservingByteCount: 8 + placed.count * Self.placedByteCount + failures.count * 64)
         writer.write(UInt32(placed.count))
@@ -66,7 +70,8 @@ public struct Answer: Equatable, Sendable {
             writer.write(text: failure.reason, limit: Self.reasonLimit)
         }
         return FrameHeader.frame(
-            FrameHeader(.answer, launch: launch, flags: flags), body: writer.bytes)
+            FrameHeader(.answer, launch: launch, subject: reachedCount, flags: flags),
+            body: writer.bytes)
     }
 
     public init(decoding body: [UInt8]) throws(WireError) {

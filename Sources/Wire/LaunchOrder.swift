@@ -17,6 +17,8 @@ public struct LaunchOrder: Equatable, Sendable {
         /// On some machine there are more nodes of this launch than processors: what has started
         /// steps back until the launch is done.
         public static let crowded = Flags(rawValue: 2)
+        /// Somebody watches the launch: each node says that it has been reached.
+        public static let watched = Flags(rawValue: 4)
     }
 
     /// Proof of who may launch what where; empty until trust is built.

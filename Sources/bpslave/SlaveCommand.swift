@@ -45,6 +45,12 @@ struct SlaveCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
+            "How many images find warm memory at once: launches that overlap, or keep running.",
+            valueName: "count"))
+    var arenaSlots = 1
+
+    @Option(
+        help: ArgumentHelp(
             """
             Local socket of this node, as its processes find it in BPROC_SOCKET: a path, or @ and \
             an abstract name. Without it an abstract name is made up.
@@ -92,6 +98,9 @@ struct SlaveCommand: ParsableCommand {
         guard (0...(1 << 40)).contains(arena) else {
             throw ValidationError("--arena must be 0 to 1099511627776 bytes")
         }
+        guard (1...1024).contains(arenaSlots) else {
+            throw ValidationError("--arena-slots must be 1 to 1024")
+        }
         guard node == nil || !frontEnd else {
             throw ValidationError("--front-end has no --node number")
         }
@@ -122,6 +131,7 @@ struct SlaveCommand: ParsableCommand {
         var configuration = SlaveConfiguration(master: masterAddress, listenAddress: listenAddress)
         configuration.node = frontEnd ? -1 : node
         configuration.arenaByteCount = arena
+        configuration.arenaSlotCount = arenaSlots
         configuration.socketBufferByteCount = daemon.socketBuffer
         configuration.rootDirectory = root
         if let socket { configuration.socketName = socket }

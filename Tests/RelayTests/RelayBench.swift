@@ -15,12 +15,16 @@ struct RelayBench {
     private var effects: [RelayEffect] = []
 
     /// - Parameter children: one tree each; `leaf` and `tree` make them.
-    init(children: [RelaySubtree], chunks: UInt32, isRoot: Bool, ownRanks: Int = 0) {
-        let order = LaunchOrder(
+    init(
+        children: [RelaySubtree], chunks: UInt32, isRoot: Bool, ownRanks: Int = 0,
+        flags: LaunchOrder.Flags = []
+    ) {
+        var order = LaunchOrder(
             imageByteCount: UInt64(chunks) * UInt64(Self.chunk), chunkByteCount: Self.chunk,
             user: 0, group: 0, supplementaryGroups: [], umask: 0, nice: 0, limits: [],
             descriptors: .forwarded(standardInput: false), directory: "/", command: "a",
             stallMilliseconds: UInt32(Self.stall / 1_000_000))
+        order.flags = flags
         relay = LaunchRelay(
             launch: Self.launch, node: isRoot ? -1 : 0, order: order,
             orderBytes: LaunchFrame.encode(order), parent: isRoot ? nil : Self.parent,
@@ -58,7 +62,7 @@ struct RelayBench {
         return effects
     }
 
-    mutating func start() -> [RelayEffect] { act { $0.start(effects: &$2) } }
+    mutating func start() -> [RelayEffect] { act { $0.start(now: $1, effects: &$2) } }
 
     /// The link to `node` is ready; links to children have the number of their node plus 100.
     mutating func connect(_ node: Int32) -> [RelayEffect] {
@@ -129,6 +133,11 @@ extension [RelayEffect] {
         try frames(on: link).filter { $0.header.kind == .answer }.map {
             ($0.header.flags, try Answer(decoding: $0.body))
         }
+    }
+
+    /// What the answers on a link say of the nodes that have the launch.
+    func reached(on link: LinkID) throws -> [UInt32] {
+        try frames(on: link).filter { $0.header.kind == .answer }.map { $0.header.subject }
     }
 
     var closed: [LinkID] {

@@ -55,6 +55,17 @@ struct ImageArenaTests {
         #expect(try byte(3 * warmByteCount - 1, of: large, in: arena) == 7)
     }
 
+    @Test func severalImagesFindWarmSlots() throws {
+        var arena = try ImageArena(warmByteCount: warmByteCount, warmSlotCount: 2)
+        let first = try arena.take(byteCount: 1000, ownerUser: 1)
+        let second = try arena.take(byteCount: 1000, ownerUser: 1)
+        let third = try arena.take(byteCount: 1000, ownerUser: 1)
+        #expect([first, second, third].map(\.byteCount) == [warmByteCount, warmByteCount, 1000])
+        #expect(first !== second)
+        arena.release(second, isQuarantined: false)
+        #expect(try arena.take(byteCount: 1000, ownerUser: 1) === second)
+    }
+
     /// A process may live long; what it has not mapped need not.
     @Test func aSlotThatIsNotUsedAgainShrinksToWhatIsNeeded() throws {
         var arena = try ImageArena(warmByteCount: 0)
