@@ -48,6 +48,7 @@ void bproc_job_close(bproc_job_t *job) {
     free(job->nodes);
     free(job->pids);
     free(job->states);
+    free(job->usages);
     free(job);
     errno = error;
 }
@@ -143,6 +144,17 @@ static int note_launched(bproc_job_t *job, const struct bplib_message *message) 
     return 0;
 }
 
+static int note_usage(bproc_job_t *job, const struct bproc_local_exit *record) {
+    if (!job->usages) job->usages = calloc((size_t)job->rank_count, sizeof *job->usages);
+    if (!job->usages) return bplib_fail(ENOMEM, "out of memory");
+    job->usages[record->rank] = (struct bproc_usage){
+        .user_microseconds = record->user_microseconds,
+        .system_microseconds = record->system_microseconds,
+        .max_resident_kilobytes = record->max_resident_kilobytes,
+    };
+    return 0;
+}
+
 static int note_exits(bproc_job_t *job, const struct bplib_message *message) {
     size_t count = message->header.body_bytes / sizeof(struct bproc_local_exit);
     if (count * sizeof(struct bproc_local_exit) != message->header.body_bytes) {
@@ -153,6 +165,7 @@ static int note_exits(bproc_job_t *job, const struct bplib_message *message) {
         struct bproc_local_exit record;
         memcpy(&record, message->body + i * sizeof record, sizeof record);
         if (!rank_exists(job, record.rank)) return lie("rank", record.rank);
+        if (note_usage(job, &record) < 0) return -1;
         end_part(job, record.rank, record.cause == 1 ? BPLIB_RANK_OVER : BPLIB_RANK_EXITED);
     }
     return 0;
@@ -301,6 +314,16 @@ int bproc_job_failure(const bproc_job_t *job, int rank, struct bproc_job_event *
         return bplib_fail(ENOENT, "rank %d has not failed", rank);
     }
     *failure = failure_event(job, (uint32_t)rank);
+    return 0;
+}
+
+int bproc_job_usage(const bproc_job_t *job, int rank, struct bproc_usage *usage) {
+    if (!job || !usage) return bplib_fail(EFAULT, "no job, or no place for the usage");
+    if (rank < 0 || rank >= job->rank_count || !job->usages ||
+        !(job->states[rank] & BPLIB_RANK_EXITED)) {
+        return bplib_fail(ENOENT, "rank %d has not ended", rank);
+    }
+    *usage = job->usages[rank];
     return 0;
 }
 

@@ -26,6 +26,7 @@ struct bproc_job {
     int *nodes;
     int *pids;
     uint8_t *states; // BPLIB_RANK_ bits
+    struct bproc_usage *usages; // of those that have ended; NULL: none has
     struct bplib_failure **failures;
     // Messages are noted once, as they come, and become events later, when the caller asks: this
     // many bytes from in.start on are noted.

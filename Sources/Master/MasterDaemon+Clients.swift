@@ -187,6 +187,9 @@ extension MasterDaemon {
         raw.process = exit.process
         raw.status = exit.waitStatus
         raw.cause = exit.isNodeDeath ? 1 : 0
+        raw.user_microseconds = exit.usage.userMicroseconds
+        raw.system_microseconds = exit.usage.systemMicroseconds
+        raw.max_resident_kilobytes = exit.usage.maximumResidentKilobytes
         exits[id, default: []] += LocalMessage.bytes(of: raw)
         if let client = host.programs[id] { endInput(of: client, rank: exit.rank) }
     }

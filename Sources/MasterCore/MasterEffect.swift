@@ -68,4 +68,6 @@ public struct RankExit: Equatable, Sendable {
     public var waitStatus: Int32
     /// The process did not end by itself: its node died.
     public var isNodeDeath: Bool
+    /// What its slave says that it has used; nothing for a node's death.
+    public var usage = ResourceUsage()
 }

@@ -328,7 +328,7 @@ extension MasterState {
             guard let exit = known.ranks[index].earlyExit else { continue }
             end(
                 index, launch: launch, waitStatus: exit.waitStatus,
-                isNodeDeath: exit.isNodeDeath, effects: &effects)
+                isNodeDeath: exit.isNodeDeath, usage: exit.usage, effects: &effects)
         }
         forgetIfOver(launch, effects: &effects)
     }
@@ -344,31 +344,31 @@ extension MasterState {
         else { return }
         keepOrEnd(
             index, launch: record.launch, waitStatus: record.waitStatus, isNodeDeath: false,
-            effects: &effects)
+            usage: record.usage, effects: &effects)
         forgetIfOver(record.launch, effects: &effects)
     }
 
     /// The caller hears of exits after it has the numbers of all ranks: until then they are kept.
     private mutating func keepOrEnd(
         _ index: Int, launch: UInt64, waitStatus: Int32, isNodeDeath: Bool,
-        effects: inout [MasterEffect]
+        usage: ResourceUsage = ResourceUsage(), effects: inout [MasterEffect]
     ) {
         guard let known = launches[launch] else { return }
         guard known.isReported else {
             guard known.ranks[index].earlyExit == nil else { return }
             known.ranks[index].earlyExit = RankExit(
                 rank: UInt32(index), process: known.ranks[index].process,
-                waitStatus: waitStatus, isNodeDeath: isNodeDeath)
+                waitStatus: waitStatus, isNodeDeath: isNodeDeath, usage: usage)
             return
         }
         end(
             index, launch: launch, waitStatus: waitStatus, isNodeDeath: isNodeDeath,
-            effects: &effects)
+            usage: usage, effects: &effects)
     }
 
     private mutating func end(
         _ index: Int, launch: UInt64, waitStatus: Int32, isNodeDeath: Bool,
-        effects: inout [MasterEffect]
+        usage: ResourceUsage, effects: inout [MasterEffect]
     ) {
         guard let known = launches[launch], known.ranks[index].state == .placed else { return }
         known.ranks[index].state = .ended
@@ -379,7 +379,7 @@ extension MasterState {
                 known.client,
                 RankExit(
                     rank: UInt32(index), process: known.ranks[index].process,
-                    waitStatus: waitStatus, isNodeDeath: isNodeDeath)))
+                    waitStatus: waitStatus, isNodeDeath: isNodeDeath, usage: usage)))
     }
 
     /// Lets the members of the tree go: they give back what the launch held, and their programs

@@ -292,9 +292,11 @@ extension SlaveDaemon {
         host.store.state.rankExited(
             ExitRecord(
                 launch: process.launch, rank: process.rank, waitStatus: exit.waitStatus,
-                userMicroseconds: exit.userMicroseconds,
-                systemMicroseconds: exit.systemMicroseconds,
-                maximumResidentKilobytes: exit.maximumResidentKilobytes), effects: &host.effects)
+                usage: ResourceUsage(
+                    userMicroseconds: exit.userMicroseconds,
+                    systemMicroseconds: exit.systemMicroseconds,
+                    maximumResidentKilobytes: exit.maximumResidentKilobytes)),
+            effects: &host.effects)
     }
 
     mutating func signal(launch: UInt64, rank: UInt32, number: Int32) {

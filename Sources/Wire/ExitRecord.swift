@@ -6,20 +6,15 @@ public struct ExitRecord: Equatable, Sendable {
     public var rank: UInt32
     /// As waitpid reports it.
     public var waitStatus: Int32
-    public var userMicroseconds: UInt64
-    public var systemMicroseconds: UInt64
-    public var maximumResidentKilobytes: UInt64
+    public var usage: ResourceUsage
 
     public init(
-        launch: UInt64, rank: UInt32, waitStatus: Int32, userMicroseconds: UInt64 = 0,
-        systemMicroseconds: UInt64 = 0, maximumResidentKilobytes: UInt64 = 0
+        launch: UInt64, rank: UInt32, waitStatus: Int32, usage: ResourceUsage = ResourceUsage()
     ) {
         self.launch = launch
         self.rank = rank
         self.waitStatus = waitStatus
-        self.userMicroseconds = userMicroseconds
-        self.systemMicroseconds = systemMicroseconds
-        self.maximumResidentKilobytes = maximumResidentKilobytes
+        self.usage = usage
     }
 
     public static func frame(_ records: [ExitRecord]) -> [UInt8] {
@@ -28,9 +23,9 @@ public struct ExitRecord: Equatable, Sendable {
             writer.write(record.launch)
             writer.write(record.rank)
             writer.write(record.waitStatus)
-            writer.write(record.userMicroseconds)
-            writer.write(record.systemMicroseconds)
-            writer.write(record.maximumResidentKilobytes)
+            writer.write(record.usage.userMicroseconds)
+            writer.write(record.usage.systemMicroseconds)
+            writer.write(record.usage.maximumResidentKilobytes)
         }
         return FrameHeader.frame(FrameHeader(.exit), body: writer.bytes)
     }
@@ -48,9 +43,11 @@ public struct ExitRecord: Equatable, Sendable {
                     launch: try reader.read(UInt64.self, "exit launch"),
                     rank: try reader.read(UInt32.self, "exit rank"),
                     waitStatus: try reader.read(Int32.self, "exit status"),
-                    userMicroseconds: try reader.read(UInt64.self, "user time"),
-                    systemMicroseconds: try reader.read(UInt64.self, "system time"),
-                    maximumResidentKilobytes: try reader.read(UInt64.self, "resident size")))
+                    usage: ResourceUsage(
+                        userMicroseconds: try reader.read(UInt64.self, "user time"),
+                        systemMicroseconds: try reader.read(UInt64.self, "system time"),
+                        maximumResidentKilobytes: try reader.read(
+                            UInt64.self, "resident size"))))
         }
         return records
     }

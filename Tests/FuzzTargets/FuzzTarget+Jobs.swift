@@ -9,7 +9,9 @@ extension FuzzTarget {
         FuzzTarget(
             "job-inbox",
             seeds: {
-                let ended = bproc_local_exit(rank: 1, process: 77, status: 256, cause: 0)
+                let ended = bproc_local_exit(
+                    rank: 1, process: 77, status: 256, cause: 0, user_microseconds: 7,
+                    system_microseconds: 8, max_resident_kilobytes: 9)
                 let said = bproc_local_stream(rank: 0, stream: 1)
                 let exits = LocalMessage.bytes(of: ended) + LocalMessage.bytes(of: ended)
                 let text = LocalMessage.bytes(of: said) + Array("text".utf8)

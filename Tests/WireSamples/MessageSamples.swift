@@ -120,8 +120,9 @@ public struct MessageSamples {
         (0..<count(0...5)).map { _ in
             ExitRecord(
                 launch: number(), rank: number(), waitStatus: number(),
-                userMicroseconds: number(), systemMicroseconds: number(),
-                maximumResidentKilobytes: number())
+                usage: ResourceUsage(
+                    userMicroseconds: number(), systemMicroseconds: number(),
+                    maximumResidentKilobytes: number()))
         }
     }
 

@@ -223,8 +223,11 @@ struct bproc_local_failure {
 struct bproc_local_exit {
     uint32_t rank;
     int32_t process; /* its number in pids[] */
-    int32_t status;  /* as waitpid reports it */
+    int32_t status;  /* as waitpid reports it, the core flag included */
     uint32_t cause;  /* 0: the process ended by itself; 1: its node died */
+    /* What the process and the children it has waited for have used; 0 if its node died. */
+    uint64_t user_microseconds, system_microseconds;
+    uint64_t max_resident_kilobytes;
 };
 
 struct bproc_local_stream {

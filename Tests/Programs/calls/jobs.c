@@ -205,6 +205,25 @@ static void job_failure(void) {
     bproc_job_close(job);
 }
 
+static void job_usage(void) {
+    struct bproc_usage usage;
+    CHECK_FAILS(bproc_job_usage(NULL, 0, &usage), EFAULT);
+    if (!has_cluster) return;
+    bproc_job_t *job = launch("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; read line");
+    CHECK(bproc_job_wait_started(job) == 0);
+    CHECK_FAILS(bproc_job_usage(job, 0, &usage), ENOENT);
+    CHECK(bproc_job_close_input(job, BPROC_JOB_ALL_RANKS) == 0);
+    drain(job);
+    for (int rank = 0; rank < 2; rank++) {
+        CHECK(bproc_job_usage(job, rank, &usage) == 0);
+        CHECK(usage.user_microseconds + usage.system_microseconds > 1000);
+        CHECK(usage.max_resident_kilobytes > 100);
+    }
+    CHECK_FAILS(bproc_job_usage(job, 2, &usage), ENOENT);
+    CHECK_FAILS(bproc_job_usage(job, 0, NULL), EFAULT);
+    bproc_job_close(job);
+}
+
 static void job_input(void) {
     CHECK_FAILS(bproc_job_write(NULL, 0, "x", 1), EFAULT);
     CHECK_FAILS(bproc_job_close_input(NULL, 0), EFAULT);
@@ -270,6 +289,7 @@ const struct test_case job_cases[] = {
     {"bproc_job_nodes", job_ranks},
     {"bproc_job_rank_count", job_ranks},
     {"bproc_job_failure", job_failure},
+    {"bproc_job_usage", job_usage},
     {"bproc_job_write", job_input},
     {"bproc_job_input_room", job_input},
     {"bproc_job_close_input", job_input},

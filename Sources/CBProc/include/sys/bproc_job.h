@@ -134,6 +134,16 @@ int bproc_job_next(bproc_job_t *job, struct bproc_job_event *event);
 /* What is known of a rank that failed: 0; or -1, ENOENT: it has not. text lives with the job. */
 int bproc_job_failure(const bproc_job_t *job, int rank, struct bproc_job_event *failure);
 
+struct bproc_usage {
+    uint64_t user_microseconds;
+    uint64_t system_microseconds;
+    uint64_t max_resident_kilobytes; /* of the largest */
+};
+
+/* What a rank that has ended, and the children it has waited for, have used; nothing if its node
+   died. -1, ENOENT: it has not ended. */
+int bproc_job_usage(const bproc_job_t *job, int rank, struct bproc_usage *usage);
+
 /* Bytes of input that may be written now. */
 size_t bproc_job_input_room(const bproc_job_t *job);
 /* Never waits: answers how many bytes were taken, which may be less than asked for; EAGAIN when
