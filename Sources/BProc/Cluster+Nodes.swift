@@ -80,6 +80,14 @@ extension Cluster {
         return unsafe Self.taking(&set)
     }
 
+    /// The names that the site has given to sets of nodes: a line for each, `name=0-63,70`.
+    public func nodeGroups() throws(BProcError) -> String {
+        var text: UnsafeMutablePointer<CChar>?
+        guard unsafe bproc_nodegroups(&text) >= 0, let groups = unsafe text else { throw .last() }
+        defer { unsafe free(groups) }
+        return unsafe String(cString: groups)
+    }
+
     /// The entries of a set that the library has filled; the set is freed.
     static func taking(_ set: inout bproc_node_set_t) -> [Node] {
         defer { unsafe bproc_nodeset_free(&set) }

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct request {
@@ -142,4 +143,26 @@ int bplib_request_attribute(int node, const char *name, void *value, int size) {
     }
     bplib_channel_close(&channel);
     return length;
+}
+
+int bproc_nodegroups(char **groups) {
+    if (!groups) return bplib_fail(EFAULT, "no place for the groups");
+    struct bplib_channel channel;
+    struct bplib_message answer;
+    if (bplib_channel_open(&channel) < 0) return -1;
+    int count = ask(&channel, &(struct request){.action = BPROC_LOCAL_NODE_GROUPS}, &answer);
+    if (count == 0) {
+        size_t length = answer.header.body_bytes;
+        char *text = malloc(length + 1);
+        if (text) {
+            memcpy(text, answer.body, length);
+            text[length] = 0;
+            for (size_t i = 0; i < length; i++) count += text[i] == '\n';
+            *groups = text;
+        } else {
+            count = bplib_fail(ENOMEM, "out of memory: groups of %zu bytes", length);
+        }
+    }
+    bplib_channel_close(&channel);
+    return count;
 }

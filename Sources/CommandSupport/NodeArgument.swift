@@ -9,12 +9,20 @@ public struct NodeArgument: Equatable, Sendable {
     /// Numbers that were written and do not exist, as ranges: "7", "64-10063".
     public let missing: [String]
 
-    /// - Parameter text: a node specification, or a node's address.
+    /// - Parameters:
+    ///   - text: a node specification, or a node's address.
+    ///   - groups: asked for the cluster's groups, if the text names one.
     /// - Throws: what is wrong with the text, with a caret under the place.
-    public init(_ text: String, known: [Cluster.Node]) throws(CommandError) {
+    public init(
+        _ text: String, known: [Cluster.Node],
+        groups: () throws(BProcError) -> String = { () throws(BProcError) in
+            try Cluster().nodeGroups()
+        }
+    ) throws(CommandError) {
         let resolution: NodeResolution
         do throws(NodeSpecificationError) {
-            resolution = try NodeSpecification(parsing: text).resolve(
+            let named = text.contains("@") ? try Self.groups(from: groups) : NodeGroups()
+            resolution = try NodeSpecification(parsing: text, groups: named).resolve(
                 against: known.map { NodeInfo(number: NodeNumber($0.number), state: $0.state) })
         } catch {
             guard let node = known.first(where: { $0.address == text }) else {
@@ -29,6 +37,15 @@ public struct NodeArgument: Equatable, Sendable {
             range.lowerBound == range.upperBound
                 ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
         }
+    }
+
+    /// A cluster that cannot be asked has no groups: the specification's error then names the one
+    /// that was meant.
+    private static func groups(
+        from source: () throws(BProcError) -> String
+    ) throws(NodeSpecificationError) -> NodeGroups {
+        guard let text = try? source() else { return NodeGroups() }
+        return try NodeGroups(parsing: text)
     }
 
     /// Every node in a state (or, inverted, in any other), in the table's order.

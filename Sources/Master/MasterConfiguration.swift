@@ -1,4 +1,5 @@
 public import MasterCore
+public import NodeSpec
 public import System
 
 /// How the master runs.
@@ -10,6 +11,8 @@ public struct MasterConfiguration: Sendable {
     public var nodeCount: Int
     /// Who may use a node that connects, until somebody changes it.
     public var newcomers = NodePermission()
+    /// Names for sets of nodes.
+    public var groups = NodeGroups()
     /// A slave silent for this long is down.
     public var pingTimeoutSeconds: Int
     /// A node that shows no life for this long during a launch is given up.

@@ -3,6 +3,7 @@ import LocalProtocol
 import Host
 import Logging
 import MasterCore
+import NodeSpec
 import System
 import Wire
 
@@ -56,6 +57,7 @@ extension MasterDaemon {
                 node, change, by: caller, now: Clock.monotonicNanoseconds,
                 effects: &host.effects)
             return []
+        case .groups: return Array(configuration.groups.text.utf8)
         case .control:
             throw NodeRefusal(
                 FailureCode.notImplemented, "nodes are controlled from the front end")

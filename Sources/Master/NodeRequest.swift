@@ -8,6 +8,8 @@ package enum NodeRequest: Equatable, Sendable {
     case attribute(name: String, node: Int32)
     case change(NodeChange, node: Int32)
     case control(NodeControl, node: Int32)
+    /// The groups of nodes that the configuration has.
+    case groups
 
     package init(decoding body: [UInt8]) throws(LocalProtocolError) {
         guard let raw = LocalMessage.load(bproc_local_node_request.self, from: body) else {
@@ -44,6 +46,7 @@ package enum NodeRequest: Equatable, Sendable {
         case BPROC_LOCAL_NODE_REBOOT: self = .control(.reboot, node: raw.node)
         case BPROC_LOCAL_NODE_HALT: self = .control(.halt, node: raw.node)
         case BPROC_LOCAL_NODE_POWER_OFF: self = .control(.powerOff, node: raw.node)
+        case BPROC_LOCAL_NODE_GROUPS: self = .groups
         default: throw .invalid("unknown node action \(raw.action)")
         }
     }

@@ -1,27 +1,40 @@
 extension NodeSpecification {
     /// Reads a specification.
     ///
-    /// Grammar: a comma list of `number`, `a-b`, `a-`, `master`, `all`, and state names, each of
-    /// the latter with an optional `all` and then an optional `not` before it. A number may carry
-    /// `n` or `.` in front. Numbers are decimal: 010 is ten. There are no blanks.
-    public init(parsing text: String) throws(NodeSpecificationError) {
+    /// Grammar: a comma list of `number`, `a-b`, `a-`, `a-b:step`, `a-:step`, lists of such in
+    /// brackets, `master`, `all`, `@group`, and state names, each of the latter with an optional
+    /// `all` and then an optional `not` before it. A number or bracket may carry `n` or `.` in
+    /// front; `!` before an element takes its nodes away. Numbers are decimal: 010 is ten. There are
+    /// no blanks.
+    public init(
+        parsing text: String, groups: NodeGroups = NodeGroups()
+    ) throws(NodeSpecificationError) {
         let byteCount = text.utf8.count
         guard byteCount <= Self.textByteLimit else {
             throw NodeSpecificationError(
                 "the text is \(byteCount) bytes long; at most \(Self.textByteLimit) are read",
                 at: 0, in: Array(text.utf8.prefix(64)))
         }
-        var reader = NodeSpecificationReader(text: Array(text.utf8))
-        self.init(terms: try reader.readTerms())
+        var reader = NodeSpecificationReader(text: Array(text.utf8), groups: groups)
+        self = try reader.readSpecification()
     }
 }
 
 /// Reads a specification from left to right, one byte of look-ahead.
 struct NodeSpecificationReader {
     private let text: [UInt8]
+    private let groups: NodeGroups
     private var offset = 0
+    private var terms: [NodeSpecification.Term] = []
+    private var excluded: [NodeSpecification.Term] = []
+    /// What counts against the limit: numbers of ranges with a step, and ranges.
+    private var steppedCount = 0
+    private var rangeCount = 0
 
-    init(text: [UInt8]) { self.text = text }
+    init(text: [UInt8], groups: NodeGroups) {
+        self.text = text
+        self.groups = groups
+    }
 
     private var current: UInt8? { offset < text.count ? text[offset] : nil }
 
@@ -29,12 +42,16 @@ struct NodeSpecificationReader {
         NodeSpecificationError(sentence, at: place, in: text)
     }
 
-    mutating func readTerms() throws(NodeSpecificationError) -> [NodeSpecification.Term] {
+    mutating func readSpecification() throws(NodeSpecificationError) -> NodeSpecification {
         guard !text.isEmpty else { throw failure("it is empty: no node is named", at: 0) }
-        var terms: [NodeSpecification.Term] = []
         while true {
-            terms.append(try readTerm())
-            guard let separator = current else { return terms }
+            let isExcluded = current == UInt8(ascii: "!")
+            if isExcluded { offset += 1 }
+            let found = try readTerms(isExcluded ? "the exclamation mark" : "the comma")
+            if isExcluded { excluded += found } else { terms += found }
+            guard let separator = current else {
+                return NodeSpecification(terms: terms, excluded: excluded)
+            }
             guard separator == UInt8(ascii: ",") else {
                 throw failure(
                     "a comma or the end was expected, not \(quoted(separator))", at: offset)
@@ -43,38 +60,97 @@ struct NodeSpecificationReader {
         }
     }
 
-    private mutating func readTerm() throws(NodeSpecificationError) -> NodeSpecification.Term {
+    /// One element, which may stand for several ranges.
+    private mutating func readTerms(
+        _ before: String
+    ) throws(NodeSpecificationError) -> [NodeSpecification.Term] {
         guard let first = current else {
-            throw failure("a node was expected after the comma", at: offset)
+            throw failure("a node was expected after \(before)", at: offset)
         }
-        if first.isDigit || isNumberPrefix(at: offset) { return try readNumbers() }
-        if first.isLetter { return try readWord() }
-        if first == UInt8(ascii: "-") {
+        if first.isDigit || isPrefix(of: \.isDigit) {
+            return [try readNumbers(inBracket: false)]
+        }
+        if first == UInt8(ascii: "[") || isPrefix(of: { $0 == UInt8(ascii: "[") }) {
+            return try readBracket()
+        }
+        if first.isLetter { return [try readWord()] }
+        switch first {
+        case UInt8(ascii: "@"): return try readGroup()
+        case UInt8(ascii: "-"):
             throw failure(
                 "a node number is never negative; the front end is written \"master\"", at: offset)
+        case UInt8(ascii: ","): throw failure("a node was expected before the comma", at: offset)
+        case UInt8(ascii: "."): throw failure("a number was expected after the dot", at: offset + 1)
+        default: throw failure("a node was expected, not \(quoted(first))", at: offset)
         }
-        if first == UInt8(ascii: ",") {
-            throw failure("a node was expected before the comma", at: offset)
-        }
-        if first == UInt8(ascii: ".") {
-            throw failure("a number was expected after the dot", at: offset + 1)
-        }
-        throw failure("a node was expected, not \(quoted(first))", at: offset)
     }
 
-    /// `n` or `.` straight before a digit.
-    private func isNumberPrefix(at place: Int) -> Bool {
-        guard place + 1 < text.count else { return false }
-        return (text[place] == UInt8(ascii: "n") || text[place] == UInt8(ascii: "."))
-            && text[place + 1].isDigit
+    /// `n` or `.` straight before such a byte.
+    private func isPrefix(of isMeant: (UInt8) -> Bool) -> Bool {
+        guard offset + 1 < text.count else { return false }
+        return (text[offset] == UInt8(ascii: "n") || text[offset] == UInt8(ascii: "."))
+            && isMeant(text[offset + 1])
     }
 
-    private mutating func readNumbers() throws(NodeSpecificationError) -> NodeSpecification.Term {
+    private mutating func readBracket() throws(NodeSpecificationError) -> [NodeSpecification.Term] {
+        if current != UInt8(ascii: "[") { offset += 1 }
+        let bracket = offset
+        var ranges: [NodeSpecification.Term] = []
+        repeat {
+            offset += 1
+            guard let digit = current else {
+                throw failure("the bracket is not closed", at: bracket)
+            }
+            guard digit.isDigit else {
+                throw failure(
+                    "a number was expected in the bracket, not \(quoted(digit))", at: offset)
+            }
+            ranges.append(try readNumbers(inBracket: true))
+        } while current == UInt8(ascii: ",")
+        guard let end = current else { throw failure("the bracket is not closed", at: bracket) }
+        guard end == UInt8(ascii: "]") else {
+            throw failure("a comma or \"]\" was expected, not \(quoted(end))", at: offset)
+        }
+        offset += 1
+        return ranges
+    }
+
+    private mutating func readGroup() throws(NodeSpecificationError) -> [NodeSpecification.Term] {
+        offset += 1
+        let start = offset
+        while let byte = current, byte.isGroupByte { offset += 1 }
+        guard offset > start else {
+            throw failure("the name of a group was expected after \"@\"", at: start)
+        }
+        guard offset - start <= NodeSpecification.groupNameByteLimit else {
+            throw failure(
+                "the name of a group has at most \(NodeSpecification.groupNameByteLimit) "
+                    + "characters, this one has \(offset - start)", at: start)
+        }
+        let name = String(decoding: text[start..<offset], as: UTF8.self)
+        guard let set = groups.sets[name] else {
+            throw failure("there is no group \"\(name)\"", at: start)
+        }
+        rangeCount += set.ranges.count
+        guard rangeCount <= NodeSpecification.nodeCountLimit else {
+            throw failure(
+                "the groups hold more than \(NodeSpecification.nodeCountLimit) ranges", at: start)
+        }
+        return set.ranges.map { .numbers($0) }
+    }
+
+    private mutating func readNumbers(
+        inBracket: Bool
+    ) throws(NodeSpecificationError) -> NodeSpecification.Term {
+        let start = offset
         let lower = try readNumber()
         guard current == UInt8(ascii: "-") else { return .numbers(lower...lower) }
         offset += 1
-        guard let next = current, next != UInt8(ascii: ",") else { return .numbersFrom(lower) }
-        guard next.isDigit || isNumberPrefix(at: offset) else {
+        guard let next = current, !isEnd(next, inBracket: inBracket) else {
+            return .numbersFrom(lower)
+        }
+        if next == UInt8(ascii: ":") { return .numbersFrom(lower, by: try readStep()) }
+        guard next.isDigit || (!inBracket && isPrefix(of: \.isDigit)) else {
             throw failure(
                 "a number, a comma or the end was expected after the dash, not \(quoted(next))",
                 at: offset)
@@ -84,7 +160,34 @@ struct NodeSpecificationReader {
         guard lower <= upper else {
             throw failure("the range runs backwards: \(upper) is below \(lower)", at: upperOffset)
         }
-        return .numbers(lower...upper)
+        guard current == UInt8(ascii: ":") else { return .numbers(lower...upper) }
+        let step = try readStep()
+        guard step > 1 else { return .numbers(lower...upper) }
+        steppedCount += (lower...upper).count(by: step)
+        guard steppedCount <= NodeSpecification.nodeCountLimit else {
+            throw failure(
+                "ranges with a step name more than \(NodeSpecification.nodeCountLimit) nodes",
+                at: start)
+        }
+        let last = upper.rawValue - (upper.rawValue - lower.rawValue) % step
+        return last == lower.rawValue
+            ? .numbers(lower...lower) : .stepped(lower...NodeNumber(last), by: step)
+    }
+
+    private func isEnd(_ byte: UInt8, inBracket: Bool) -> Bool {
+        byte == UInt8(ascii: ",") || (inBracket && byte == UInt8(ascii: "]"))
+    }
+
+    /// Behind the colon that the caller has seen.
+    private mutating func readStep() throws(NodeSpecificationError) -> Int32 {
+        offset += 1
+        guard let digit = current, digit.isDigit else {
+            throw failure("a number was expected after the colon", at: offset)
+        }
+        let place = offset
+        let step = try readNumber().rawValue
+        guard step > 0 else { throw failure("a step is at least 1", at: place) }
+        return step
     }
 
     /// Decimal digits with an optional prefix; the caller has seen that a digit is there.
@@ -147,5 +250,10 @@ extension UInt8 {
     /// What the name of a state may hold after its first letter.
     fileprivate var isWordByte: Bool {
         isLetter || isDigit || self == UInt8(ascii: "_")
+    }
+
+    /// What the name of a group may hold.
+    var isGroupByte: Bool {
+        isWordByte || self == UInt8(ascii: ".") || self == UInt8(ascii: "-")
     }
 }

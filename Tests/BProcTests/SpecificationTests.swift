@@ -14,6 +14,9 @@ import Testing
         NodeInfo(number: 64, state: "UP"),
     ]
 
+    static let groupText = "one=7\nrack-1.a_b=0-3,64,100\n"
+    static let groups = try! NodeGroups(parsing: groupText)
+
     /// What a reader makes of a text: the nodes, or the complaint.
     enum Reading: Equatable {
         case nodes([Int32])
@@ -22,7 +25,8 @@ import Testing
 
     static func swiftReading(_ text: String, known: [NodeInfo] = known) -> Reading {
         do throws(NodeSpecificationError) {
-            let resolution = try NodeSpecification(parsing: text).resolve(against: known)
+            let resolution = try NodeSpecification(parsing: text, groups: groups)
+                .resolve(against: known)
             return .nodes(resolution.nodes.map(\.rawValue))
         } catch {
             return .complaint(error.description)
@@ -45,7 +49,7 @@ import Testing
         var known = set(of: known)
         defer { bproc_nodeset_free(&known) }
         var chosen = bproc_node_set_t()
-        let count = bproc_nodefilter(&chosen, &known, text)
+        let count = bproc_groupfilter(&chosen, &known, text, groupText)
         guard count >= 0 else {
             #expect(errno == EINVAL)
             #expect(chosen.node == nil && chosen.size == 0)
@@ -64,6 +68,15 @@ import Testing
         "99999999999999999999", "not", "allnot", "a23456789012345", "a234567890123456",
         "alla2345678901234_", "up down", "up;", "up\t", "ünder", "0-x", "0-,1", "0--1", "0- 1",
         "All", "UP", "_up", "allmaster", "masters", "notmaster", "n1n", "1.2", "1e3", "!up", "0x",
+        "n[0-3,7]", "[0]", ".[7-,1]", "n[0-100:2]", "n[", "n[]", "n[0", "n[0,", "n[0,]", "n[n0]",
+        "n[0-3", "n[0-3x]", "n[0]]", "n[0-]", "n[0-:3],1", "[0-[", "north[0]", "]", "n[0-3]:2",
+        "0-100:2", "0-:3", "1-3:1", "0-3:4", "0-3:0", "0-3:", "0-3:x", "3:2", "0-:",
+        "0-3:2147483648",
+        "0-2147483647:2", "0-2147483647:2048", "0-2097151:2,0-1:2", "0-2147483647:2147483647",
+        "!7", "!", "!!7", "all,!0-2", "!up,!7", "0-3,!master", "master,!master", "all,!n[0,2]",
+        "!,1",
+        "up,!@one", "@one", "@rack-1.a_b", "@none", "@", "@,1", "!@rack-1.a_b", "@one:2", "@rack",
+        "@" + String(repeating: "g", count: 63), "@" + String(repeating: "g", count: 64), "a@one",
     ]
 
     @Test(arguments: written) func readsWhatIsWritten(text: String) {
@@ -75,7 +88,8 @@ import Testing
         var generator = Generator(state: part &* 0x9e37_79b9_7f4a_7c15 | 1)
         let pieces = [
             "0", "1", "7", "64", "99", "n", ".", "-", ",", ",", ",", "all", "not", "up", "down",
-            "master", "_", " ", "2147483647", "9", "é", "A", "boot", "error", "\u{1}",
+            "master", "_", " ", "!", "[", "]", ":", "@one", "@", "n[", "-", "2147483647", "9", "é",
+            "A", "boot", "error", "\u{1}",
         ]
         for _ in 0..<4000 {
             let count = Int.random(in: 0...12, using: &generator)
@@ -99,7 +113,10 @@ import Testing
             // Numbers of a table are unique; so that the order of equal ones does not matter.
             let unique = Dictionary(nodes.map { ($0.number, $0) }) { first, _ in first }
             let table = unique.values.shuffled(using: &generator)
-            for text in ["all", "up", "notup,3-9", "5-,0-4", "2,1,2,master", "allnotdown"] {
+            for text in [
+                "all", "up", "notup,3-9", "5-,0-4", "2,1,2,master", "allnotdown", "0-30:3,!6",
+                "!up", "n[2-,9]",
+            ] {
                 #expect(Self.cReading(text, known: table) == Self.swiftReading(text, known: table))
             }
         }
@@ -110,6 +127,8 @@ import Testing
         let tooLong = long + ",1"
         #expect(Self.cReading(tooLong) == Self.swiftReading(tooLong))
         #expect(Self.cReading(long) == Self.swiftReading(long))
+        let steps = "0-2097151:2,0-1:2"
+        #expect(Self.cReading(steps) == Self.swiftReading(steps))
         // More nodes than a list may have: no number of an error of the text.
         let nodes = (0..<1024).map { NodeInfo(number: NodeNumber($0), state: "up") }
         var known = Self.set(of: nodes)

@@ -8,7 +8,8 @@ extension FuzzTarget {
             seeds: {
                 [
                     "0-3,7", "n12-", "master,all,up", "notdown,allup,allnotdown", ".5,n0-n9,-1",
-                    "2147483647,0-2147483647", "7-,7-,7-",
+                    "2147483647,0-2147483647", "7-,7-,7-", "n[0-3,7],[9-:2]", "0-63:2,!7",
+                    "@rack,!@odd", "!up,!master",
                 ].map { Array($0.utf8) }
             },
             run: { bytes in nodeSpecification(String(decoding: bytes, as: UTF8.self)) })
@@ -18,9 +19,12 @@ extension FuzzTarget {
         NodeInfo(number: NodeNumber($0 * 3), state: $0 % 2 == 0 ? "up" : "down")
     }
 
+    private static let groupText = "odd=1,3,5,7\nrack=0-9,60-90\n"
+    private static let groups = try! NodeGroups(parsing: groupText)
+
     private static func nodeSpecification(_ text: String) -> String? {
         do throws(NodeSpecificationError) {
-            let specification = try NodeSpecification(parsing: text)
+            let specification = try NodeSpecification(parsing: text, groups: groups)
             let spelling = specification.description
             guard (try? NodeSpecification(parsing: spelling)) == specification else {
                 return "\(spelling) is read as another specification"
@@ -53,7 +57,7 @@ extension FuzzTarget {
         let count = entries.withUnsafeMutableBufferPointer { entries in
             var set = bproc_node_set_t(
                 size: Int32(entries.count), alloc: Int32(entries.count), node: entries.baseAddress)
-            return bproc_nodefilter(&chosen, &set, text)
+            return bproc_groupfilter(&chosen, &set, text, groupText)
         }
         defer { bproc_nodeset_free(&chosen) }
         let numbers = count < 0 ? nil : (0..<Int(count)).map { chosen.node[$0].node }

@@ -10,8 +10,10 @@ import Testing
     }
 
     static func resolve(_ text: String) throws -> NodeResolution {
-        try NodeSpecification(parsing: text).resolve(against: known)
+        try NodeSpecification(parsing: text, groups: groups).resolve(against: known)
     }
+
+    static let groups = try! NodeGroups(parsing: "rack1=0-3,10\ntwo=2\n")
 
     @Test(
         arguments: [
@@ -28,6 +30,14 @@ import Testing
                     0, 1, 3, 4, 7, 10, 0, 1, 3, 4, 7, 10,
                 ]
             ),
+            ("n[1-2,10]", [1, 2, 10]), ("[7]", [7]), (".[6-,0]", [6, 7, 10, 0]),
+            ("0-7:3", [0, 3, 6]),
+            ("n[0-7:2],1", [0, 2, 4, 6, 1]), ("4-:3", [4, 7, 10]), ("1-3:1", [1, 2, 3]),
+            ("3-5:9", [3]), ("!7", [0, 1, 2, 3, 4, 5, 6, 10]), ("!down,!0-3", [4, 6, 7, 10]),
+            ("all,!n[0-6]", [7, 10]), ("!3,3,4,3", [4]), ("3,master,!master", [3]),
+            ("@rack1", [0, 1, 2, 3, 10]), ("7,@two,@two", [7, 2, 2]),
+            ("@rack1,!@two", [0, 1, 3, 10]),
+            ("!@rack1,!up", [5, 6]), ("8,7,!8", [7]), ("0-9:3,!9", [0, 3, 6]),
         ] as [(String, [Int32])])
     func keepsOrderAndRepetition(text: String, expected: [Int32]) throws {
         let resolution = try Self.resolve(text)
@@ -39,6 +49,8 @@ import Testing
         arguments: [
             ("8", [], "8"), ("7-11,9,2", [7, 10, 2], "8-9,11"), ("11-", [], "11"), ("8-", [10], ""),
             ("0-2147483647", [0, 1, 2, 3, 4, 5, 6, 7, 10], "8-9,11-2147483647"),
+            ("0-12:4", [0, 4], "8,12"), ("n[7-8,9]", [7], "8-9"), ("7-11,!9", [7, 10], "8,11"),
+            ("0-2147483647,!5-", [0, 1, 2, 3, 4], ""),
             ("2147483647-", [], "2147483647"), ("2147483647", [], "2147483647"),
         ] as [(String, [Int32], String)])
     func namesWhatDoesNotExist(text: String, nodes: [Int32], missing: String) throws {
@@ -53,9 +65,12 @@ import Testing
             ("5-3", 2),
             ("1-x", 2), ("1--2", 2), ("1-2-3", 3), ("4294967295", 0), ("0-4294967295", 2),
             ("2147483648", 0), ("0-3,99999999999999999999", 4), ("0x10", 1), ("n", nil), ("n1x", 2),
-            ("not", 3), ("allnot", 6), ("up!", 2), ("!up", 0), (".", 1), (".x", 1), ("n-5", 1),
+            ("not", 3), ("allnot", 6), ("up!", 2), (".", 1), (".x", 1), ("n-5", 1),
             ("abcdefghijklmnop", 0), ("notabcdefghijklmnop", 3), ("1,é", 2), ("3\n", 1),
-            ("n[0-3]", 1),
+            ("!", 1), ("!,", 1), ("1,!!2", 3), ("n[0-3", 1), ("1,n[", 3), ("[]", 1), ("n[0,]", 4),
+            ("n[0;1]", 3), ("n[n1]", 2), ("n[0-x]", 4), ("0-3:0", 4), ("0-3:", 4), ("0-:x", 3),
+            ("3:2", 1), ("1,0-2147483647:2", 2), ("@", 1), ("@nogroup", 1), ("1,@rack2", 3),
+            ("@" + String(repeating: "g", count: 64), 1), ("0-3:4294967295", 4),
         ] as [(String, Int?)])
     func pointsAtTheCharacter(text: String, offset: Int?) {
         guard let offset else {
@@ -94,7 +109,7 @@ import Testing
 
     @Test(arguments: [
         "3", "1-3", "6-", "master", "all", "up", "notdown", "alln9fsck", "allmaster", "allallup",
-        "3,1,2-3,3,master",
+        "3,1,2-3,3,master", "0-6:3", "5-:2", "all,!7", "0-7,!1-5:2,!up,!master",
     ])
     func readsBackWhatItWrites(text: String) throws {
         let specification = try NodeSpecification(parsing: text)
@@ -129,6 +144,27 @@ import Testing
         #expect(try NodeSpecification(parsing: inverted).resolve(against: many).nodes == [3])
     }
 
+    @Test(arguments: [
+        ("a b", "0", 1), ("", "0", 0), (String(repeating: "g", count: 64), "0", 0), ("g", "", 0),
+        ("g", "0-3,up", 0), ("g", "1,", 2), ("g", "5-", 0), ("g", "!7", 0), ("g", "3,!3", 0),
+        ("g", "@other", 1), ("g", "master", 0),
+    ])
+    func refusesGroupsThatAreNone(name: String, nodes: String, offset: Int) {
+        var groups = NodeGroups()
+        let error = #expect(throws: NodeSpecificationError.self) { try groups.add(name, nodes) }
+        #expect(error?.offset == offset)
+        #expect(groups == NodeGroups())
+    }
+
+    @Test func readsBackItsGroups() throws {
+        var groups = NodeGroups()
+        try groups.add("rack1", "n[0-31,40],!7")
+        try groups.add("every.other_one-2", "0-6:2")
+        #expect(groups.text == "every.other_one-2=0,2,4,6\nrack1=0-6,8-31,40\n")
+        #expect(try NodeGroups(parsing: groups.text) == groups)
+        #expect(throws: NodeSpecificationError.self) { try NodeGroups(parsing: "rack1\n") }
+    }
+
     @Test func takesNodesInAnyOrderAndLeavesTheFrontEndOut() throws {
         let shuffled = [5, -1, 2, 9].map { NodeInfo(number: $0, state: "up") }
         let specification = try NodeSpecification(parsing: "all,2-5,up")
@@ -144,7 +180,7 @@ import Testing
     @Test(arguments: UInt64(1)...20)
     func survivesAnyText(seed: UInt64) {
         var random = SeededRandom(seed: seed)
-        let alphabet = Array("0123456789-,n.alupnotmaster!x \u{0}\u{e9}[]")
+        let alphabet = Array("0123456789-,n.alupnotmaster!x:@ \u{0}\u{e9}[]")
         for _ in 0..<500 {
             let text = String(
                 (0..<random.next(below: 24)).map { _ in alphabet[random.next(below: alphabet.count)]

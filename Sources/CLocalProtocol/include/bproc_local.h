@@ -131,6 +131,8 @@ enum bproc_local_node_action {
     BPROC_LOCAL_NODE_REBOOT = 8,
     BPROC_LOCAL_NODE_HALT = 9,
     BPROC_LOCAL_NODE_POWER_OFF = 10,
+    /* Of no node: answered with a line for each group of nodes, name=0-63,70 and a newline. */
+    BPROC_LOCAL_NODE_GROUPS = 11,
 };
 
 #define BPROC_LOCAL_NODE_TEXT_MAX 4095u

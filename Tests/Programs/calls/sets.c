@@ -89,6 +89,9 @@ static void nodefilter(void) {
     bproc_nodeset_free(&chosen);
     CHECK(bproc_nodefilter(&chosen, &empty, "0-5,all,up") == 0);
     bproc_nodeset_free(&chosen);
+    CHECK(bproc_nodefilter(&chosen, &known, "n[0-3,7],4-9:2,!3") == 7);
+    CHECK(chosen.node[3].node == 7 && chosen.node[6].node == 8);
+    bproc_nodeset_free(&chosen);
     CHECK_FAILS(bproc_nodefilter(&chosen, &known, "1,"), EINVAL);
     CHECK(strstr(bproc_reason(), "character 3") != NULL);
     /* The text is read where there are no nodes as well. */
@@ -122,6 +125,37 @@ static void nodespec(void) {
     CHECK(set.node == NULL);
 }
 
+static void groupfilter(void) {
+    struct bproc_node_set_t known, chosen = BPROC_EMPTY_NODESET;
+    const char *groups = "a=1-3,5\nb=9\n";
+    fill(&known, 10);
+    CHECK(bproc_groupfilter(&chosen, &known, "@b,@a,!2", groups) == 4);
+    CHECK(chosen.node[0].node == 9 && chosen.node[1].node == 1 && chosen.node[3].node == 5);
+    bproc_nodeset_free(&chosen);
+    CHECK_FAILS(bproc_groupfilter(&chosen, &known, "0,@c", groups), EINVAL);
+    CHECK(strstr(bproc_reason(), "character 4") != NULL);
+    CHECK_FAILS(bproc_groupfilter(&chosen, &known, "@a", NULL), EINVAL);
+    CHECK_FAILS(bproc_groupfilter(&chosen, &known, "@a", "a=x\n"), EPROTO);
+    CHECK_FAILS(bproc_groupfilter(&chosen, &known, NULL, groups), EFAULT);
+    CHECK_FAILS(bproc_groupfilter(NULL, &known, "0", groups), EFAULT);
+    CHECK_FAILS(bproc_groupfilter(&chosen, NULL, "0", groups), EFAULT);
+    bproc_nodeset_free(&known);
+}
+
+static void nodegroups(void) {
+    char *groups = NULL;
+    CHECK_FAILS(bproc_nodegroups(NULL), EFAULT);
+    if (!has_cluster) {
+        CHECK_FAILS(bproc_nodegroups(&groups), EBUSY);
+        return;
+    }
+    int count = bproc_nodegroups(&groups), lines = 0;
+    CHECK(count >= 0 && groups != NULL);
+    for (const char *next = groups; *next; next++) lines += *next == '\n';
+    CHECK(lines == count);
+    free(groups);
+}
+
 const struct test_case set_cases[] = {
     {"bproc_nodeset_init", nodeset_init},
     {"bproc_nodeset_grow", nodeset_grow},
@@ -130,5 +164,7 @@ const struct test_case set_cases[] = {
     {"bproc_nodeset_append", nodeset_append},
     {"bproc_nodefilter", nodefilter},
     {"bproc_nodespec", nodespec},
+    {"bproc_groupfilter", groupfilter},
+    {"bproc_nodegroups", nodegroups},
     {NULL, NULL},
 };

@@ -93,9 +93,11 @@ int bproc_nodeset_add(struct bproc_node_set_t *set, const struct bproc_node_info
 int bproc_nodeset_append(struct bproc_node_set_t *set, const struct bproc_node_set_t *other);
 
 /* Fills *chosen, as bproc_nodelist does, with the entries of known that a specification names, in
-   its order and as often as it names them: "0-3,n7,.9", "12-", "up", "notdown", "all", "master".
-   Numbers are decimal; those that known does not have are left out. Answers how many there are.
-   EINVAL: the text is no specification; bproc_reason says where. E2BIG: more than a million. */
+   its order and as often as it names them: "0-3,n7,.9", "12-", "n[0-63,70]", "0-63:2", "up",
+   "notdown", "all", "@group", "master"; "!7" takes nodes away. Numbers are decimal; those that
+   known does not have are left out. Answers how many there are. EINVAL: the text is no
+   specification; bproc_reason says where. E2BIG: more than a million. For a group the daemon is
+   asked. */
 int bproc_nodefilter(struct bproc_node_set_t *chosen, const struct bproc_node_set_t *known,
                      const char *specification);
 /* The same of all nodes of the cluster. */

@@ -18,6 +18,15 @@ extern "C" {
 /* Why the last call of this thread failed, as a sentence; never NULL. Valid until the next call. */
 const char *bproc_reason(void);
 
+/* ---- Groups of nodes ---- */
+
+/* *groups becomes a text, to be freed with free, with a line for each group that the site has
+   given a name: the name, =, its nodes as ranges, a newline. Answers how many there are. */
+int bproc_nodegroups(char **groups);
+/* bproc_nodefilter for who has the groups at hand and needs no daemon; NULL: there are none. */
+int bproc_groupfilter(struct bproc_node_set_t *chosen, const struct bproc_node_set_t *known,
+                      const char *specification, const char *groups);
+
 /* ---- Images ---- */
 
 /* Where the program is stopped. */
