@@ -164,8 +164,8 @@ let package = Package(
         .executableTarget(
             name: "bpmaster",
             dependencies: [
-                "Master", "MasterCore", "Host", "DaemonSupport", "System", "CSystem",
-                argumentParser, logging,
+                "Master", "MasterCore", "Host", "Link", "NodeSpec", "Wire", "DaemonSupport", "System",
+                "CSystem", argumentParser, logging,
             ],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
@@ -217,7 +217,7 @@ let package = Package(
         .testTarget(
             name: "RelayTreeTests", dependencies: ["NodeSpec", "RelayTree"], swiftSettings: testing),
         .testTarget(
-            name: "MasterCoreTests", dependencies: ["MasterCore", "Relay", "Wire"],
+            name: "MasterCoreTests", dependencies: ["MasterCore", "NodeSpec", "Relay", "Wire"],
             swiftSettings: testing),
         .testTarget(
             name: "DaemonSupportTests", dependencies: ["DaemonSupport", argumentParser],

@@ -45,6 +45,13 @@ public struct DaemonOptions: ParsableArguments {
             valueName: "file"))
     public var config: String?
 
+    @Flag(
+        help: """
+            Say what is wrong with the configuration file, every mistake with its line and column, \
+            and end: with status 0 if nothing is.
+            """)
+    public var checkConfig = false
+
     public init() {}
 
     public func validate() throws {
@@ -84,20 +91,6 @@ public struct DaemonOptions: ParsableArguments {
             throw ValidationError(
                 "\(what) \(address) is not a loopback address, and peers are not authenticated: "
                     + "--insecure-no-authentication allows it on a network you trust")
-        }
-    }
-}
-
-extension ParsableCommand {
-    /// Runs a daemon's command: the configuration file first, then the command line over it.
-    public static func main(withConfigurationAt defaultPath: String) {
-        let commandLine = Array(ProgramArguments.all.dropFirst())
-        do throws(ConfigurationFile.Problem) {
-            main(
-                try ConfigurationFile.arguments(
-                    commandLine, defaultPath: defaultPath, for: Self.self))
-        } catch {
-            exit(withError: ValidationError(error.description))
         }
     }
 }

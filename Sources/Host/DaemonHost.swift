@@ -48,6 +48,9 @@ enum HostOperation {
     static let programAccept: UInt8 = 7
     static let programReadable: UInt8 = 8
     static let programWritable: UInt8 = 9
+
+    /// SIGHUP asks for the configuration to be read again.
+    static let hangUpSignal = 1
 }
 
 /// What both daemons stand on: one ring; on it the links to other daemons, the relay links that are
@@ -69,6 +72,8 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
     package var node: Int32
     /// Wanted by the state, not carried out yet.
     package var effects: [Effect] = []
+    /// SIGHUP has come.
+    var wantsReload = false
     /// Set: the daemon ends with it.
     package var exitCode: Int32?
     var peers = RelayPeers()
@@ -136,6 +141,13 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
 
     mutating func takeSignal() {
         let number = bp_next_signal(signals.number)
+        guard number > 0, number != HostOperation.hangUpSignal else {
+            wantsReload = number > 0
+            ring.poll(
+                signals.number, for: .readable,
+                tag: OperationTag(kind: HostOperation.signal, slot: 0))
+            return
+        }
         logger.info("ending: signal \(number)")
         exitCode = 0
     }

@@ -22,6 +22,8 @@ package protocol HostedDaemon: ~Copyable {
     /// Everything that one completion brought about has been carried out.
     mutating func roundIsOver()
     mutating func didRun()
+    /// SIGHUP has come: read the configuration again.
+    mutating func reload()
 
     mutating func carryOut(_ effect: Store.State.Effect)
     /// What happened on a link: relay links that this daemon asked for are ready or have failed
@@ -80,7 +82,12 @@ extension HostedDaemon where Self: ~Copyable {
     private mutating func dispatch(_ completion: Completion) {
         switch completion.tag.kind {
         case LinkTable.OperationKind.range: host.handleLinks(completion)
-        case HostOperation.signal: host.takeSignal()
+        case HostOperation.signal:
+            host.takeSignal()
+            if host.wantsReload {
+                host.wantsReload = false
+                reload()
+            }
         case HostOperation.programAccept: host.acceptProgram(completion)
         case HostOperation.programReadable:
             if let client = host.programs.client(completion.tag) { receive(from: client) }

@@ -4,6 +4,7 @@ package import Host
 package import Link
 package import Logging
 package import MasterCore
+import NodeSpec
 import Relay
 package import Ring
 package import System
@@ -12,7 +13,8 @@ import Wire
 /// The master: the slaves' control links, the relay links to the first nodes of each tree, the
 /// programs of the front end, and the decisions of `MasterState` carried out.
 package struct MasterDaemon: HostedDaemon, ~Copyable {
-    let configuration: MasterConfiguration
+    var configuration: MasterConfiguration
+    private let reread: () throws(ReloadError) -> MasterConfiguration
     package var host: DaemonHost<LaunchStore>
     var streams: [UInt64: JobStreams] = [:]
     /// Programs on nodes whose jobs are under way.
@@ -21,16 +23,22 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     var exits: [ClientID: [UInt8]] = [:]
     var nodeTable = EncodedNodeTable()
     var watch = NodeWatch()
+    /// Hooks that run, by the numbers of their runs.
+    var hooks: [UInt32: RunningHook] = [:]
 
-    package init(_ configuration: MasterConfiguration, logger: Logger) throws(SystemCallError) {
+    /// Kinds of the daemon's own ring operations.
+    enum OperationKind {
+        static let hook: UInt8 = 16
+    }
+
+    /// - Parameter reread: the configuration as it is when the master is told to read it again.
+    package init(
+        _ configuration: MasterConfiguration, logger: Logger,
+        reread: @escaping () throws(ReloadError) -> MasterConfiguration
+    ) throws(SystemCallError) {
         self.configuration = configuration
+        self.reread = reread
         let now = Clock.monotonicNanoseconds
-        var state = MasterState.Configuration(
-            nodeCount: configuration.nodeCount,
-            pingTimeoutNanoseconds: UInt64(configuration.pingTimeoutSeconds) * 1_000_000_000,
-            coreCount: Int(bp_core_count()))
-        state.address = NodeAddress(configuration.listenAddress)
-        state.newcomers = configuration.newcomers
         host = try DaemonHost(
             HostConfiguration(
                 listenAddress: configuration.listenAddress, socketName: configuration.socketPath,
@@ -39,8 +47,51 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
                 forbidsRing: configuration.forbidsRing,
                 warnsOfInsecurity: configuration.warnsOfInsecurity),
             store: LaunchStore(
-                state: MasterState(configuration: state, firstLaunch: now, now: now)),
+                state: MasterState(
+                    configuration: Self.stateConfiguration(configuration), firstLaunch: now,
+                    now: now)),
             logger: logger)
+    }
+
+    private static func stateConfiguration(
+        _ configuration: MasterConfiguration
+    ) -> MasterState.Configuration {
+        var state = MasterState.Configuration(
+            nodes: configuration.nodes,
+            pingTimeoutNanoseconds: UInt64(configuration.pingTimeoutSeconds) * 1_000_000_000,
+            coreCount: Int(bp_core_count()))
+        state.addresses = configuration.addresses
+        state.address = NodeAddress(configuration.listenAddress)
+        state.newcomers = configuration.newcomers
+        if configuration.nodeUpHook != nil { state.hooks.kinds.insert(.nodeUp) }
+        if configuration.nodeDownHook != nil { state.hooks.kinds.insert(.nodeDown) }
+        state.hooks.runningCount = configuration.hookCountLimit
+        state.hooks.timeoutNanoseconds = UInt64(configuration.hookTimeoutSeconds) * 1_000_000_000
+        return state
+    }
+
+    /// Takes the configuration over as it is now, or says why not and goes on with the one it has.
+    package mutating func reload() {
+        let begin = Clock.monotonicNanoseconds
+        let changed: MasterConfiguration
+        do throws(ReloadError) {
+            changed = try reread()
+        } catch {
+            host.logger.error("the configuration stays as it is: \(error.sentence)")
+            return
+        }
+        for name in configuration.lastingOptions(in: changed) {
+            host.logger.warning("--\(name) takes effect when the master is started again")
+        }
+        host.store.state.reconfigure(
+            Self.stateConfiguration(changed), now: begin, effects: &host.effects)
+        configuration = changed
+        let microseconds = (Clock.monotonicNanoseconds - begin) / 1000
+        host.logger.notice(
+            """
+            the configuration has been read again: \(changed.nodes.count) nodes, in \
+            \(microseconds) µs
+            """)
     }
 
     /// The port slaves connect to.
@@ -57,7 +108,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     }
 
     package mutating func willRun() {
-        host.logger.info("master of \(configuration.nodeCount) nodes at \(host.address)")
+        host.logger.info("master of \(configuration.nodes.count) nodes at \(host.address)")
     }
 
     package mutating func roundIsOver() {
@@ -68,7 +119,10 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     package mutating func didRun() {}
 
     package mutating func handle(_ completion: Completion) {
-        preconditionFailure("unknown operation kind \(completion.tag.kind)")
+        switch completion.tag.kind {
+        case OperationKind.hook: hookIsReady(completion.tag.slot)
+        default: preconditionFailure("unknown operation kind \(completion.tag.kind)")
+        }
     }
 
     // MARK: Links
@@ -164,7 +218,10 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         case .nodeIsGone(let node): forgetPrograms(on: node)
         case .nodeAnswered(let client, let request, let refusal):
             tellNodeAnswer(refusal, request: request, to: client)
+        case .beginHook(let run): begin(run)
+        case .endHook(let run): end(run)
         case .note(let text): host.logger.info("\(text)")
+        case .warning(let text): host.logger.warning("\(text)")
         }
     }
 }

@@ -22,7 +22,13 @@ public enum MasterEffect: Equatable, Sendable {
     case nodeIsGone(Int32)
     /// A node has answered an order that this client gave it; nil: it is done.
     case nodeAnswered(ClientID, request: UInt32, NodeRefusal?)
+    /// Run the site's program for a node; answered by `MasterState.hookEnded`.
+    case beginHook(HookRun)
+    /// End it, with everything that it has started.
+    case endHook(HookRun)
     case note(String)
+    /// Something that an administrator should see.
+    case warning(String)
 }
 
 /// The answer to a launch request.

@@ -1,3 +1,4 @@
+public import NodeSpec
 public import Relay
 public import RelayTree
 public import Wire
@@ -6,7 +7,11 @@ public import Wire
 /// the simulated cluster run the same code.
 public struct MasterState: RelayState {
     public struct Configuration: Sendable {
-        public var nodeCount: Int
+        /// The numbers of all nodes there are.
+        public var nodes: NodeSet
+        /// Addresses that nodes must connect from, without their ports; one that is not listed may
+        /// come from anywhere.
+        public var addresses: [Int32: NodeAddress] = [:]
         /// A slave that is silent for this long is down; it is asked twice in that time.
         public var pingTimeoutNanoseconds: UInt64
         /// What the network between the nodes costs.
@@ -17,21 +22,35 @@ public struct MasterState: RelayState {
         public var address: NodeAddress
         /// Who may use a node that connects, until somebody changes it.
         public var newcomers = NodePermission()
+        /// Which hooks there are.
+        public var hooks = HookLimits()
 
+        public init(
+            nodes: NodeSet, pingTimeoutNanoseconds: UInt64,
+            networkCosts: CostModel = .gigabitEthernet, coreCount: Int = 1,
+            address: NodeAddress = .unspecified
+        ) {
+            self.address = address
+            self.nodes = nodes
+            self.pingTimeoutNanoseconds = pingTimeoutNanoseconds
+            self.networkCosts = networkCosts
+            self.coreCount = coreCount
+        }
+
+        /// Nodes are numbered 0 ..< nodeCount.
         public init(
             nodeCount: Int, pingTimeoutNanoseconds: UInt64,
             networkCosts: CostModel = .gigabitEthernet, coreCount: Int = 1,
             address: NodeAddress = .unspecified
         ) {
-            self.address = address
-            self.nodeCount = nodeCount
-            self.pingTimeoutNanoseconds = pingTimeoutNanoseconds
-            self.networkCosts = networkCosts
-            self.coreCount = coreCount
+            self.init(
+                nodes: NodeSet(0...NodeNumber(Int32(nodeCount) - 1)),
+                pingTimeoutNanoseconds: pingTimeoutNanoseconds, networkCosts: networkCosts,
+                coreCount: coreCount, address: address)
         }
     }
 
-    public let configuration: Configuration
+    public private(set) var configuration: Configuration
     public internal(set) var nodes: NodeTable
     var launches: [UInt64: MasterLaunch] = [:]
     var nextLaunch: UInt64
@@ -39,6 +58,7 @@ public struct MasterState: RelayState {
     /// Orders that nodes have not answered, by number.
     var controls: [UInt32: PendingControl] = [:]
     var nextControl: UInt32 = 1
+    var hooks: HookSchedule
     var pingNanoseconds: UInt64
     var relayEffects: [RelayEffect] = []
 
@@ -57,12 +77,31 @@ public struct MasterState: RelayState {
     public init(configuration: Configuration, firstLaunch: UInt64, now: UInt64) {
         self.configuration = configuration
         nodes = NodeTable(
-            count: configuration.nodeCount, newcomers: configuration.newcomers)
+            numbers: configuration.nodes, addresses: configuration.addresses,
+            newcomers: configuration.newcomers)
+        hooks = HookSchedule(configuration.hooks)
         nextLaunch = firstLaunch
         pingNanoseconds = now
     }
 
     public var launchCount: Int { launches.count }
+
+    /// Takes another configuration over: nodes that are no longer configured, or whose address is
+    /// another now, are disconnected; the others stay as they are, with their processes.
+    public mutating func reconfigure(
+        _ changed: Configuration, now: UInt64, effects: inout [MasterEffect]
+    ) {
+        configuration = changed
+        hooks.limits = changed.hooks
+        for record in nodes.leavers(numbers: changed.nodes, addresses: changed.addresses) {
+            guard let link = record.link else { continue }
+            let reason = "node \(record.node) is not configured any more"
+            effects.append(.refuse(link, reason: reason))
+            controlIsLost(link, reason: reason, now: now, effects: &effects)
+        }
+        nodes.reconfigure(
+            numbers: changed.nodes, addresses: changed.addresses, newcomers: changed.newcomers)
+    }
 
     // MARK: Slaves
 
@@ -75,7 +114,9 @@ public struct MasterState: RelayState {
         if hello.address.family != .none { address = hello.address }
         address.port = hello.address.port
         let isLocal = peer.isLoopback || peer.isSameHost(as: configuration.address)
-        switch nodes.admit(hello, address: address, isLocal: isLocal, link: link, now: now) {
+        switch nodes.admit(
+            hello, address: address, peer: peer, isLocal: isLocal, link: link, now: now)
+        {
         case .success(let node):
             let welcome = Welcome(
                 node: node,
@@ -84,6 +125,7 @@ public struct MasterState: RelayState {
                 nodeCount: UInt32(nodes.count))
             effects.append(.control(link, frame: welcome.frame))
             effects.append(.note("node \(node) is up at \(address)"))
+            nodeHasCome(node, now: now, effects: &effects)
         case .failure(let refusal):
             effects.append(.refuse(link, reason: refusal.sentence))
         }
@@ -138,6 +180,7 @@ public struct MasterState: RelayState {
         effects.append(.note("node \(node) is down: \(reason)"))
         effects.append(.nodeIsGone(node))
         giveUpControls(of: node, effects: &effects)
+        nodeHasGone(node, now: now, effects: &effects)
         for launch in launches.keys.sorted() {
             if launches[launch]?.origin?.node == node {
                 condemn(launch, reason: reason, now: now, effects: &effects)
@@ -223,10 +266,11 @@ public struct MasterState: RelayState {
         let relays = launches.values.lazy.map {
             $0.isReported ? $0.finishNanoseconds ?? .max : $0.relay.deadlineNanoseconds
         }
-        return min(ping, relays.min() ?? .max)
+        return min(ping, hooks.deadlineNanoseconds, relays.min() ?? .max)
     }
 
     public mutating func tick(now: UInt64, effects: inout [MasterEffect]) {
+        endOverdueHooks(now: now, effects: &effects)
         if now >= pingNanoseconds + configuration.pingTimeoutNanoseconds / 2 {
             pingNanoseconds = now
             let frame = FrameHeader.frame(FrameHeader(.ping))

@@ -1,3 +1,4 @@
+public import NodeSpec
 public import Relay
 public import Wire
 
@@ -7,6 +8,8 @@ public struct NodeRecord: Equatable, Sendable {
     /// Free-form, at most 15 characters; only "down" has a meaning of its own: not connected.
     public var state: String
     public var address: NodeAddress
+    /// Where it has connected from, without the port.
+    var peer = NodeAddress.unspecified
     /// Execute bits, file-like.
     public var mode: UInt32
     public var user: UInt32
@@ -16,10 +19,14 @@ public struct NodeRecord: Equatable, Sendable {
     /// What the site says of the node while it is connected, in the order it was said.
     public internal(set) var attributes: [NodeAttribute] = []
     public var machine = Hello.Machine.unknown
+    /// The hook that prepares it.
+    var hook: UInt32?
     var heardNanoseconds: UInt64 = 0
 
     public static let down = "down"
     public static let up = "up"
+    public static let boot = "boot"
+    public static let error = "error"
 
     public var isUp: Bool { link != nil }
 
@@ -74,6 +81,7 @@ extension Caller {
 
 /// The nodes the master is configured for, by number.
 public struct NodeTable: Sendable {
+    /// In the order of their numbers, which may have gaps.
     public private(set) var records: [NodeRecord]
     /// The slave of the front end itself, where processes go that move home. It is no node of the
     /// list.
@@ -81,14 +89,57 @@ public struct NodeTable: Sendable {
     public static let frontEndNumber: Int32 = -1
     /// Differs after every change of what is shown of a node of the list.
     public private(set) var revision: UInt64 = 0
-    private let newcomers: NodePermission
+    private(set) var newcomers: NodePermission
     private var nodeOfLink: [LinkID: Int32] = [:]
+    /// The address that a node must connect from, and the reverse.
+    private var addresses: [Int32: NodeAddress] = [:]
+    private var nodeOfAddress: [NodeAddress: Int32] = [:]
 
-    /// Nodes are numbered 0 ..< count.
-    /// - Parameter newcomers: who may use a node that connects, until somebody changes it.
-    public init(count: Int, newcomers: NodePermission = NodePermission()) {
-        records = (0..<Int32(count)).map { NodeRecord(node: $0) }
+    /// - Parameters:
+    ///   - addresses: without ports; a node that is not listed may come from anywhere.
+    ///   - newcomers: who may use a node that connects, until somebody changes it.
+    public init(
+        numbers: NodeSet, addresses: [Int32: NodeAddress] = [:],
+        newcomers: NodePermission = NodePermission()
+    ) {
+        records = numbers.map { NodeRecord(node: $0.rawValue) }
         self.newcomers = newcomers
+        setAddresses(addresses)
+    }
+
+    private mutating func setAddresses(_ addresses: [Int32: NodeAddress]) {
+        self.addresses = addresses
+        nodeOfAddress = Dictionary(
+            addresses.map { ($0.value, $0.key) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Connected nodes that another configuration does not have.
+    func leavers(numbers: NodeSet, addresses: [Int32: NodeAddress]) -> [NodeRecord] {
+        records.filter { record in
+            guard record.isUp else { return false }
+            guard numbers.contains(NodeNumber(record.node)) else { return true }
+            guard let wanted = addresses[record.node] else { return false }
+            return !wanted.isSameHost(as: record.peer)
+        }
+    }
+
+    /// Takes over another configuration; nodes that it does not have must have been lost.
+    mutating func reconfigure(
+        numbers: NodeSet, addresses: [Int32: NodeAddress], newcomers: NodePermission
+    ) {
+        self.newcomers = newcomers
+        setAddresses(addresses)
+        guard !numbers.elementsEqual(records.lazy.map { NodeNumber($0.node) }) else { return }
+        var next = records.startIndex
+        var merged: [NodeRecord] = []
+        merged.reserveCapacity(numbers.count)
+        for number in numbers {
+            while next < records.endIndex, records[next].node < number.rawValue { next += 1 }
+            let isKnown = next < records.endIndex && records[next].node == number.rawValue
+            merged.append(isKnown ? records[next] : NodeRecord(node: number.rawValue))
+        }
+        records = merged
+        revision += 1
     }
 
     public var count: Int { records.count }
@@ -98,35 +149,71 @@ public struct NodeTable: Sendable {
 
     public func record(of node: Int32) -> NodeRecord? {
         if node == Self.frontEndNumber { return frontEnd }
-        guard node >= 0, Int(node) < records.count else { return nil }
-        return records[Int(node)]
+        return index(of: node).map { records[$0] }
+    }
+
+    /// Where a node stands; without gaps in the numbers that is its number.
+    private func index(of node: Int32) -> Int? {
+        guard let first = records.first, node >= first.node else { return nil }
+        let dense = Int(node) - Int(first.node)
+        if dense < records.count, records[dense].node == node { return dense }
+        var low = 0
+        var high = records.count
+        while low < high {
+            let middle = (low + high) / 2
+            if records[middle].node < node { low = middle + 1 } else { high = middle }
+        }
+        return low < records.count && records[low].node == node ? low : nil
     }
 
     public func node(of link: LinkID) -> Int32? { nodeOfLink[link] }
 
+    /// "0 to 7", or, with gaps, "0-7,16-23".
+    private var numbersSentence: String {
+        let ranges = NodeSet(records.map { NodeNumber($0.node) }).ranges
+        guard ranges.count != 1 else { return "\(ranges[0].lowerBound) to \(ranges[0].upperBound)" }
+        let shown = NodeSet(ranges: Array(ranges.prefix(16))).description
+        return ranges.count > 16 ? shown + ",..." : shown
+    }
+
     /// Lets a slave in under the number it claims (or the lowest free one), or says why not.
     ///
-    /// - Parameter isLocal: it has connected from the master's own machine; the front end's slave
-    ///   must.
+    /// - Parameters:
+    ///   - address: where it listens.
+    ///   - peer: where it has connected from, as the kernel says.
+    ///   - isLocal: it has connected from the master's own machine; the front end's slave must.
     mutating func admit(
-        _ hello: Hello, address: NodeAddress, isLocal: Bool, link: LinkID, now: UInt64
+        _ hello: Hello, address: NodeAddress, peer: NodeAddress, isLocal: Bool, link: LinkID,
+        now: UInt64
     ) -> Result<Int32, AdmissionRefusal> {
         if let sentence = hello.refusalSentence(receiver: "this master") {
             return .failure(AdmissionRefusal(sentence: sentence))
         }
-        var node = hello.node
-        if node == Hello.noNode {
-            guard let free = records.first(where: { !$0.isUp }) else {
-                return .failure(
-                    AdmissionRefusal(sentence: "all \(records.count) nodes are connected"))
-            }
+        var host = peer
+        host.port = 0
+        let node: Int32
+        if hello.node != Hello.noNode {
+            node = hello.node
+        } else if let own = nodeOfAddress[host] {
+            node = own
+        } else if let free = records.first(where: { !$0.isUp && addresses[$0.node] == nil }) {
             node = free.node
+        } else {
+            let sentence =
+                addresses.isEmpty
+                ? "all \(records.count) nodes are connected" : "no node has the address \(host)"
+            return .failure(AdmissionRefusal(sentence: sentence))
         }
         guard let known = record(of: node) else {
             return .failure(
                 AdmissionRefusal(
-                    sentence: "node \(node) is not configured: this master has nodes 0 to "
-                        + "\(records.count - 1)"))
+                    sentence: "node \(node) is not configured: this master has nodes "
+                        + numbersSentence))
+        }
+        if let wanted = addresses[node], !wanted.isSameHost(as: host) {
+            return .failure(
+                AdmissionRefusal(
+                    sentence: "node \(node) is configured with another address than \(host)"))
         }
         guard isLocal || node != Self.frontEndNumber else {
             return .failure(
@@ -142,6 +229,7 @@ public struct NodeTable: Sendable {
         record.link = link
         record.state = NodeRecord.up
         record.address = address
+        record.peer = host
         record.mode = newcomers.mode
         record.user = newcomers.user
         record.group = newcomers.group
@@ -157,8 +245,9 @@ public struct NodeTable: Sendable {
         if node == Self.frontEndNumber {
             frontEnd = record
         } else {
-            if !records[Int(node)].looksLike(record) { revision += 1 }
-            records[Int(node)] = record
+            guard let index = index(of: node) else { return }
+            if !records[index].looksLike(record) { revision += 1 }
+            records[index] = record
         }
     }
 
@@ -172,8 +261,8 @@ public struct NodeTable: Sendable {
         guard let node = nodeOfLink[link] else { return }
         if node == Self.frontEndNumber {
             frontEnd.heardNanoseconds = now
-        } else {
-            records[Int(node)].heardNanoseconds = now
+        } else if let index = index(of: node) {
+            records[index].heardNanoseconds = now
         }
     }
 }

@@ -4,8 +4,8 @@ extension NodeSpecification {
     /// Grammar: a comma list of `number`, `a-b`, `a-`, `a-b:step`, `a-:step`, lists of such in
     /// brackets, `master`, `all`, `@group`, and state names, each of the latter with an optional
     /// `all` and then an optional `not` before it. A number or bracket may carry `n` or `.` in
-    /// front; `!` before an element takes its nodes away. Numbers are decimal: 010 is ten. There are
-    /// no blanks.
+    /// front; `!` before an element takes its nodes away. Numbers are decimal: 010 is ten. There
+    /// are no blanks.
     public init(
         parsing text: String, groups: NodeGroups = NodeGroups()
     ) throws(NodeSpecificationError) {

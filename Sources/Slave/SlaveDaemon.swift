@@ -95,6 +95,12 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
 
     package mutating func didRun() { endAllRanks() }
 
+    /// A slave reads its configuration when it starts: who ends the terminal ends the slave.
+    package mutating func reload() {
+        host.logger.info("ending: signal 1")
+        host.exitCode = 0
+    }
+
     package var deadlineNanoseconds: UInt64 {
         var earliest = host.store.state.deadlineNanoseconds ?? .max
         if isWelcome { earliest = min(earliest, masterHeardNanoseconds + silenceLimit) }

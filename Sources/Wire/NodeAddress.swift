@@ -38,6 +38,16 @@ public struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
             && (0..<16).allSatisfy { octets[$0] == other.octets[$0] }
     }
 
+    /// The next address: the last octets count up.
+    public var successor: NodeAddress {
+        var next = self
+        for index in (0..<(family == .ipv4 ? 4 : 16)).reversed() {
+            next.octets[index] &+= 1
+            if next.octets[index] != 0 { break }
+        }
+        return next
+    }
+
     /// 0.0.0.0, with any port.
     public var isUnspecifiedIPv4: Bool {
         family == .ipv4 && (0..<4).allSatisfy { octets[$0] == 0 }

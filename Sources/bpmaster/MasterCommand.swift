@@ -8,14 +8,17 @@ import MasterCore
 import System
 
 @main
-struct MasterCommand: ParsableCommand {
+struct MasterCommand: DaemonCommand {
+    static let defaultConfigurationPath = "/etc/bproc/bpmaster.json5"
+
     static let configuration = CommandConfiguration(
         commandName: "bpmaster",
         abstract:
             "The front end of a bproc cluster: takes slaves in, and launches programs on them.",
         discussion: """
             Slaves connect to the --listen address; programs of this machine to the --socket path. \
-            SIGTERM ends the master, and with it every process it has started on nodes.
+            SIGTERM ends the master, and with it every process it has started on nodes. SIGHUP \
+            makes it read its configuration file again.
             """,
         version: "bpmaster (bproc) 0.1.0")
 
@@ -29,8 +32,9 @@ struct MasterCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Path of the local socket.", valueName: "path"))
     var socket = "/run/bproc/socket"
 
-    @Option(help: ArgumentHelp("Number of nodes: they are 0 to n-1.", valueName: "n"))
-    var nodes = 1024
+    @OptionGroup var nodeOptions: NodeOptions
+
+    @OptionGroup var hookOptions: HookOptions
 
     @Option(help: ArgumentHelp("A slave silent for this long is down.", valueName: "seconds"))
     var pingTimeout = 30
@@ -41,67 +45,50 @@ struct MasterCommand: ParsableCommand {
             valueName: "milliseconds"))
     var stallTimeout: UInt32 = 4000
 
-    @Option(
-        help: ArgumentHelp(
-            "Who may use a node that connects: execute bits, as of chmod.", valueName: "octal"))
-    var nodeMode = "111"
-
-    @Option(
-        help: ArgumentHelp(
-            "Owner of a node that connects, and its group, as numbers.",
-            valueName: "user[:group]"))
-    var nodeOwner = "0:0"
-
     static func main() {
         // Another role of the same binary: no parser, no daemon.
         if let code = HelperRole.run(ProgramArguments.all) { bp_exit(code) }
-        main(withConfigurationAt: "/etc/bproc/bpmaster.json5")
+        mainWithConfiguration()
     }
 
     func validate() throws {
-        guard (1...65536).contains(nodes) else {
-            throw ValidationError("--nodes must be 1 to 65536")
-        }
         guard (2...86400).contains(pingTimeout) else {
             throw ValidationError("--ping-timeout must be 2 to 86400 seconds")
         }
         guard (100...3_600_000).contains(stallTimeout) else {
             throw ValidationError("--stall-timeout must be 100 to 3600000 milliseconds")
         }
-        _ = try newcomers()
+        _ = try masterConfiguration()
     }
 
-    private func newcomers() throws -> NodePermission {
-        guard let mode = UInt32(nodeMode, radix: 8), mode & ~0o111 == 0 else {
-            throw ValidationError("--node-mode '\(nodeMode)' is no octal number of the bits 111")
-        }
-        let parts = nodeOwner.split(separator: ":", omittingEmptySubsequences: false)
-        let numbers = parts.compactMap { UInt32($0) }
-        guard (1...2).contains(parts.count), numbers.count == parts.count else {
-            throw ValidationError("--node-owner '\(nodeOwner)' is not user or user:group")
-        }
-        return NodePermission(
-            mode: mode, user: numbers[0], group: numbers.count > 1 ? numbers[1] : 0)
-    }
-
-    func run() throws {
+    func masterConfiguration() throws -> MasterConfiguration {
         guard
             let address = SocketAddress(listen, defaultPort: MasterConfiguration.defaultPort)
         else { throw ValidationError("--listen '\(listen)' is not an address") }
         try daemon.requireReachOfLoopback(address, "--listen")
         var configuration = MasterConfiguration(
-            listenAddress: address, socketPath: socket, nodeCount: nodes)
+            listenAddress: address, socketPath: socket, nodes: try nodeOptions.numbers())
+        configuration.addresses = try nodeOptions.addressTable()
+        configuration.groups = try nodeOptions.groups()
+        configuration.newcomers = try nodeOptions.newcomers()
+        hookOptions.apply(to: &configuration)
         configuration.pingTimeoutSeconds = pingTimeout
         configuration.stallMilliseconds = stallTimeout
         configuration.socketBufferByteCount = daemon.socketBuffer
         configuration.forbidsRing = daemon.forbidsRing
-        configuration.newcomers = try newcomers()
         configuration.warnsOfInsecurity = !address.isLoopback
+        return configuration
+    }
+
+    func run() throws {
+        let configuration = try masterConfiguration()
         let logger = daemon.logger("bpmaster")
         let launcher = try Launcher(daemon)
         daemon.takePrecedence(logger)
         do throws(SystemCallError) {
-            var master = try MasterDaemon(configuration, logger: logger)
+            var master = try MasterDaemon(configuration, logger: logger) {
+                () throws(ReloadError) in try Self.reload()
+            }
             try launcher.isReady()
             let code = master.run()
             launcher.isEnding()
@@ -110,6 +97,14 @@ struct MasterCommand: ParsableCommand {
             logger.critical("\(error)")
             launcher.hasFailed(71)
             bp_exit(71)
+        }
+    }
+
+    private static func reload() throws(ReloadError) -> MasterConfiguration {
+        do {
+            return try readAgain().masterConfiguration()
+        } catch {
+            throw ReloadError(sentence: message(for: error))
         }
     }
 }

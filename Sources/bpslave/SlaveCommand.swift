@@ -7,7 +7,10 @@ import Slave
 import System
 
 @main
-struct SlaveCommand: ParsableCommand {
+struct SlaveCommand: DaemonCommand {
+    static let defaultConfigurationPath = "/etc/bproc/bpslave.json5"
+    static let necessaryArguments = ["127.0.0.1"]
+
     static let configuration = CommandConfiguration(
         commandName: "bpslave",
         abstract: "A node of a bproc cluster: receives process images, relays them, runs them.",
@@ -88,7 +91,7 @@ struct SlaveCommand: ParsableCommand {
     static func main() {
         // Another role of the same binary: no parser, no daemon.
         if let code = HelperRole.run(ProgramArguments.all) { bp_exit(code) }
-        main(withConfigurationAt: "/etc/bproc/bpslave.json5")
+        mainWithConfiguration()
     }
 
     func validate() throws {

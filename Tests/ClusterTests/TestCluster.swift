@@ -88,8 +88,9 @@ final class TestCluster {
         let arguments =
             [
                 "--foreground", "--log-level", "debug", "--listen", "\(masterAddress):\(port)",
-                "--socket", socket, "--nodes", "\(shape.nodeCount)",
-            ] + shape.master
+                "--socket", socket,
+            ] + (shape.master.contains("--config") ? [] : ["--nodes", "\(shape.nodeCount)"])
+            + shape.master
         master = try daemon("bpmaster", arguments, wrapper: shape.wrapper, log: "master")
         try expect("the master's socket") { access(socket, F_OK) == 0 }
     }

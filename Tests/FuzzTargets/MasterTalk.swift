@@ -118,7 +118,7 @@ struct MasterTalk {
         case .exited(_, let exit):
             if reportCount == 0 { fault = "rank \(exit.rank) ended before it was reported" }
         case .control, .failed, .progress, .closeStorage, .forget, .nodeIsGone, .nodeAnswered,
-            .note,
+            .note, .beginHook, .endHook, .warning,
             .relay:
             break
         }

@@ -185,7 +185,9 @@ public final class SimulatedCluster {
         case .nodeIsGone(let node):
             // A slave that has been given up ends the conversations of its programs.
             if node == scenario.clientNode { hasClient = false }
-        case .progress, .closeStorage, .forget, .nodeAnswered, .note: break
+        case .progress, .closeStorage, .forget, .nodeAnswered, .beginHook, .endHook, .note,
+            .warning:
+            break
         }
     }
 
