@@ -137,6 +137,8 @@ public struct LaunchOptions: Sendable {
     public var inputIsNull = false
     /// The descriptors of every rank; nil: forwarded over the job.
     public var io: [RankDescriptor]?
+    /// What `io` does not name of the three standard streams is forwarded.
+    public var forwardsRest = false
     /// 0: the planner chooses.
     public var fanOut: UInt32 = 0
     /// 0: the planner chooses.
@@ -147,6 +149,7 @@ public struct LaunchOptions: Sendable {
     var flags: UInt32 {
         (reportsProgress ? BPROC_JOB_PROGRESS : 0) | (holdsUntilPlaced ? BPROC_JOB_HOLD : 0)
             | (inputIsNull ? BPROC_JOB_NULL_INPUT : 0)
+            | (forwardsRest ? BPROC_JOB_FORWARD_REST : 0)
     }
 }
 

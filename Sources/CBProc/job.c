@@ -22,7 +22,8 @@ struct bproc_job *bplib_job_create(const struct bproc_job_request *request) {
     if (job) {
         bplib_job_disown(job);
         job->rank_count = request->rank_count;
-        job->forwarding = request->io_count == BPROC_JOB_FORWARD;
+        job->forwarding = request->io_count == BPROC_JOB_FORWARD ||
+                          (request->flags & BPROC_JOB_FORWARD_REST);
         bool has_input = job->forwarding && !(request->flags & BPROC_JOB_NULL_INPUT);
         job->input_room = has_input ? BPROC_LOCAL_INPUT_WINDOW : 0;
         job->nodes = malloc(count * sizeof *job->nodes);

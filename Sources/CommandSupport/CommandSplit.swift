@@ -7,10 +7,11 @@ public struct CommandSplit: Equatable, Sendable {
     public struct Grammar: Sendable {
         /// Options that take the next argument: "-b", "--fan-out".
         public var valued: Set<String>
-        /// Letters that stand for the nodes: with one of them there is no node argument.
-        public var nodeSelecting: Set<Character>
+        /// Options that stand for the nodes, "-a", "--all-up": with one of them there is no node
+        /// argument.
+        public var nodeSelecting: Set<String>
 
-        public init(valued: Set<String>, nodeSelecting: Set<Character>) {
+        public init(valued: Set<String>, nodeSelecting: Set<String>) {
             self.valued = valued
             self.nodeSelecting = nodeSelecting
         }
@@ -33,16 +34,14 @@ public struct CommandSplit: Equatable, Sendable {
                 command = Array(rest)
                 return
             }
-            if text.hasPrefix("-") && text.utf8.count > 1 {
+            if text.hasPrefix("--") {
                 options.append(argument)
                 if grammar.valued.contains(text), let value = rest.popFirst() {
                     options.append(value)
                 }
-                if !text.hasPrefix("--") {
-                    selectsNodes =
-                        selectsNodes
-                        || text.dropFirst().contains { grammar.nodeSelecting.contains($0) }
-                }
+                selectsNodes = selectsNodes || grammar.nodeSelecting.contains(text)
+            } else if text.hasPrefix("-") && text.utf8.count > 1 {
+                if takeLetters(argument, rest: &rest, grammar: grammar) { selectsNodes = true }
             } else if nodes == nil && !selectsNodes {
                 nodes = argument
             } else {
@@ -50,5 +49,25 @@ public struct CommandSplit: Equatable, Sendable {
                 return
             }
         }
+    }
+
+    /// Letters behind one dash. The first that has a value ends them: what follows it in the same
+    /// argument is the value, or else the next argument.
+    /// - Returns: whether one of them stands for the nodes.
+    private mutating func takeLetters(
+        _ argument: [UInt8], rest: inout ArraySlice<[UInt8]>, grammar: Grammar
+    ) -> Bool {
+        func name(_ letter: UInt8) -> String { "-" + String(UnicodeScalar(letter)) }
+        let letters = argument.dropFirst()
+        let valued = letters.firstIndex { grammar.valued.contains(name($0)) }
+        let flags = letters[..<(valued ?? letters.endIndex)]
+        if !flags.isEmpty { options.append([UInt8(ascii: "-")] + flags) }
+        if let valued {
+            options.append([UInt8(ascii: "-")] + letters[valued...])
+            if valued == letters.endIndex - 1, let value = rest.popFirst() {
+                options.append(value)
+            }
+        }
+        return flags.contains { grammar.nodeSelecting.contains(name($0)) }
     }
 }

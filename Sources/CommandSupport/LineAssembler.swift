@@ -14,9 +14,13 @@ public struct LineAssembler: Sendable {
     /// that a stream without newlines cannot take all memory.
     public static let lineByteLimit = 16 << 20
 
+    private let lineByteLimit: Int
     private var partial: [Stream: [UInt8]] = [:]
 
-    public init() {}
+    public init(lineByteLimit: Int = LineAssembler.lineByteLimit) {
+        precondition(lineByteLimit > 0, "a line has room for a byte")
+        self.lineByteLimit = lineByteLimit
+    }
 
     /// Adds a piece of a stream and answers all lines that are whole now, newlines included.
     /// - Parameter prefix: put before each line.
@@ -25,7 +29,7 @@ public struct LineAssembler: Sendable {
     ) -> [UInt8] {
         guard let last = piece.lastIndex(of: 0x0a) else {
             partial[stream, default: []] += piece
-            guard partial[stream]!.count >= Self.lineByteLimit else { return [] }
+            guard partial[stream]!.count >= lineByteLimit else { return [] }
             return prefix + partial.removeValue(forKey: stream)! + [0x0a]
         }
         let held = partial.removeValue(forKey: stream) ?? []

@@ -111,6 +111,7 @@ package struct LaunchParser {
         if raw.io_count == Int32(BPROC_LOCAL_IO_FORWARD) {
             return .forwarded(standardInput: raw.stdin_mode == 0)
         }
+        let forwards = raw.flags & UInt32(BPROC_LOCAL_LAUNCH_FORWARD) != 0
         guard (0...Int32(Descriptors.itemLimit)).contains(raw.io_count) else {
             throw .invalid(
                 "\(raw.io_count) I/O items, at most \(Descriptors.itemLimit) are allowed")
@@ -119,7 +120,8 @@ package struct LaunchParser {
         for _ in 0..<raw.io_count {
             items.append(try Self.item(Array(try take(Self.itemByteCount, "I/O item"))))
         }
-        return .listed(items)
+        return forwards
+            ? .forwarded(standardInput: raw.stdin_mode == 0, items: items) : .listed(items)
     }
 
     /// The size of a `bproc_io_t`, and where its fields lie: fixed by the 4.x interface.

@@ -51,7 +51,7 @@ extension SlaveDaemon {
                 ends.status = channel.writing
                 status = StatusChannel(OwnedDescriptor(adopting: channel.reading))
             }
-            if case .forwarded(let hasInput) = image.order.descriptors {
+            if case .forwarded(let hasInput, _) = image.order.descriptors {
                 if hasInput {
                     let input = try Pipe(nonblockingWrite: true).split()
                     ends.input = input.reading
@@ -89,19 +89,17 @@ extension SlaveDaemon {
             rank: rank.rank, image: image.restoreSource(arena: arena))
         plan.processNumber = UInt32(bitPattern: rank.process)
         plan.status = ends.status
-        switch order.descriptors {
-        case .forwarded(let hasInput):
+        if case .forwarded(let hasInput, _) = order.descriptors {
             plan.standardInput = hasInput ? ends.input : nullNumber
             plan.standardOutput = ends.output
             plan.standardError = ends.error
-        case .listed(let items):
-            for item in items {
-                let made = RestorePlan.Item(item, caller: NodeAddress(configuration.master))
-                if item.isDelayed {
-                    plan.delayedItems.append(made)
-                } else {
-                    plan.items.append(made)
-                }
+        }
+        for item in order.descriptors.items {
+            let made = RestorePlan.Item(item, caller: NodeAddress(configuration.master))
+            if item.isDelayed {
+                plan.delayedItems.append(made)
+            } else {
+                plan.items.append(made)
             }
         }
         // A slave without privilege runs only its own user's processes, and cannot change to
@@ -194,7 +192,7 @@ extension SlaveDaemon {
     private static let setUpNanoseconds: UInt64 = 60_000_000_000
 
     private mutating func watchSetUp(of process: RankProcess, descriptors: Descriptors) {
-        guard case .listed(let items) = descriptors, !items.isEmpty else { return }
+        guard !descriptors.items.isEmpty else { return }
         setUps.append(
             SetUp(
                 status: ranks.tag(OperationKind.status, process),

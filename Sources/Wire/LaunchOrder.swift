@@ -152,7 +152,8 @@ public struct LaunchOrder: Equatable, Sendable {
 /// The standard descriptors of the ranks: `bproc_io_t` on the wire.
 public enum Descriptors: Equatable, Sendable {
     /// stdout and stderr come back over the job channel; stdin goes out over it, or is /dev/null.
-    case forwarded(standardInput: Bool)
+    /// What is listed is set up after that, and takes the place of a stream.
+    case forwarded(standardInput: Bool, items: [Item] = [])
     /// Only what is listed; nothing else is open.
     case listed([Item])
 
@@ -173,19 +174,39 @@ public enum Descriptors: Equatable, Sendable {
             self.flags = flags
             self.target = target
         }
+
+        func write(to writer: inout WireWriter) {
+            writer.write(descriptor)
+            writer.write(flags)
+            switch target {
+            case .file(let path, let openFlags, let mode, let offset):
+                writer.write(UInt16(0))
+                writer.write(openFlags)
+                writer.write(mode)
+                writer.write(offset)
+                writer.write(text: path, limit: 255)
+            case .socket(let address):
+                writer.write(UInt16(1))
+                address.write(to: &writer)
+            }
+        }
     }
 
     public static let itemLimit = 16
 
-    public var hasDelayedItems: Bool {
-        if case .listed(let items) = self { return items.contains(where: \.isDelayed) }
-        return false
+    /// What is listed, whatever else is open.
+    public var items: [Item] {
+        switch self {
+        case .forwarded(_, let items), .listed(let items): items
+        }
     }
+
+    public var hasDelayedItems: Bool { items.contains(where: \.isDelayed) }
 
     /// Puts an address in the place of 0.0.0.0, which otherwise stands for the master's, as each
     /// node knows it.
     public mutating func nameCaller(_ caller: NodeAddress) {
-        guard case .listed(var items) = self else { return }
+        var items = items
         for index in items.indices {
             guard case .socket(let target) = items[index].target, target.isUnspecifiedIPv4 else {
                 continue
@@ -194,44 +215,42 @@ public enum Descriptors: Equatable, Sendable {
             address.port = target.port
             items[index].target = .socket(address)
         }
-        self = .listed(items)
+        switch self {
+        case .forwarded(let standardInput, _):
+            self = .forwarded(standardInput: standardInput, items: items)
+        case .listed: self = .listed(items)
+        }
     }
 
     func write(to writer: inout WireWriter) {
         switch self {
-        case .forwarded(let standardInput):
-            writer.write(UInt8(standardInput ? 1 : 0))
-        case .listed(let items):
-            writer.write(UInt8(2))
-            writer.write(UInt32(items.count))
-            for item in items {
-                writer.write(item.descriptor)
-                writer.write(item.flags)
-                switch item.target {
-                case .file(let path, let openFlags, let mode, let offset):
-                    writer.write(UInt16(0))
-                    writer.write(openFlags)
-                    writer.write(mode)
-                    writer.write(offset)
-                    writer.write(text: path, limit: 255)
-                case .socket(let address):
-                    writer.write(UInt16(1))
-                    address.write(to: &writer)
-                }
+        case .forwarded(let standardInput, let items):
+            guard !items.isEmpty else {
+                writer.write(UInt8(standardInput ? 1 : 0))
+                return
             }
+            writer.write(UInt8(standardInput ? 4 : 3))
+        case .listed: writer.write(UInt8(2))
         }
+        writer.write(UInt32(items.count))
+        for item in items { item.write(to: &writer) }
     }
 
     init(from reader: inout WireReader) throws(WireError) {
         let kind = try reader.read(UInt8.self, "descriptor set-up")
         switch kind {
         case 0, 1: self = .forwarded(standardInput: kind == 1)
-        case 2:
+        case 2...4:
             let count = try reader.readCount(
                 elementByteCount: 8, limit: Self.itemLimit, "descriptor count")
+            // Without items there is a shorter form, and no launch has two.
+            guard kind == 2 || count > 0 else {
+                throw .invalidValue(field: "descriptor count", value: 0)
+            }
             var items: [Item] = []
             for _ in 0..<count { items.append(try Self.item(from: &reader)) }
-            self = .listed(items)
+            self =
+                kind == 2 ? .listed(items) : .forwarded(standardInput: kind == 4, items: items)
         default: throw .invalidValue(field: "descriptor set-up", value: UInt64(kind))
         }
     }

@@ -18,27 +18,35 @@ struct ShellCommand: ParsableCommand {
             and master. The program is found here, through PATH, and sent as it is in memory: the \
             nodes need no files. The exit status is the largest of the ranks': 128 and the signal \
             for one that was killed, 255 for one that was not started; 127 if the command is not \
-            found here, 126 if it cannot be executed.
+            found here, 126 if it cannot be executed. Examples:
+              bpsh -p 0-3 uname -sr
+              echo hello | bpsh -a wc -c
+              bpsh -d -O /tmp/log 0,5,63 sh -c 'date; date >&2'
             """,
         version: "bpsh (bproc) 0.1")
 
     static let grammar = CommandSplit.Grammar(
-        valued: ["--fan-out", "--chunk", "--compression"], nodeSelecting: ["a", "A"])
+        valued: [
+            "-b", "--buffer", "-l", "-I", "--stdin", "-O", "--stdout", "-E", "--stderr",
+            "--fan-out", "--chunk", "--compression",
+        ], nodeSelecting: ["-a", "-A", "--all-up", "--all-not-down"])
 
-    @Flag(name: .customShort("a"), help: "All nodes that are up.")
+    @Flag(name: [.customShort("a"), .long], help: "All nodes that are up.")
     var allUp = false
-    @Flag(name: .customShort("A"), help: "All nodes that are not down.")
+    @Flag(name: [.customShort("A"), .long], help: "All nodes that are not down.")
     var allNotDown = false
-    @Flag(name: .customShort("n"), help: "Standard input of the program is /dev/null.")
-    var nullInput = false
-    @Flag(name: .customShort("N"), help: "No forwarding: all three streams are /dev/null.")
-    var noForwarding = false
-    @Flag(name: .customShort("L"), help: "Write whole lines only.")
-    var lineBuffered = false
-    @Flag(name: .shortAndLong, help: "Write the node's number before each line.")
-    var prefix = false
+    @OptionGroup var streams: StreamOptions
     @Flag(name: .shortAndLong, help: "Print the seconds that it took.")
     var time = false
+    @Flag(
+        help: "Exit statuses of the original: 0 for nodes that are missing or start nothing.")
+    var classic = false
+    @Option(
+        name: .customShort("l", allowingJoined: true),
+        help: ArgumentHelp("Ignored: rsh has it.", valueName: "user"))
+    var ignoredUser: String?
+    @Flag(name: .customShort("v"), help: "Show the version.")
+    var showsVersion = false
     @Option(help: "Children of each node in the relay tree; 0: the planner chooses.")
     var fanOut: UInt32 = 0
     @Option(help: "Bytes of the pieces that are relayed; 0: the planner chooses.")
@@ -47,6 +55,7 @@ struct ShellCommand: ParsableCommand {
     var compression = ImageCompression.auto
 
     func validate() throws {
+        if showsVersion { throw CleanExit.message(Self.configuration.version) }
         if allUp && allNotDown { throw ValidationError("-a and -A exclude each other.") }
     }
 
@@ -72,7 +81,7 @@ struct ShellCommand: ParsableCommand {
         guard let name = command.first else {
             throw CommandError("no command is named; see bpsh --help")
         }
-        let program = try PathSearch.find(String(decoding: name, as: UTF8.self))
+        let program = try find(String(decoding: name, as: UTF8.self))
         do throws(BProcError) {
             let known = try Cluster().nodes()
             let chosen = try choose(nodes, known)
@@ -82,14 +91,24 @@ struct ShellCommand: ParsableCommand {
                     command: "bpsh")
             }
             guard !chosen.nodes.isEmpty else {
+                guard !classic else { return ExitStatus.success }
                 StandardOutput.report("there is no such node", command: "bpsh")
                 return ExitStatus.notStarted
             }
             let status = try start(program, command, on: chosen.nodes)
-            return chosen.missing.isEmpty ? status : ExitStatus.notStarted
+            return chosen.missing.isEmpty || classic ? status : ExitStatus.notStarted
         } catch {
             let status = error.code == .failed ? ExitStatus.failure : ExitStatus.notStarted
             throw CommandError(error.description, exitStatus: status)
+        }
+    }
+
+    private func find(_ name: String) throws(CommandError) -> String {
+        do throws(CommandError) {
+            return try PathSearch.find(name)
+        } catch {
+            throw CommandError(
+                error.sentence, exitStatus: classic ? ExitStatus.failure : error.exitStatus)
         }
     }
 
@@ -124,23 +143,14 @@ struct ShellCommand: ParsableCommand {
             // What the kernel says of a program that it would not execute here either.
             guard [EACCES, ENOEXEC, ENOENT].contains(error.errorNumber) else { throw error }
             StandardOutput.report(error.description, command: "bpsh")
-            return ExitStatus.notExecutable
+            return classic ? ExitStatus.failure : ExitStatus.notExecutable
         }
         var options = LaunchOptions()
-        options.inputIsNull = nullInput
         options.fanOut = fanOut
         options.chunkByteCount = chunk
-        if noForwarding {
-            options.io = [
-                RankDescriptor(0, path: "/dev/null", openFlags: O_RDONLY),
-                RankDescriptor(1, path: "/dev/null", openFlags: O_WRONLY),
-                RankDescriptor(2, path: "/dev/null", openFlags: O_WRONLY),
-            ]
-        }
-        var settings = ShellSession.Settings()
-        settings.forwardsInput = !nullInput && !noForwarding
-        settings.wholeLines = lineBuffered || prefix
-        settings.prefixesLines = prefix
+        streams.set(&options)
+        var settings = streams.settings
+        settings.isClassic = classic
         var session = try ShellSession(
             job: Cluster().launch(image, command: program, on: nodes, options: options),
             settings: settings)

@@ -9,18 +9,31 @@ struct ShellSession: ~Copyable {
         var forwardsInput = true
         var wholeLines = false
         var prefixesLines = false
+        /// All output of a rank, then all of the next.
+        var inTurns = false
+        /// A line before the output of each rank.
+        var dividesRanks = false
+        /// Bytes of input that are read at once.
+        var inputPieceByteCount = 64 << 10
+        var lineByteLimit = LineAssembler.lineByteLimit
+        /// Exit statuses as the original had them.
+        var isClassic = false
     }
 
     /// While this much waits to be written nothing more is read, and no credit is given.
     private static let pendingByteLimit = 1 << 20
-    private static let inputPieceByteCount = 64 << 10
     private static let killWindowNanoseconds: UInt64 = 1_000_000_000
 
     private var job: Job
     private let settings: Settings
     private var output = OutputSink(descriptor: STDOUT_FILENO)
     private var errors = OutputSink(descriptor: STDERR_FILENO)
-    private var lines = LineAssembler()
+    private var lines: LineAssembler
+    private var turns: OutputTurns?
+    /// By rank, which of its streams are still open.
+    private var openStreamCounts: [Int]
+    /// The rank whose divider was the last.
+    private var dividedRank: Int?
     private var credits: [LineAssembler.Stream: Int] = [:]
     private let nodes: [Int32]
     private var started = false
@@ -34,6 +47,9 @@ struct ShellSession: ~Copyable {
 
     init(job: consuming Job, settings: Settings) {
         nodes = job.nodes
+        lines = LineAssembler(lineByteLimit: settings.lineByteLimit)
+        turns = settings.inTurns ? OutputTurns(rankCount: job.rankCount) : nil
+        openStreamCounts = Array(repeating: 2, count: job.rankCount)
         self.job = job
         self.settings = settings
         inputOpen = settings.forwardsInput
@@ -91,12 +107,13 @@ struct ShellSession: ~Copyable {
             switch event {
             case .started: started = true
             case .progress, .inputCredit: break
-            case .failure(_, let failure):
+            case .failure(let rank, let failure):
                 report(failure.description)
-                raise(to: ExitStatus.notStarted)
+                raiseToNotStarted()
+                show(turns?.end(rank, wasStarted: false) ?? [])
             case .exit(let exit): note(exit)
-            case .output(let rank, let node, let stream, let bytes):
-                take(bytes, rank: rank, node: node, stream: stream)
+            case .output(let rank, _, let stream, let bytes):
+                take(bytes, rank: rank, stream: stream)
             case .end(let error): end(error)
             }
             if output.pendingByteCount + errors.pendingByteCount > Self.pendingByteLimit { return }
@@ -105,6 +122,7 @@ struct ShellSession: ~Copyable {
 
     private mutating func end(_ error: BProcError?) {
         guard !ended else { return }
+        show(turns?.finish() ?? [])
         for stream in lines.openStreams { finish(stream) }
         if let error {
             report(error.description)
@@ -113,9 +131,22 @@ struct ShellSession: ~Copyable {
         ended = true
     }
 
+    private mutating func raiseToNotStarted() {
+        if !settings.isClassic { raise(to: ExitStatus.notStarted) }
+    }
+
     private mutating func note(_ exit: JobEvent.RankExit) {
         if exit.nodeDied {
             report("node \(exit.node): the node died with the process on it")
+            show(turns?.end(exit.rank, wasStarted: true) ?? [])
+        }
+        if settings.isClassic, exit.status.signal != nil {
+            report("Child process on node \(exit.node) exited abnormally.")
+            raise(to: ExitStatus.notStarted)
+            return
+        }
+        if exit.nodeDied {
+            // Said already.
         } else if let signal = exit.status.signal, !killed, !forwarded.contains(signal),
             signal != SIGPIPE
         {
@@ -132,17 +163,47 @@ struct ShellSession: ~Copyable {
     // MARK: Output
 
     private mutating func take(
-        _ bytes: [UInt8], rank: Int, node: Int32, stream: JobEvent.OutputStream
+        _ bytes: [UInt8], rank: Int, stream: JobEvent.OutputStream
     ) {
         let place = LineAssembler.Stream(rank: rank, descriptor: stream.rawValue)
-        if bytes.isEmpty {
-            finish(place)
-            return
+        let item: OutputTurns.Item = bytes.isEmpty ? .end(place) : .bytes(bytes, place)
+        if turns == nil {
+            show(item)
+        } else {
+            show(turns!.add(item, of: rank))
         }
+        guard bytes.isEmpty else { return }
+        openStreamCounts[rank] -= 1
+        if openStreamCounts[rank] == 0 { show(turns?.end(rank, wasStarted: true) ?? []) }
+    }
+
+    private mutating func show(_ items: [OutputTurns.Item]) {
+        for item in items { show(item) }
+    }
+
+    private mutating func show(_ item: OutputTurns.Item) {
+        switch item {
+        case .bytes(let bytes, let place):
+            divide(before: place.rank)
+            show(bytes, from: place)
+        case .end(let place): finish(place)
+        case .over(let rank): divide(before: rank)
+        }
+    }
+
+    /// The node, a tab, and a line.
+    private mutating func divide(before rank: Int) {
+        guard settings.dividesRanks, dividedRank != rank else { return }
+        dividedRank = rank
+        output.append(Array("\(nodes[rank])\t\(String(repeating: "-", count: 69))\n".utf8))
+    }
+
+    private mutating func show(_ bytes: [UInt8], from place: LineAssembler.Stream) {
         credits[place, default: 0] += bytes.count
         let text =
-            settings.wholeLines ? lines.add(bytes, to: place, prefix: prefix(of: node)) : bytes
-        append(text, to: stream.rawValue)
+            settings.wholeLines
+            ? lines.add(bytes, to: place, prefix: prefix(of: nodes[place.rank])) : bytes
+        append(text, to: place.descriptor)
     }
 
     private mutating func finish(_ stream: LineAssembler.Stream) {
@@ -179,7 +240,7 @@ struct ShellSession: ~Copyable {
 
     private mutating func readInput() {
         var piece = [UInt8](
-            repeating: 0, count: min(Self.inputPieceByteCount, max(1, job.inputRoom)))
+            repeating: 0, count: min(settings.inputPieceByteCount, max(1, job.inputRoom)))
         let count = unsafe piece.withUnsafeMutableBytes { piece in
             unsafe read(STDIN_FILENO, piece.baseAddress, piece.count)
         }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct CommandSplitTests {
     static let grammar = CommandSplit.Grammar(
-        valued: ["--fan-out", "-b"], nodeSelecting: ["a", "A"])
+        valued: ["--fan-out", "-b"], nodeSelecting: ["-a", "-A", "--all-up"])
 
     static func split(_ words: String...) -> (options: [String], nodes: String?, command: [String])
     {
@@ -27,6 +27,17 @@ import Testing
         #expect(split.command == ["date", "-u"])
         // A long option with an "a" in it selects nothing.
         #expect(Self.split("--fan-out=3", "1", "x").nodes == "1")
+        #expect(Self.split("--all-up", "date").command == ["date"])
+    }
+
+    @Test func lettersEndWhereOneHasAValue() {
+        let split = Self.split("-pb", "10", "3", "date")
+        #expect(split.options == ["-p", "-b", "10"])
+        #expect(split.nodes == "3")
+        // The "a" belongs to the value.
+        #expect(Self.split("-pba", "3", "date").options == ["-p", "-ba"])
+        #expect(Self.split("-pba", "3", "date").nodes == "3")
+        #expect(Self.split("-ab", "7", "date").command == ["date"])
     }
 
     @Test func aDoubleDashEndsTheOptions() {

@@ -226,3 +226,35 @@ import Testing
         #expect(Stopwatch.seconds(2_500_000_000, digits: 0) == "3")
     }
 }
+
+@Suite struct OutputTurnsTests {
+    typealias Item = OutputTurns.Item
+
+    static func bytes(_ rank: Int, _ text: String) -> Item {
+        .bytes(Array(text.utf8), LineAssembler.Stream(rank: rank, descriptor: 1))
+    }
+
+    @Test func aRankWaitsForItsTurn() {
+        var turns = OutputTurns(rankCount: 3)
+        #expect(turns.add(Self.bytes(2, "c"), of: 2) == [])
+        #expect(turns.add(Self.bytes(0, "a"), of: 0) == [Self.bytes(0, "a")])
+        #expect(turns.add(Self.bytes(1, "b"), of: 1) == [])
+        #expect(turns.end(1, wasStarted: true) == [])
+        #expect(
+            turns.end(0, wasStarted: true)
+                == [.over(rank: 0), Self.bytes(1, "b"), .over(rank: 1), Self.bytes(2, "c")])
+        #expect(turns.add(Self.bytes(2, "d"), of: 2) == [Self.bytes(2, "d")])
+        #expect(turns.end(2, wasStarted: true) == [.over(rank: 2)])
+        #expect(turns.finish() == [])
+    }
+
+    @Test func aRankThatWasNotStartedIsPassedOver() {
+        var turns = OutputTurns(rankCount: 3)
+        #expect(turns.add(Self.bytes(1, "b"), of: 1) == [])
+        #expect(turns.end(0, wasStarted: false) == [Self.bytes(1, "b")])
+        #expect(turns.end(0, wasStarted: true) == [])
+        #expect(turns.add(Self.bytes(2, "c"), of: 2) == [])
+        // The job was lost: what has come is shown.
+        #expect(turns.finish() == [Self.bytes(2, "c")])
+    }
+}

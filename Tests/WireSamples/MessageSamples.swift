@@ -127,7 +127,15 @@ public struct MessageSamples {
     }
 
     public mutating func descriptors() -> Descriptors {
-        guard count(0...2) == 0 else { return .forwarded(standardInput: count(0...1) == 0) }
+        guard count(0...2) == 0 else {
+            let hasItems = count(0...1) == 0
+            return .forwarded(
+                standardInput: count(0...1) == 0, items: hasItems ? descriptorItems() : [])
+        }
+        return .listed(descriptorItems())
+    }
+
+    private mutating func descriptorItems() -> [Descriptors.Item] {
         var items: [Descriptors.Item] = []
         for _ in 0..<count(0...Descriptors.itemLimit) {
             let target: Descriptors.Item.Target =
@@ -139,7 +147,7 @@ public struct MessageSamples {
                 Descriptors.Item(
                     descriptor: Int32(count(0...1023)), flags: number(), target: target))
         }
-        return .listed(items)
+        return items
     }
 
     public mutating func order() -> LaunchOrder {

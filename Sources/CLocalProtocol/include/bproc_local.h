@@ -152,6 +152,8 @@ enum {
     BPROC_LOCAL_LAUNCH_HOLD = 2,
     /* The caller's side has chosen the ranks' process numbers: they follow the nodes. */
     BPROC_LOCAL_LAUNCH_PROCESSES = 4,
+    /* What the bproc_io_t do not name of 0, 1 and 2 is forwarded over the job channel. */
+    BPROC_LOCAL_LAUNCH_FORWARD = 16,
 };
 /* io_count: no descriptors (0), forwarding over the job channel (-1), or that many bproc_io_t. */
 enum { BPROC_LOCAL_IO_FORWARD = -1 };

@@ -59,6 +59,7 @@ typedef struct bproc_job bproc_job_t;
 #define BPROC_JOB_PROGRESS 1u   /* send progress events */
 #define BPROC_JOB_HOLD 2u       /* start all ranks after the last is placed */
 #define BPROC_JOB_NULL_INPUT 4u /* with forwarding: standard input is /dev/null */
+#define BPROC_JOB_FORWARD_REST 16u /* with entries of io: what they do not name is forwarded */
 
 struct bproc_job_request {
     size_t struct_bytes; /* sizeof(struct bproc_job_request) */
