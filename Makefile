@@ -31,10 +31,16 @@ LIBRARY_FILE = libbproc.so.$(LIBRARY_ABI).0.0
 LIBRARY_NAMES = scripts/libbproc.map
 LIBRARY_SOURCES = $(wildcard Sources/CBProc/*.c)
 LIBRARY_HEADERS = $(wildcard Sources/CBProc/*.h Sources/CBProc/include/sys/*.h \
-	Sources/CLocalProtocol/include/*.h Sources/CImageFormat/include/*.h)
-LIBRARY_OBJECTS = $(LIBRARY_SOURCES:Sources/CBProc/%.c=$(LIBRARY)/%.o)
+	Sources/CLocalProtocol/include/*.h Sources/CImageFormat/include/*.h \
+	Sources/CRestore/*.h Sources/CRestore/include/*.h)
+# The restore code, which images carry, as Package.swift has it compiled.
+RESTORE_SOURCES = $(wildcard Sources/CRestore/*.c Sources/CRestore/*.S)
+RESTORE_OBJECTS = $(patsubst Sources/CRestore/%,$(LIBRARY)/restore/%.o,$(RESTORE_SOURCES))
+RESTORE_CFLAGS = -Os -ffreestanding -fno-jump-tables -fno-stack-protector -mgeneral-regs-only \
+	-fno-unwind-tables -fno-asynchronous-unwind-tables -fcf-protection=none -Wno-attributes
+LIBRARY_OBJECTS = $(LIBRARY_SOURCES:Sources/CBProc/%.c=$(LIBRARY)/%.o) $(RESTORE_OBJECTS)
 LIBRARY_CFLAGS = -O2 -fPIC -std=gnu11 -Wall -Werror -ISources/CBProc/include \
-	-ISources/CLocalProtocol/include -ISources/CImageFormat/include \
+	-ISources/CLocalProtocol/include -ISources/CImageFormat/include -ISources/CRestore/include \
 	-DBPROC_SBINDIR='"$(SBINDIR)"'
 
 all: build library
@@ -65,6 +71,10 @@ library: $(LIBRARY)/libbproc.a $(LIBRARY)/$(LIBRARY_FILE)
 $(LIBRARY)/%.o: Sources/CBProc/%.c $(LIBRARY_HEADERS)
 	@mkdir -p $(LIBRARY)
 	$(CC) $(LIBRARY_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(LIBRARY)/restore/%.o: Sources/CRestore/% $(LIBRARY_HEADERS)
+	@mkdir -p $(LIBRARY)/restore
+	$(CC) $(LIBRARY_CFLAGS) $(RESTORE_CFLAGS) -c -o $@ $<
 
 $(LIBRARY)/libbproc.a: $(LIBRARY_OBJECTS)
 	rm -f $@

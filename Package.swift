@@ -83,7 +83,8 @@ let package = Package(
             cSettings: strictC + [freestanding]),
         .target(name: "CChecksum", cSettings: strictC),
         .target(
-            name: "CBProc", dependencies: ["CLocalProtocol", "CImageFormat"], cSettings: strictC),
+            name: "CBProc", dependencies: ["CLocalProtocol", "CImageFormat", "CRestore"],
+            cSettings: strictC),
         // Ghosts between clone and death, in memory that they share with their server.
         .target(name: "CGhosts", cSettings: strictC),
 

@@ -49,27 +49,56 @@ static int check_writable(int fd) {
     return bplib_fail(EBADF, "descriptor %d is not open for writing", fd);
 }
 
-long bproc_dump(int fd, int flags) {
-    int before = errno;
-    if (bplib_check_flags(flags) < 0 || check_writable(fd) < 0) return -1;
-    if (bplib_check_caller() < 0) return -1;
-    struct bplib_helper helper;
-    if (bplib_request_helper(&helper, NULL) < 0) return -1;
+// Whether the file takes bytes at any offset: the image then needs no place on the way.
+static bool can_be_addressed(int fd, off_t *offset) {
+    struct stat status;
+    *offset = lseek(fd, 0, SEEK_CUR);
+    return *offset >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+           !(fcntl(fd, F_GETFL) & O_APPEND);
+}
+
+// A file into which the caller's own image goes as it is taken. The length, -1 or BPLIB_RESTORED.
+static long dump_into(int fd, off_t offset) {
+    sigset_t mask;
+    struct bplib_helper helper = {.program = -1, .directory = -1};
+    if (access("/proc/self", F_OK) < 0 && bplib_request_helper(&helper, NULL) < 0) return -1;
+    int64_t byte_count = bplib_capture_caller(helper.directory, fd, (uint64_t)offset, &mask);
+    if (byte_count == BPLIB_RESTORED) return BPLIB_RESTORED;
+    bplib_return_helper(&helper);
+    if (byte_count < 0) return -1;
+    bplib_set_mask(&mask);
+    if (lseek(fd, offset + byte_count, SEEK_SET) >= 0) return byte_count;
+    return bplib_fail(errno, "descriptor %d: %s", fd, bproc_strerror(errno));
+}
+
+// A stream gets its bytes one after the other, and may take its time: signals come through then.
+static long dump_through(int fd) {
+    sigset_t mask;
+    struct bplib_helper helper = {.program = -1, .directory = -1};
+    if (access("/proc/self", F_OK) < 0 && bplib_request_helper(&helper, NULL) < 0) return -1;
     // The file is to be run by hand: no network is worth packing it for.
     helper.network.node_count = 0;
-    sigset_t mask;
-    int image = bplib_capture_caller(&helper, &mask);
-    if (image == BPLIB_RESTORED) {
-        errno = before;
-        return 0;
-    }
+    int image = bplib_image_of_caller(&helper, &mask);
+    if (image == BPLIB_RESTORED) return BPLIB_RESTORED;
+    bplib_return_helper(&helper);
     if (image < 0) return -1;
     bplib_set_mask(&mask);
     long byte_count = write_image(fd, image);
-    int error = byte_count < 0 ? errno : before;
+    int error = errno;
     close(image);
     errno = error;
     return byte_count;
+}
+
+long bproc_dump(int fd, int flags) {
+    int before = errno;
+    off_t offset;
+    if (bplib_check_flags(flags) < 0 || check_writable(fd) < 0) return -1;
+    if (bplib_check_caller() < 0) return -1;
+    long byte_count = can_be_addressed(fd, &offset) ? dump_into(fd, offset) : dump_through(fd);
+    if (byte_count == -1) return -1;
+    errno = before;
+    return byte_count == BPLIB_RESTORED ? 0 : byte_count;
 }
 
 int bproc_execdump(int fd, int flags, const char *cmd, char *const argv[], char *const envp[]) {

@@ -66,7 +66,9 @@ static int fork_remote(const struct fork_call *call) {
     char name[16] = "";
     (void)prctl(PR_GET_NAME, name, 0, 0, 0);
     sigset_t mask;
-    int image = bplib_capture_caller(&call->start.helper, &mask);
+    int image = bplib_image_of_caller(&call->start.helper, &mask);
+    if (image == BPLIB_RESTORED) return image;
+    bplib_return_helper(&call->start.helper);
     if (image < 0) return image;
     bplib_set_mask(&mask);
     int *pids = malloc((size_t)call->remote_count * sizeof *pids);

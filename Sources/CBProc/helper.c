@@ -86,19 +86,17 @@ static void restore_signals(const sigset_t *mask) {
 
 int bplib_execute_helper(const struct bplib_helper *helper, int own_socket, const char *role,
                          const sigset_t *mask) {
-    char name[32], option[32], socket[32], directory[32];
+    char name[32], option[32], socket[32];
     (void)snprintf(name, sizeof name, "bproc-%s", role);
     (void)snprintf(option, sizeof option, "--helper=%s", role);
     (void)snprintf(socket, sizeof socket, "--socket=%d", own_socket);
-    (void)snprintf(directory, sizeof directory, "--proc=%d", helper->directory);
-    char *const argv[] = {name, option, socket, helper->directory < 0 ? NULL : directory, NULL};
+    char *const argv[] = {name, option, socket, NULL};
     // What its runtime would look for at every start, and in an empty root in vain.
     char *const envp[] = {(char *)"SWIFT_BACKTRACE=enable=no,swift-backtrace=/", NULL};
     // This process has a descriptor table of its own. What the caller has open is not kept open by
     // the helper: it may be about to execute what it has just written.
-    bplib_close_others((const int[]){helper->program, helper->directory, own_socket}, 3);
-    bool kept = helper->directory < 0 || fcntl(helper->directory, F_SETFD, 0) == 0;
-    if (kept && fcntl(own_socket, F_SETFD, 0) == 0) {
+    bplib_close_others((const int[]){helper->program, own_socket}, 2);
+    if (fcntl(own_socket, F_SETFD, 0) == 0) {
         if (mask) restore_signals(mask);
         (void)execveat(helper->program, "", argv, envp, AT_EMPTY_PATH);
     }

@@ -106,15 +106,22 @@ void bplib_end_orphans(int before);
 int bplib_accept_image(const char *what, const struct bproc_local_header *header,
                        const void *body, int *descriptor, struct bproc_capture_info *info);
 
+// The image, or in its place its packed form, if that arrives earlier where the helper's daemon
+// sends it. All signals are blocked.
+int bplib_pack(const struct bplib_helper *helper, int image);
+
 // Saves what a function call keeps. 0; and 1 in the process that is restored from the image.
 int bplib_save_registers(struct bproc_local_registers *registers)
     __attribute__((returns_twice));
 
 enum { BPLIB_RESTORED = -2 };
-// The caller's own image. A descriptor, with all signals blocked and *mask the mask to set again;
-// -1 with everything as before; BPLIB_RESTORED in the restored process, which has its mask and
-// knows its place. The helper is taken over; it may pack the image for its network.
-int bplib_capture_caller(const struct bplib_helper *helper, sigset_t *mask);
+// Writes the caller's image to a file that can be written at any offset. Its length, with all
+// signals blocked and *mask the mask to set again; -1 with everything as before; BPLIB_RESTORED in
+// the restored process, which has its mask and knows its place. The directory in /proc is for
+// callers that see none; -1: none was lent.
+int64_t bplib_capture_caller(int lent_directory, int file, uint64_t offset, sigset_t *mask);
+// The same into a memory file, which nobody can change afterwards: its descriptor.
+int bplib_image_of_caller(const struct bplib_helper *helper, sigset_t *mask);
 // EBUSY for a caller with several threads, EPERM for one with rights that are not its user's. 0 or
 // -1.
 int bplib_check_caller(void);
@@ -146,6 +153,11 @@ int bplib_place_io(const struct bproc_io_t *io, int count, const int *descriptor
 void bplib_close_io(const int *descriptors, int count);
 // The arguments that every call with I/O entries checks first. 0 or -1.
 int bplib_check_io(const struct bproc_io_t *io, int iolen);
+
+// XXH3-64 of more than 240 bytes, of which the first BP_XXH3_BLOCK are read from first where there
+// are more than those.
+uint64_t bplib_checksum(const unsigned char *first, const unsigned char *bytes,
+                        uint64_t byte_count);
 
 // Where a restored process is; magic 0 in one that never was.
 extern struct bproc_local_place bplib_place;

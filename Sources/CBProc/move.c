@@ -51,7 +51,9 @@ static int go(const struct bplib_helper *helper, int node, const struct bproc_io
     char name[16] = "";
     (void)prctl(PR_GET_NAME, name, 0, 0, 0);
     sigset_t mask;
-    int image = bplib_capture_caller(helper, &mask);
+    int image = bplib_image_of_caller(helper, &mask);
+    if (image == BPLIB_RESTORED) return image;
+    bplib_return_helper(helper);
     if (image < 0) return image;
     (void)become(image, node, io, iolen, name);
     bplib_set_mask(&mask);

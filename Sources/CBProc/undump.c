@@ -22,8 +22,6 @@
 
 enum { UNCHANGEABLE = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW };
 
-static const uint64_t secret[24] = {BP_XXH3_SECRET};
-
 // An image in memory: the mapping of its file.
 struct image {
     int file;
@@ -33,7 +31,7 @@ struct image {
 };
 
 static uint64_t checksum(const unsigned char *bytes, uint64_t byte_count) {
-    return bp_xxh3_long(bytes, bytes, byte_count, secret);
+    return bplib_checksum(bytes, bytes, byte_count);
 }
 
 // Fills bytes, waiting where fd does not. How many came before the end, or -1.
@@ -137,7 +135,7 @@ static int check_prefix(const struct image *image) {
     unsigned char first[BP_XXH3_BLOCK];
     memcpy(first, image->bytes, sizeof first);
     memset(first + BP_IMAGE_HEADER_OFFSET + offsetof(struct bp_image_header, prefix_hash), 0, 8);
-    uint64_t found = bp_xxh3_long(first, image->bytes, image->header.prefix_byte_count, secret);
+    uint64_t found = bplib_checksum(first, image->bytes, image->header.prefix_byte_count);
     if (found == image->header.prefix_hash) return 0;
     return bplib_fail(EBADMSG, "the image is damaged: header and tables do not fit their checksum");
 }

@@ -275,6 +275,29 @@ long bp_capture_receive(int socket, void *bytes, size_t byte_count) {
     return (long)done;
 }
 
+long bp_capture_receive_first(int socket, void *bytes, size_t byte_count, int *descriptor) {
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {bytes, byte_count};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control.space};
+    *descriptor = -1;
+    ssize_t count;
+    do {
+        count = recvmsg(socket, &message, MSG_WAITALL | MSG_CMSG_CLOEXEC);
+    } while (count < 0 && errno == EINTR);
+    if (count < 0) return -errno;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+        memcpy(descriptor, CMSG_DATA(header), sizeof *descriptor);
+    }
+    return count;
+}
+
 long bp_capture_send(int socket, const void *bytes, size_t byte_count, int descriptor) {
     size_t done = 0;
     while (done < byte_count) {

@@ -12,9 +12,7 @@ package enum HelperRole {
         guard isGhosts || arguments.contains("--helper=capture") else { return nil }
         guard let socket = number("--socket=", in: arguments) else { return 64 }
         if isGhosts { return GhostHelper.run(socket: socket) }
-        return CaptureHelper.run(
-            socket: socket, processDirectory: number("--proc=", in: arguments),
-            packingPays: LocalNetwork.packingPays)
+        return CaptureHelper.run(socket: socket, packingPays: LocalNetwork.packingPays)
     }
 
     /// The supervisor of a hook: "--helper=hook", "--parent=PID", the program and its arguments.

@@ -18,8 +18,6 @@ public enum CaptureError: Error, Equatable, Sendable, CustomStringConvertible {
     case killedEarly(command: String, signal: Int32)
     /// A constructor started threads or processes, which an image cannot carry.
     case notSingleThreaded(command: String)
-    /// The caller that waits for its image has threads beside the one that waits.
-    case callerHasThreads
     case writableSharedMemory(address: UInt64)
     case tooLarge(part: String, byteCount: UInt64, limit: UInt64)
     /// Something the kernel refused: what, and with what answer.
@@ -35,7 +33,7 @@ public enum CaptureError: Error, Equatable, Sendable, CustomStringConvertible {
         case .hasSpecialRights: 1  // EPERM
         case .notX8664, .script: 8  // ENOEXEC
         case .endedEarly, .killedEarly: 10  // ECHILD
-        case .notSingleThreaded, .callerHasThreads: 16  // EBUSY
+        case .notSingleThreaded: 16  // EBUSY
         case .writableSharedMemory: 95  // EOPNOTSUPP
         case .tooLarge: 7  // E2BIG
         case .system(let error): error.errorNumber
@@ -60,7 +58,6 @@ public enum CaptureError: Error, Equatable, Sendable, CustomStringConvertible {
             "\(command): killed by signal \(signal) before its entry point"
         case .notSingleThreaded(let command):
             "\(command): a library made threads or processes before the entry point"
-        case .callerHasThreads: "a process with several threads cannot be moved"
         case .writableSharedMemory(let address):
             "shared writable memory at \(hex(address)) cannot be moved"
         case .tooLarge(let part, let byteCount, let limit):

@@ -2,8 +2,8 @@ public import CLocalProtocol
 import CSystem
 import System
 
-/// The role `--helper=capture --socket=N [--proc=N]` of the daemon's binary: takes one image for
-/// the library, in the caller's own context, and ends.
+/// The role `--helper=capture --socket=N` of the daemon's binary: takes the image of one program,
+/// or packs one image, for the library, in the caller's own context, and ends.
 ///
 /// A process of its own, because the program is started as a child of whoever takes the image, with
 /// its directory, limits and terminal, and because a killed helper takes the stopped program with
@@ -15,22 +15,18 @@ public enum CaptureHelper {
         _ network: bproc_local_network, _ imageByteCount: Int, _ ratio: Double
     ) -> Bool
 
-    /// Reads one BPROC_LOCAL_CAPTURE or BPROC_LOCAL_CAPTURE_CALLER message, answers
-    /// BPROC_LOCAL_CAPTURED with the descriptor of the image or of the packed image. Answers the
-    /// exit status: 0 if an answer was sent (a failure to capture is an answer too).
-    ///
-    /// `processDirectory` is the caller's directory in a /proc of the daemon's, for callers that
-    /// see none.
+    /// Reads one BPROC_LOCAL_CAPTURE or BPROC_LOCAL_PACK message, answers BPROC_LOCAL_CAPTURED with
+    /// the descriptor of the image or of the packed image. Answers the exit status: 0 if an answer
+    /// was sent (a failure to capture is an answer too).
     public static func run(
-        socket: Int32, processDirectory: Int32? = nil,
-        packingPays: PackingAdvice = { _, _, _ in false }
+        socket: Int32, packingPays: PackingAdvice = { _, _, _ in false }
     ) -> Int32 {
         _ = bp_capture_close_on_exec(socket)
         guard let request = Request(socket: socket) else { return 1 }
         let answer: Answer
         do {
-            let image = try image(
-                for: request.question, socket: socket, processDirectory: processDirectory)
+            let isGiven = request.hasImage
+            let image = try request.takeImage()
             var body = bproc_local_captured()
             body.image_bytes = UInt64(image.byteCount)
             body.capture_nanoseconds = image.nanoseconds
@@ -41,7 +37,9 @@ public enum CaptureHelper {
                 return answer.send(to: socket, descriptor: packed.descriptor.number) ? 0 : 1
             }
             answer = Answer(request: request.number, body: body)
-            return answer.send(to: socket, descriptor: image.descriptor.number) ? 0 : 1
+            // Who has brought the image has it.
+            let descriptor = isGiven ? -1 : image.descriptor.number
+            return answer.send(to: socket, descriptor: descriptor) ? 0 : 1
         } catch {
             answer = Answer(request: request.number, error: error)
             return answer.send(to: socket, descriptor: -1) ? 0 : 1
@@ -88,38 +86,14 @@ public enum CaptureHelper {
         return packed
     }
 
-    private static func image(
-        for question: Question, socket: Int32, processDirectory: Int32?
-    ) throws(CaptureError) -> CapturedImage {
-        switch question {
-        case .program(let program):
-            return try ProgramCapture.image(
-                command: program.command, arguments: program.arguments,
-                environment: program.environment, at: program.point)
-        case .caller(let caller):
-            // Who made the socket pair, and so who asks.
-            var credentials = bp_credentials()
-            _ = try require(
-                "ask who calls", unsafe bp_peer_credentials(socket, &credentials))
-            // The caller's limits are meant for the caller, not for the file of its image.
-            bp_raise_limits()
-            let image = try CallerCapture.image(
-                of: ProcFiles(pid: credentials.pid, directory: processDirectory), caller)
-            // The caller goes on before this process has ended, perhaps to execute what stands
-            // behind them.
-            for descriptor in Int32(0)...2 { _ = bp_close(descriptor) }
-            return image
-        }
-    }
-
     private enum Question {
         case program(ProgramQuestion)
-        case caller(bproc_local_caller)
+        case packing(bproc_local_packing)
 
         var packing: bproc_local_packing {
             switch self {
             case .program(let program): program.packing
-            case .caller(let caller): caller.packing
+            case .packing(let packing): packing
             }
         }
     }
@@ -128,12 +102,20 @@ public enum CaptureHelper {
     private struct Request {
         let number: UInt32
         let question: Question
+        /// The descriptor that came with it, -1: none. This process has no other use for it.
+        private let attached: Int32
+
+        /// The image is the caller's own, to be packed.
+        var hasImage: Bool { attached >= 0 }
 
         init?(socket: Int32) {
             var header = bproc_local_header()
             let headerSize = MemoryLayout<bproc_local_header>.size
-            guard unsafe bp_capture_receive(socket, &header, headerSize) == headerSize,
-                header.magic == BPROC_LOCAL_MAGIC, header.version == UInt16(BPROC_LOCAL_VERSION),
+            var descriptor: Int32 = -1
+            let count = unsafe bp_capture_receive_first(socket, &header, headerSize, &descriptor)
+            attached = descriptor
+            guard count == headerSize, header.magic == BPROC_LOCAL_MAGIC,
+                header.version == UInt16(BPROC_LOCAL_VERSION),
                 header.body_bytes <= BPROC_LOCAL_BODY_MAX
             else { return nil }
             var body = [UInt8](repeating: 0, count: Int(header.body_bytes))
@@ -145,11 +127,26 @@ public enum CaptureHelper {
             case BPROC_LOCAL_CAPTURE.rawValue:
                 guard let program = ProgramQuestion(body) else { return nil }
                 question = .program(program)
-            case BPROC_LOCAL_CAPTURE_CALLER.rawValue:
-                guard body.count == MemoryLayout<bproc_local_caller>.size else { return nil }
-                question = .caller(
-                    unsafe body.span.bytes.unsafeLoadUnaligned(as: bproc_local_caller.self))
+            case BPROC_LOCAL_PACK.rawValue:
+                guard body.count == MemoryLayout<bproc_local_packing>.size, attached >= 0
+                else { return nil }
+                question = .packing(
+                    unsafe body.span.bytes.unsafeLoadUnaligned(as: bproc_local_packing.self))
             default: return nil
+            }
+        }
+
+        /// The image that the question is about.
+        func takeImage() throws(CaptureError) -> CapturedImage {
+            switch question {
+            case .program(let program):
+                return try ProgramCapture.image(
+                    command: program.command, arguments: program.arguments,
+                    environment: program.environment, at: program.point)
+            case .packing:
+                // The caller's limits are meant for the caller, not for the file of its image.
+                bp_raise_limits()
+                return try CapturedImage(taken: OwnedDescriptor(adopting: attached))
             }
         }
     }

@@ -2,7 +2,7 @@ import CRestore
 import CSystem
 import System
 
-/// Writes the image of a process that does not run meanwhile: lays out the file, reads the memory
+/// Writes the image of a program that is stopped: lays out the file, reads the memory
 /// into it, then the tables.
 struct ImageWriter: ~Copyable {
     private var file: ImageFile
@@ -26,8 +26,7 @@ struct ImageWriter: ~Copyable {
         let page = Int(BP_IMAGE_PAGE)
         let plan = try MemoryPlan(
             of: state.files, lines: state.lines, usesScan: subject.means.usesPageScan)
-        let stack = try UsedStack(
-            plan: plan, stackPointer: state.registers.rsp, files: state.files)
+        let stack = try UsedStack(plan: plan, stackPointer: state.registers.rsp)
         let stackContent = try ProcessMemory(pid: state.files.pid).bytes(
             stack.start, count: Int(stack.end - stack.start))
         let code = RestoreCode()
@@ -86,7 +85,7 @@ struct ImageWriter: ~Copyable {
         header.base_address = home
         header.code_byte_count = UInt64(codeByteCount)
         header.scratch_byte_count = UInt64(BP_IMAGE_SCRATCH)
-        header.register_origin = subject.origin.rawValue
+        header.register_origin = BP_IMAGE_ORIGIN_STOPPED.rawValue
         let stat = state.stat
         let field = { (number: Int) in number < stat.count ? stat[number] : 0 }
         header.start_code = field(26)
@@ -260,16 +259,8 @@ struct ImageWriter: ~Copyable {
         return table
     }
 
-    /// The places that every rank gets for itself: of a caller the library's record, of a program
-    /// strings in its initial stack.
+    /// The places that every rank gets for itself: strings in the initial stack.
     private func slots() -> [bp_image_slot] {
-        if subject.origin == BP_IMAGE_ORIGIN_WAITING {
-            return [
-                bp_image_slot(
-                    address: subject.placeAddress, kind: BP_IMAGE_SLOT_PLACE.rawValue,
-                    byte_count: BP_IMAGE_PLACE_BYTES)
-            ]
-        }
         var slots: [bp_image_slot] = []
         let add = { (address: UInt64, kind: bp_image_slot_kind, byteCount: Int) in
             guard slots.count < Int(BP_IMAGE_SLOTS_MAX) else { return }

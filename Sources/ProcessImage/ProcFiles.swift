@@ -4,20 +4,12 @@ import System
 /// What /proc says about one process, read whole and taken apart without Foundation.
 struct ProcFiles {
     let pid: Int32
-    /// The process's directory, lent by somebody who has a /proc; nil: there is one here. Whoever
-    /// made this value keeps it open.
-    var directory: Int32?
 
     /// Opens /proc/<pid>/<name>.
     func open(_ name: String) throws(CaptureError) -> OwnedDescriptor {
         let path = "/proc/\(pid)/\(name)"
-        let result =
-            if let directory {
-                unsafe bp_image_open_at(directory, name, 0)
-            } else {
-                unsafe bp_image_open(path, 0)
-            }
-        return OwnedDescriptor(adopting: Int32(try require("open \(path)", result)))
+        return OwnedDescriptor(
+            adopting: Int32(try require("open \(path)", unsafe bp_image_open(path, 0))))
     }
 
     /// All bytes of /proc/<pid>/<name>.

@@ -1,7 +1,7 @@
 import CSystem
 import System
 
-/// The memory of a process that does not run meanwhile: stopped under trace, or waiting.
+/// The memory of a process that does not run meanwhile: it is stopped under trace.
 struct ProcessMemory {
     let pid: Int32
 

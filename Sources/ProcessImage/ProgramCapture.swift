@@ -42,6 +42,17 @@ public struct CapturedImage: ~Copyable {
             descriptor: try writer.finish(), byteCount: sizes.total, prefixByteCount: sizes.prefix,
             nanoseconds: bp_capture_clock() - start)
     }
+
+    /// An image that somebody else has taken, of whose content nothing is known.
+    init(taken file: consuming OwnedDescriptor) throws(CaptureError) {
+        let unchangeable = 0x2 | 0x4 | 0x8  // F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE
+        let seals = bp_seals(file.number)
+        let byteCount = bp_file_size(file.number)
+        guard seals >= 0, seals & unchangeable == unchangeable, byteCount > 0 else {
+            throw .system(SystemCallError("use a file as an image", errorNumber: 22))
+        }
+        self.init(descriptor: file, byteCount: byteCount, prefixByteCount: 0, nanoseconds: 0)
+    }
 }
 
 /// Takes the image of a program that has not run yet, from outside.
@@ -70,7 +81,7 @@ public enum ProgramCapture {
         let state = try ProcessState(of: program)
         let subject = ImageSubject(
             name: resolved.name, embeddedFiles: resolved.embeddedFiles,
-            origin: BP_IMAGE_ORIGIN_STOPPED, hasStarted: started,
+            hasStarted: started,
             hiddenFeatures: level?.hiddenFeatures ?? .none, means: means)
         return try CapturedImage(of: subject, in: state, since: start)
     }

@@ -98,7 +98,7 @@ enum bp_image_region_bytes {
 
 struct bp_image_region {
     uint64_t address, byte_count;
-    uint64_t hash; /* XXH3-64 over the bytes of its runs, in order; 0 without runs */
+    uint64_t hash; /* XXH3-64 over the bytes of its runs, in order; 0: none, or not taken */
     uint32_t protection;
     uint32_t flags;
     uint32_t kind;

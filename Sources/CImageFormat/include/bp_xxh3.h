@@ -30,25 +30,27 @@ bp_xxh3_stripe(uint64_t sums[8], const unsigned char *bytes, const unsigned char
     }
 }
 
+typedef void bp_xxh3_stripe_function(uint64_t sums[8], const unsigned char *bytes,
+                                     const unsigned char *secret);
+
 // byte_count is more than 240. The first BP_XXH3_BLOCK bytes are read from first instead, where
 // byte_count is larger than that: a caller that has to see some of them as zero hands in a copy.
-// secret: BP_XXH3_SECRET in memory.
+// secret: BP_XXH3_SECRET in memory. stripe: bp_xxh3_stripe, or what does the same with vectors.
 static inline __attribute__((always_inline)) uint64_t
-bp_xxh3_long(const unsigned char *first, const unsigned char *bytes, uint64_t byte_count,
-             const uint64_t secret_words[24]) {
+bp_xxh3_by(bp_xxh3_stripe_function *stripe, const unsigned char *first, const unsigned char *bytes,
+           uint64_t byte_count, const uint64_t secret_words[24]) {
     const uint64_t prime32_1 = 0x9e3779b1u, prime32_2 = 0x85ebca77u, prime32_3 = 0xc2b2ae3du;
     const uint64_t prime64_1 = 0x9e3779b185ebca87u, prime64_2 = 0xc2b2ae3d27d4eb4fu;
     const uint64_t prime64_3 = 0x165667b19e3779f9u, prime64_4 = 0x85ebca77c2b2ae63u;
     const uint64_t prime64_5 = 0x27d4eb2f165667c5u;
     const unsigned char *secret = (const unsigned char *)secret_words;
-    uint64_t sums[8];
+    uint64_t sums[8] __attribute__((aligned(32)));
     sums[0] = prime32_3, sums[1] = prime64_1, sums[2] = prime64_2, sums[3] = prime64_3;
     sums[4] = prime64_4, sums[5] = prime32_2, sums[6] = prime64_5, sums[7] = prime32_1;
     uint64_t block_count = (byte_count - 1) / BP_XXH3_BLOCK;
     for (uint64_t block = 0; block < block_count; block++) {
         const unsigned char *at = block ? bytes + block * BP_XXH3_BLOCK : first;
-        for (unsigned stripe = 0; stripe < 16; stripe++)
-            bp_xxh3_stripe(sums, at + 64 * stripe, secret + 8 * stripe);
+        for (unsigned i = 0; i < 16; i++) stripe(sums, at + 64 * i, secret + 8 * i);
         _Pragma("GCC unroll 8") for (int lane = 0; lane < 8; lane++) {
             uint64_t sum = sums[lane];
             sums[lane] = (sum ^ sum >> 47 ^ secret_words[16 + lane]) * prime32_1;
@@ -56,9 +58,8 @@ bp_xxh3_long(const unsigned char *first, const unsigned char *bytes, uint64_t by
     }
     const unsigned char *rest = bytes + block_count * BP_XXH3_BLOCK;
     uint64_t stripe_count = (byte_count - 1 - block_count * BP_XXH3_BLOCK) / 64;
-    for (uint64_t stripe = 0; stripe < stripe_count; stripe++)
-        bp_xxh3_stripe(sums, rest + 64 * stripe, secret + 8 * stripe);
-    bp_xxh3_stripe(sums, bytes + byte_count - 64, secret + 121);
+    for (uint64_t i = 0; i < stripe_count; i++) stripe(sums, rest + 64 * i, secret + 8 * i);
+    stripe(sums, bytes + byte_count - 64, secret + 121);
     uint64_t result = byte_count * prime64_1;
     const bp_xxh3_word *keys = (const bp_xxh3_word *)(secret + 11);
     for (int pair = 0; pair < 4; pair++) {
@@ -68,5 +69,11 @@ bp_xxh3_long(const unsigned char *first, const unsigned char *bytes, uint64_t by
     }
     result = (result ^ result >> 37) * 0x165667919e3779f9u;
     return result ^ result >> 32;
+}
+
+static inline __attribute__((always_inline)) uint64_t
+bp_xxh3_long(const unsigned char *first, const unsigned char *bytes, uint64_t byte_count,
+             const uint64_t secret_words[24]) {
+    return bp_xxh3_by(bp_xxh3_stripe, first, bytes, byte_count, secret_words);
 }
 #endif

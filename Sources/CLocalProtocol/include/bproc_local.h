@@ -53,7 +53,7 @@ enum bproc_local_kind {
     /* bproc_local_network; a read-only descriptor of the helper executable attached: run it with
        execveat(AT_EMPTY_PATH), argv = the argv[0] you like, "--helper=capture", "--socket=N"
        (N: inherited socket number). On a node a second descriptor: the caller's directory in a
-       /proc of the daemon's; for the image of a caller that sees none, add "--proc=N". */
+       /proc of the daemon's, for the image of a caller that sees none. */
     BPROC_LOCAL_HELPER = 65,
     BPROC_LOCAL_NODES = 66,         /* array of bproc_local_node */
     BPROC_LOCAL_PROGRESS = 67,      /* bproc_local_progress, only if asked for */
@@ -67,7 +67,9 @@ enum bproc_local_kind {
     /* library to capture helper, and back */
     BPROC_LOCAL_CAPTURE = 128,  /* bproc_local_capture and tail */
     BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; error 0: the sealed file attached */
-    BPROC_LOCAL_CAPTURE_CALLER = 130, /* bproc_local_caller; answered with CAPTURED */
+    /* bproc_local_packing, the sealed image attached; answered with CAPTURED, without a descriptor
+       where packing does not pay. */
+    BPROC_LOCAL_PACK = 130,
     /* library to ghost helper, and back */
     BPROC_LOCAL_GHOSTS = 160,      /* bproc_local_ghosts; answered with GHOSTS_MADE */
     BPROC_LOCAL_GHOSTS_MADE = 161, /* bproc_local_ghosts_made, then int32_t pids[made_count] */
@@ -343,36 +345,6 @@ struct bproc_local_registers {
     uint32_t mxcsr;
     uint16_t x87_control;
     uint16_t reserved;
-};
-
-/* A signal's action as the kernel has it. */
-struct bproc_local_action {
-    uint64_t handler, flags, restorer, mask;
-};
-
-#define BPROC_LOCAL_SIGNALS 64
-
-/* What a process that waits for its image says of itself: what cannot be seen from outside. Who it
-   is the helper takes from SO_PEERCRED. In the restored process the call that saved the registers
-   returns again, with 1. */
-struct bproc_local_caller {
-    struct bproc_local_registers registers;
-    uint64_t signal_mask; /* before the wait */
-    uint64_t alternate_stack_address, alternate_stack_byte_count;
-    uint32_t alternate_stack_flags;
-    uint32_t rseq_byte_count;
-    uint64_t rseq_address; /* 0: none */
-    uint32_t rseq_signature;
-    uint32_t reserved;
-    uint64_t fs_base, gs_base;
-    uint64_t brk;
-    uint64_t thread_id_address;
-    uint64_t robust_list_address, robust_list_byte_count;
-    uint64_t place_address; /* of the library's bproc_local_place */
-    /* Whole pages that the image leaves out. */
-    uint64_t scratch_address, scratch_byte_count;
-    struct bproc_local_packing packing;
-    struct bproc_local_action actions[BPROC_LOCAL_SIGNALS]; /* [0]: signal 1 */
 };
 
 #define BPROC_LOCAL_PLACE_MAGIC 0x31504c42u /* "BLP1" */

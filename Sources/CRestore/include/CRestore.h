@@ -5,6 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// libbproc is built with any C compiler.
+#ifndef __clang__
+#define _Nonnull
+#define _Nullable
+#endif
+
 struct bp_restore_code {
     const unsigned char *_Nonnull bytes;
     size_t byte_count;

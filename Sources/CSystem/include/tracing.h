@@ -91,6 +91,9 @@ long bp_open_command(const char *_Nonnull path, struct bp_command_file *_Nonnull
 
 // A message of the local protocol over a stream socket: all of it, and at most one descriptor.
 long bp_capture_receive(int socket, void *_Nonnull bytes, size_t byte_count);
+// The first bytes of one; with the descriptor, or -1.
+long bp_capture_receive_first(int socket, void *_Nonnull bytes, size_t byte_count,
+                              int *_Nonnull descriptor);
 long bp_capture_send(int socket, const void *_Nonnull bytes, size_t byte_count, int descriptor);
 long bp_capture_close_on_exec(int fd);
 // Gives this process as much of file sizes and memory as it may take.
