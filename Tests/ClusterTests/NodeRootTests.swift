@@ -45,16 +45,13 @@ extension ClusterTests {
         ) throws {
             let programs = Programs()
             defer { programs.remove() }
+            let library = try programs.library()
             let sources = Package.root + "/Sources"
-            let options =
-                ["-O1", "-static"]
-                + ["CBProc", "CLocalProtocol", "CImageFormat"].map { "-I\(sources)/\($0)/include" }
             let program = try programs.compile(
                 "fromnode.c", with: "/usr/bin/cc",
-                options
-                    + TestFile.names(in: "\(sources)/CBProc").filter { $0.hasSuffix(".c") }.map {
-                        "\(sources)/CBProc/\($0)"
-                    })
+                ["-O1", "-static"]
+                    + ["CBProc", "CLocalProtocol"].map { "-I\(sources)/\($0)/include" },
+                libraries: [library])
             try TestCluster.with(shape) { try body(Stage(cluster: $0, program: program)) }
         }
 

@@ -36,26 +36,18 @@ enum Programs {
 
     /// A program of the library's callers, with the library inside.
     static let dumps: String? = {
-        let root = Workshop.sources + "/../../Sources/"
-        let folders = ["CBProc", "CLocalProtocol", "CImageFormat"]
+        let root = Workshop.sources + "/../.."
+        let place = Workshop.folder + "/library"
+        let library = place + "/libbproc.a"
+        guard let make = Workshop.find("make") else { return nil }
+        let outcome = Workshop.run([make, "--silent", "-C", root, "LIBRARY=" + place, library])
+        precondition(outcome.status == 0, outcome.output)
         return Workshop.compile(
             "dumps",
-            ["cc", "-O1", "-std=gnu11", source("dumps.c")] + librarySources(root + "CBProc")
-                + folders.flatMap { ["-I", root + $0 + "/include"] } + ["-pthread"])
+            ["cc", "-O1", "-std=gnu11", source("dumps.c"), library]
+                + ["CBProc", "CLocalProtocol"].flatMap { ["-I", root + "/Sources/\($0)/include"] }
+                + ["-pthread"])
     }()
-
-    private static func librarySources(_ folder: String) -> [String] {
-        guard let directory = opendir(folder) else { return [] }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name.hasSuffix(".c") || name.hasSuffix(".S") { names.append(folder + "/" + name) }
-        }
-        return names
-    }
 
     /// A static program with 1 MiB of incompressible data, and the argument that its data must
     /// match.
