@@ -203,16 +203,11 @@ static int store_line(struct writer *writer, const struct own_line *line) {
         for (uint64_t at = range->start; at < range->end;) {
             size_t byte_count = range->end - at < OWN_PIECE_BYTES ? range->end - at
                                                                    : OWN_PIECE_BYTES;
-            int result;
-            if (is_guarded) {
-                result = store_guarded(writer, at, byte_count);
-            } else {
-                const unsigned char *bytes = (const unsigned char *)at;
-                if (may_change(writer, at, byte_count)) {
-                    bytes = bplib_copy_guarded(writer->memory, at, byte_count);
-                }
-                result = store_piece(writer, at, bytes, byte_count);
-            }
+            const unsigned char *bytes = (const unsigned char *)at;
+            bool is_copied = may_change(writer, at, byte_count);
+            if (is_copied) bytes = bplib_copy_guarded(writer->memory, at, byte_count);
+            int result = is_guarded && !is_copied ? store_guarded(writer, at, byte_count)
+                                                  : store_piece(writer, at, bytes, byte_count);
             if (result < 0) return -1;
             at += byte_count;
         }
