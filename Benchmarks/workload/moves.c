@@ -2,7 +2,7 @@
 //
 //     {"figure": "rfork", "nanoseconds": [2110000, 2034000], "bytes": 1830912}
 //
-// usage: moves rfork | pingpong | dump [HEAP-KIB] | vrfork NODES PROGRAM
+// usage: moves rfork | pingpong | dump [HEAP-KIB] | undump [HEAP-KIB] | vrfork NODES PROGRAM
 //
 // The cluster is the one that libbproc finds. Clocks of different nodes are compared nowhere but
 // where they are one machine's.
@@ -109,10 +109,10 @@ static void measure_pingpong(void) {
     report("move there and back", times, ROUNDS, 0);
 }
 
-// A dump into a fresh memory file, and write() of as many bytes into another.
+// A dump into a fresh memory file, and write() of the same bytes into another.
 static void measure_dump(size_t heap_bytes) {
     int64_t dump[ROUNDS], floor[ROUNDS];
-    const unsigned char *heap = make_heap(heap_bytes);
+    make_heap(heap_bytes);
     long bytes = 0;
     for (int round = -2; round < ROUNDS; round++) {
         int file = memfd_create("dump", 0);
@@ -120,21 +120,55 @@ static void measure_dump(size_t heap_bytes) {
         bytes = bproc_dump(file, BPROC_DUMP_ALL);
         int64_t end = now();
         if (bytes <= 0) fail("dump");
-        close(file);
         if (round >= 0) dump[round] = end - start;
-        file = memfd_create("floor", 0);
+        // Mapped while no dump is taken: a copy would be part of the next one.
+        void *image = mmap(NULL, (size_t)bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0);
+        if (image == MAP_FAILED) fail("map the dump");
+        int copy = memfd_create("floor", 0);
         start = now();
-        // A copy would be part of the next dump: the heap is written as often as need be.
-        for (size_t left = (size_t)bytes; left > 0;) {
-            size_t count = left < heap_bytes ? left : heap_bytes;
-            if (write(file, heap, count) != (ssize_t)count) fail("write");
-            left -= count;
-        }
+        if (write(copy, image, (size_t)bytes) != bytes) fail("write");
         if (round >= 0) floor[round] = now() - start;
+        munmap(image, (size_t)bytes);
+        close(copy);
         close(file);
     }
     report("dump", dump, ROUNDS, bytes);
-    report("write of as many bytes", floor, ROUNDS, bytes);
+    report("write of the same bytes", floor, ROUNDS, bytes);
+}
+
+// From the call of bproc_undump to the first instruction of the program in the image, which is
+// sealed, as one that arrives on a node is checked before.
+static void measure_undump(size_t heap_bytes) {
+    enum { NEWS = 100 };
+    int64_t times[ROUNDS];
+    int news[2];
+    make_heap(heap_bytes);
+    if (pipe(news) < 0 || dup2(news[1], NEWS) < 0) fail("pipe");
+    int file = memfd_create("dump", MFD_ALLOW_SEALING);
+    long bytes = bproc_dump(file, BPROC_DUMP_ALL);
+    int64_t arrived = now();
+    if (bytes == 0) _exit(write(NEWS, &arrived, sizeof arrived) == sizeof arrived ? 0 : 1);
+    if (bytes < 0) fail("dump");
+    if (fchmod(file, 0555) < 0 ||
+        fcntl(file, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
+        fail("seal");
+    }
+    for (int round = -2; round < ROUNDS; round++) {
+        int64_t moments[2];
+        if (lseek(file, 0, SEEK_SET) < 0) fail("seek");
+        pid_t child = fork();
+        if (child < 0) fail("fork");
+        if (child == 0) {
+            moments[0] = now();
+            if (write(NEWS, moments, sizeof *moments) == sizeof *moments) bproc_undump(file);
+            fail("undump");
+        }
+        int status;
+        if (waitpid(child, &status, 0) < 0 || status != 0) fail("the image ended otherwise");
+        if (read(news[0], moments, sizeof moments) != sizeof moments) fail("news");
+        if (round >= 0) times[round] = moments[1] - moments[0];
+    }
+    report("undump", times, ROUNDS, bytes);
 }
 
 // One image of 4 MiB to many nodes, beside a program of that size.
@@ -176,10 +210,13 @@ int main(int count, char **words) {
     else if (!strcmp(figure, "pingpong")) measure_pingpong();
     else if (!strcmp(figure, "dump"))
         measure_dump((size_t)(count > 2 ? atol(words[2]) : 4096) << 10);
+    else if (!strcmp(figure, "undump"))
+        measure_undump((size_t)(count > 2 ? atol(words[2]) : 4096) << 10);
     else if (!strcmp(figure, "vrfork") && count > 3)
         measure_vrfork(atoi(words[2]), (size_t)4 << 20, words[3]);
     else {
-        fprintf(stderr, "usage: moves rfork | pingpong | dump [HEAP-KIB] | vrfork NODES PROGRAM\n");
+        fprintf(stderr, "usage: moves rfork | pingpong | dump [HEAP-KIB] | undump [HEAP-KIB] |"
+                        " vrfork NODES PROGRAM\n");
         return 64;
     }
     return 0;
