@@ -54,6 +54,8 @@ let package = Package(
         .executable(name: "bpctl", targets: ["bpctl"]),
         .executable(name: "bpcluster", targets: ["bpcluster"]),
         .executable(name: "bpimage", targets: ["bpimage"]),
+        .executable(name: "bpkill", targets: ["bpkill"]),
+        .executable(name: "bpps", targets: ["bpps"]),
         .library(name: "BProc", targets: ["BProc"]),
     ],
     dependencies: [
@@ -180,6 +182,12 @@ let package = Package(
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpstat", dependencies: ["CommandSupport", "BProc", argumentParser],
+            swiftSettings: strict, linkerSettings: staticExecutable),
+        .executableTarget(
+            name: "bpkill", dependencies: ["CommandSupport", "BProc", argumentParser],
+            swiftSettings: strict, linkerSettings: staticExecutable),
+        .executableTarget(
+            name: "bpps", dependencies: ["CommandSupport", "BProc", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpctl", dependencies: ["CommandSupport", "BProc", argumentParser],

@@ -23,11 +23,6 @@ int bproc_libadd(const char *library) { return unavailable(__func__); }
 int bproc_libdel(const char *library) { return unavailable(__func__); }
 int bproc_liblist(char **list) { return unavailable(__func__); }
 
-// ---- The table of nodes and processes ----
-
-int bproc_proclist(int node, struct bproc_proc_info_t **list) { return unavailable(__func__); }
-int bproc_pidnode(int pid) { return unavailable(__func__); }
-
 // ---- Control of nodes ----
 
 int bproc_nodereconnect(int node, struct sockaddr *remote, int remote_size,

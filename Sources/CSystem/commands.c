@@ -51,6 +51,11 @@ int bp_command_terminal_columns(int fd) {
     return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
+int bp_command_terminal_rows(int fd) {
+    struct winsize size;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_row : 0;
+}
+
 long bp_command_can_execute(const char *path) {
     struct stat status;
     if (stat(path, &status) < 0) return -errno;

@@ -34,4 +34,10 @@ public enum StandardOutput {
         let columns = Int(bp_command_terminal_columns(descriptor))
         return columns > 0 ? columns : nil
     }
+
+    /// Lines of a terminal; nil: it is none.
+    public static func rows(of descriptor: Int32) -> Int? {
+        let rows = Int(bp_command_terminal_rows(descriptor))
+        return rows > 0 ? rows : nil
+    }
 }

@@ -7,6 +7,15 @@ public enum TextFile {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { _ = close(descriptor) }
+        return read(descriptor: descriptor, byteLimit: byteLimit)
+    }
+
+    /// The text of standard input up to its end.
+    public static func readStandardInput(byteLimit: Int) -> String? {
+        read(descriptor: STDIN_FILENO, byteLimit: byteLimit)
+    }
+
+    private static func read(descriptor: Int32, byteLimit: Int) -> String? {
         var bytes: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 64 << 10)
         while bytes.count < byteLimit {

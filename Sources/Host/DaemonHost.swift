@@ -190,6 +190,14 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
         links.handle(completion, store: &store, ring: &ring)
     }
 
+    /// What is kept, by name: all of it is 0 once nothing is under way.
+    package var book: [(name: String, count: Int)] {
+        [
+            ("relay links being opened", peers.openingCount),
+            ("effects not carried out", effects.count),
+        ]
+    }
+
     // MARK: Links
 
     package mutating func send(_ frame: [UInt8], on link: LinkID) {

@@ -14,7 +14,7 @@ package struct Programs: ~Copyable {
     let helperNumber: Int32?
     /// The processes of this machine: the helper reads its caller through it, who may see no /proc.
     private let processes: OwnedDescriptor?
-    private let processesNumber: Int32?
+    package let processesNumber: Int32?
     private var clients: [ClientID: Client] = [:]
     private var nextClient: UInt64 = 1
 

@@ -49,6 +49,9 @@ struct RelayPeers: Sendable {
         if linkOfAddress[address] == link { linkOfAddress[address] = nil }
     }
 
+    /// Links that somebody waits for.
+    var openingCount: Int { waiters.count }
+
     func contains(_ link: LinkID) -> Bool { addressOfLink[link] != nil }
 }
 

@@ -14,6 +14,7 @@ extension MasterDaemon {
 
     package mutating func clientIsGone(_ client: Client) {
         if let place = client.place { clientOfPlace[place] = nil }
+        forgetQuestions(of: client)
         host.store.state.clientIsGone(
             client.id, now: Clock.monotonicNanoseconds, effects: &host.effects)
     }
@@ -37,7 +38,10 @@ extension MasterDaemon {
             host.store.state.signal(
                 launch, rank: raw.rank, number: raw.signal, effects: &host.effects)
         case BPROC_LOCAL_OUTPUT_CREDIT: try outputCredit(message, from: client)
-        default: throw .invalid("unknown message kind \(message.header.kind)")
+        default:
+            if try processRequest(message, from: client) { break }
+            if try bookRequest(message, from: client) { break }
+            throw .invalid("unknown message kind \(message.header.kind)")
         }
     }
 

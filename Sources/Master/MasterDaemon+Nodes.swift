@@ -16,30 +16,48 @@ extension MasterDaemon {
         host.send(FrameHeader.frame(FrameHeader(.nodes), body: encodedNodes), on: link)
     }
 
-    /// A program on a node asks for something about nodes.
+    /// A program on a node asks for something about nodes or processes.
     mutating func receive(_ request: ClientRequest, of place: RemotePlace) {
         guard let node = host.store.state.nodes.node(of: place.link) else { return }
-        let answer: [UInt8]
         do throws(NodeRefusal) {
-            if let reason = host.store.state.refusal(of: request.caller, on: node) {
-                throw NodeRefusal(FailureCode.notPermitted, reason)
+            if let answer = try act(on: request, from: node, at: place) {
+                host.pass(answer, to: place)
             }
-            let parsed = try parse(request.message)
-            answer = LocalMessage.bytes(
-                BPROC_LOCAL_NODE_DONE, request: request.request,
-                body: try act(on: parsed, of: request.caller))
         } catch {
-            answer = refusal(error, request: request.request, of: request.caller)
+            host.pass(refusal(error, request: request.request, of: request.caller), to: place)
         }
-        host.pass(answer, to: place)
     }
 
-    private func parse(_ message: [UInt8]) throws(NodeRefusal) -> NodeRequest {
+    /// - Returns: the whole answer; nil: it comes later.
+    private mutating func act(
+        on request: ClientRequest, from node: Int32, at place: RemotePlace
+    ) throws(NodeRefusal) -> [UInt8]? {
+        let parsed: NodeRequest?
+        let processRequest: ProcessRequest?
         do throws(LocalProtocolError) {
-            return try NodeRequest(decoding: message)
+            let kind = bproc_local_kind(rawValue: UInt32(request.kind))
+            processRequest = try ProcessRequest(kind: kind, body: request.message)
+            parsed =
+                kind == BPROC_LOCAL_NODE_REQUEST
+                ? try NodeRequest(decoding: request.message) : nil
         } catch {
             throw NodeRefusal(FailureCode.protocolError, error.description)
         }
+        let isReading = parsed?.isReading ?? processRequest?.isReading ?? false
+        if !isReading, let reason = host.store.state.refusal(of: request.caller, on: node) {
+            throw NodeRefusal(FailureCode.notPermitted, reason)
+        }
+        if let processRequest {
+            let asker = Asker(place: .remote(place), request: request.request)
+            return try act(on: processRequest, for: asker, caller: request.caller)
+        }
+        guard let parsed else {
+            throw NodeRefusal(
+                FailureCode.protocolError, "a node passes on a message of kind \(request.kind)")
+        }
+        return LocalMessage.bytes(
+            BPROC_LOCAL_NODE_DONE, request: request.request,
+            body: try act(on: parsed, of: request.caller))
     }
 
     mutating func launch(_ launch: ClientLaunch, of place: RemotePlace) {

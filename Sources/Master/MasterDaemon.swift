@@ -21,6 +21,8 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     var clientOfPlace: [RemotePlace: Client] = [:]
     /// Exits of one round of events, sent to each client in one message.
     var exits: [ClientID: [UInt8]] = [:]
+    /// Who waits for the answers to a question to nodes, by its number.
+    var askers: [UInt32: Asker] = [:]
     var nodeTable = EncodedNodeTable()
     var watch = NodeWatch()
     /// Hooks that run, by the numbers of their runs.
@@ -220,6 +222,9 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
             tellNodeAnswer(refusal, request: request, to: client)
         case .beginHook(let run): begin(run)
         case .endHook(let run): end(run)
+        case .nodeAnswers(let question, let node, let answer):
+            pass(answer, of: node, toAskerOf: question)
+        case .questionIsOver(let question): endQuestion(question)
         case .note(let text): host.logger.info("\(text)")
         case .warning(let text): host.logger.warning("\(text)")
         }

@@ -11,6 +11,12 @@ package enum NodeRequest: Equatable, Sendable {
     /// The groups of nodes that the configuration has.
     case groups
 
+    /// Nothing changes by it, so anybody may ask.
+    package var isReading: Bool {
+        if case .attribute = self { return true }
+        return false
+    }
+
     package init(decoding body: [UInt8]) throws(LocalProtocolError) {
         guard let raw = LocalMessage.load(bproc_local_node_request.self, from: body) else {
             throw .tooSmall("node request")

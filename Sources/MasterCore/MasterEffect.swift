@@ -26,6 +26,10 @@ public enum MasterEffect: Equatable, Sendable {
     case beginHook(HookRun)
     /// End it, with everything that it has started.
     case endHook(HookRun)
+    /// A node has answered a question, in part or in whole.
+    case nodeAnswers(UInt32, Int32, NodeAnswer)
+    /// Every node has answered this question, or will not any more.
+    case questionIsOver(UInt32)
     case note(String)
     /// Something that an administrator should see.
     case warning(String)

@@ -78,6 +78,8 @@ final class MasterLaunch {
     let wantsProgress: Bool
     var ranks: [Rank]
     var relay: LaunchRelay
+    /// Signals to ranks that are still being started, by rank, in their order.
+    var keptSignals: [UInt32: [KeptSignal]] = [:]
     var outstandingCount: Int
     var placedCount = 0
     var failedCount = 0

@@ -23,6 +23,7 @@ extension MasterState {
             let process =
                 request.processes.isEmpty ? takeProcessNumber() : request.processes[index]
             ranks.append(MasterLaunch.Rank(node: node, process: process))
+            placeOfProcess[process] = RankPlace(launch: launch, rank: UInt32(index))
             if let failure = refusal(of: node, rank: UInt32(index), caller: request.caller) {
                 failures.append(failure)
                 continue
@@ -75,14 +76,6 @@ extension MasterState {
         nodes.record(of: origin.node).map {
             RelaySubtree.Entry(node: $0.node, address: $0.address, ranks: [])
         }
-    }
-
-    private mutating func takeProcessNumber() -> Int32 {
-        defer {
-            nextProcess =
-                nextProcess == ProcessNumber.last ? ProcessNumber.first : nextProcess + 1
-        }
-        return nextProcess
     }
 
     private func refusal(of node: Int32, rank: UInt32, caller: Caller) -> Answer.Failure? {
@@ -259,6 +252,7 @@ extension MasterState {
         known.undumpNanoseconds.append(entry.undumpNanoseconds)
         known.receivedChunkCountMaximum = max(
             known.receivedChunkCountMaximum, entry.receivedChunkCount)
+        deliverKeptSignals(of: known, rank: entry.rank, effects: &effects)
     }
 
     private mutating func fail(
@@ -269,6 +263,7 @@ extension MasterState {
             known.ranks[index].state == .waiting
         else { return }
         known.ranks[index].state = .failed(failure.errorNumber)
+        forgetProcess(of: known, rank: index)
         known.failedCount += 1
         known.outstandingCount -= 1
         if !known.isCondemned { effects.append(.failed(known.client, failure)) }
@@ -373,6 +368,7 @@ extension MasterState {
         guard let known = launches[launch], known.ranks[index].state == .placed else { return }
         known.ranks[index].state = .ended
         known.endedCount += 1
+        forgetProcess(of: known, rank: index)
         guard !known.isCondemned else { return }
         effects.append(
             .exited(
@@ -398,27 +394,6 @@ extension MasterState {
         finish(launch, effects: &effects)
         launches[launch] = nil
         effects.append(.forget(launch: launch))
-    }
-
-    /// Sends a signal to one rank or to all that run.
-    public mutating func signal(
-        _ launch: UInt64, rank: UInt32, number: Int32, effects: inout [MasterEffect]
-    ) {
-        guard let known = launches[launch] else { return }
-        var reached = Set<Int32>()
-        for (index, entry) in known.ranks.enumerated()
-        where rank == FrameHeader.allRanks || rank == UInt32(index) {
-            guard reached.insert(entry.node).inserted, entry.state != .ended,
-                let link = nodes.record(of: entry.node)?.link
-            else { continue }
-            var writer = WireWriter()
-            writer.write(number)
-            effects.append(
-                .control(
-                    link,
-                    frame: FrameHeader.frame(
-                        FrameHeader(.signal, launch: launch, subject: rank), body: writer.bytes)))
-        }
     }
 
     /// The client's connection is gone: its job ends with it.

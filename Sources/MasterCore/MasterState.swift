@@ -55,10 +55,15 @@ public struct MasterState: RelayState {
     var launches: [UInt64: MasterLaunch] = [:]
     var nextLaunch: UInt64
     var nextProcess: Int32 = ProcessNumber.first
+    /// Every process that is starting or running, by its number.
+    var placeOfProcess: [Int32: RankPlace] = [:]
     /// Orders that nodes have not answered, by number.
     var controls: [UInt32: PendingControl] = [:]
     var nextControl: UInt32 = 1
     var hooks: HookSchedule
+    /// Questions that not all nodes have answered, by number.
+    var questions: [UInt32: NodeQuestion] = [:]
+    var nextQuestion: UInt32 = 1
     var pingNanoseconds: UInt64
     var relayEffects: [RelayEffect] = []
 
@@ -162,6 +167,14 @@ public struct MasterState: RelayState {
             receive(
                 try NodeControlAnswer(decoding: body), number: header.subject, from: node,
                 now: now, effects: &effects)
+        case .processes:
+            receive(
+                try ProcessReport(decoding: body), number: header.subject,
+                isLast: header.flags.contains(.final), from: node, effects: &effects)
+        case .book:
+            receiveBook(
+                String(decoding: body, as: UTF8.self), number: header.subject, from: node,
+                effects: &effects)
         case .query:
             let verdict = verdict(on: header.launch, node: node)
             effects.append(
@@ -181,6 +194,7 @@ public struct MasterState: RelayState {
         effects.append(.nodeIsGone(node))
         giveUpControls(of: node, effects: &effects)
         nodeHasGone(node, now: now, effects: &effects)
+        giveUpQuestions(to: node, effects: &effects)
         for launch in launches.keys.sorted() {
             if launches[launch]?.origin?.node == node {
                 condemn(launch, reason: reason, now: now, effects: &effects)
@@ -266,7 +280,8 @@ public struct MasterState: RelayState {
         let relays = launches.values.lazy.map {
             $0.isReported ? $0.finishNanoseconds ?? .max : $0.relay.deadlineNanoseconds
         }
-        return min(ping, hooks.deadlineNanoseconds, relays.min() ?? .max)
+        return min(
+            ping, hooks.deadlineNanoseconds, relays.min() ?? .max, questionDeadlineNanoseconds)
     }
 
     public mutating func tick(now: UInt64, effects: inout [MasterEffect]) {
@@ -295,6 +310,7 @@ public struct MasterState: RelayState {
             guard let time = launches[launch]?.finishNanoseconds, now >= time else { continue }
             finish(launch, effects: &effects)
         }
+        endOverdueQuestions(now: now, effects: &effects)
     }
 
     func nodeRecord(_ node: Int32) -> NodeRecord? { nodes.record(of: node) }

@@ -69,6 +69,8 @@ extension SlaveDaemon {
             case .nodeControl:
                 receiveOrder(try NodeControl(decoding: body), number: header.subject)
             case .nodesChanged: nodesHaveChanged()
+            case .processesRequest: tellOfProcesses(number: header.subject)
+            case .bookRequest: tellOfBook(number: header.subject)
             case .outputCredit: try outputCredit(header, body: body)
             default:
                 try host.store.state.receiveControl(
@@ -125,8 +127,8 @@ extension SlaveDaemon {
         case .release(let launch):
             release(launch: launch)
         case .spawn(let launch, let rank): spawn(launch: launch, rank: rank)
-        case .signal(let launch, let rank, let number):
-            signal(launch: launch, rank: rank, number: number)
+        case .signal(let launch, let rank, let number, let reach):
+            signal(launch: launch, rank: rank, number: number, reach: reach)
         case .forget(let launch): host.logger.debug("launch \(launch) is over here")
         case .refuse(let link, let reason):
             host.logger.warning("closing \(link): \(reason)")

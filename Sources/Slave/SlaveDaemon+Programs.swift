@@ -26,7 +26,9 @@ extension SlaveDaemon {
         }
         switch message.kind {
         case BPROC_LOCAL_NODES_REQUEST: askForNodes(request: message.request, client)
-        case BPROC_LOCAL_NODE_REQUEST: try askAboutNode(message, client)
+        case BPROC_LOCAL_NODE_REQUEST, BPROC_LOCAL_PROCESSES_REQUEST, BPROC_LOCAL_KILL,
+            BPROC_LOCAL_STATUS_REQUEST:
+            try askMaster(message, client)
         case BPROC_LOCAL_LAUNCH: launch(message, from: client)
         case BPROC_LOCAL_INPUT, BPROC_LOCAL_SIGNAL, BPROC_LOCAL_OUTPUT_CREDIT:
             guard client.hasJob else { return }
@@ -74,7 +76,7 @@ extension SlaveDaemon {
     }
 
     /// The master reads the request and answers the program.
-    private mutating func askAboutNode(
+    private mutating func askMaster(
         _ message: LocalMessage, _ client: Client
     ) throws(LocalProtocolError) {
         try requireRoom()
@@ -82,7 +84,8 @@ extension SlaveDaemon {
             throw .tooLarge(byteCount: UInt32(message.body.count))
         }
         let request = ClientRequest(
-            caller: client.caller, request: message.request, message: message.body)
+            caller: client.caller, kind: message.header.kind, request: message.request,
+            message: message.body)
         sendControl(request.frame(client: number(of: client)))
     }
 

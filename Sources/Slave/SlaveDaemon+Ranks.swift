@@ -297,12 +297,22 @@ extension SlaveDaemon {
             effects: &host.effects)
     }
 
-    mutating func signal(launch: UInt64, rank: UInt32, number: Int32) {
+    mutating func signal(launch: UInt64, rank: UInt32, number: Int32, reach: SignalReach) {
         guard let process = ranks.process(launch: launch, rank: rank), process.exit == nil else {
             return
         }
-        // Each rank leads a session and a group of its own: what it started gets the signal as
-        // well.
+        switch reach {
+        case .process: _ = bp_kill(process.pid, number)
+        case .group: signalGroup(of: process, number: number)
+        case .descendants:
+            let others = descendants(of: process)
+            signalGroup(of: process, number: number)
+            for other in others { _ = bp_kill(other.process, number) }
+        }
+    }
+
+    /// Each rank leads a session and a group of its own: what it started gets the signal as well.
+    private func signalGroup(of process: RankProcess, number: Int32) {
         if bp_kill(-process.pid, number) < 0 { _ = bp_kill(process.pid, number) }
     }
 

@@ -138,7 +138,12 @@ public struct SlaveState: RelayState, Sendable {
         case .signal:
             let number = try reader.read(Int32.self, "signal number")
             try reader.finish()
-            signal(header.launch, rank: header.subject, number: number, effects: &effects)
+            guard let reach = SignalReach(rawValue: header.stream) else {
+                throw .invalidValue(field: "signal reach", value: UInt64(header.stream))
+            }
+            signal(
+                header.launch, rank: header.subject, number: number, reach: reach,
+                effects: &effects)
         case .abort:
             if launches[header.launch] == nil { remember(ended: header.launch) }
             condemn(header.launch, effects: &effects)
@@ -307,7 +312,9 @@ public struct SlaveState: RelayState, Sendable {
         else { return }
         launches[launch]?.rankStates[index] = .running
         if known.isCondemned {
-            effects.append(.signal(launch: launch, rank: rank, number: Self.killSignal))
+            effects.append(
+                .signal(
+                    launch: launch, rank: rank, number: Self.killSignal, reach: .descendants))
         } else if known.isDone {
             effects.append(.release(launch: launch))
         }
@@ -361,14 +368,16 @@ public struct SlaveState: RelayState, Sendable {
     }
 
     private func signal(
-        _ launch: UInt64, rank: UInt32, number: Int32, effects: inout [SlaveEffect]
+        _ launch: UInt64, rank: UInt32, number: Int32, reach: SignalReach,
+        effects: inout [SlaveEffect]
     ) {
         guard let known = launches[launch] else { return }
         for (index, own) in known.ownRanks.enumerated()
         where known.rankStates[index] == .running
             && (rank == FrameHeader.allRanks || rank == own.rank)
         {
-            effects.append(.signal(launch: launch, rank: own.rank, number: number))
+            effects.append(
+                .signal(launch: launch, rank: own.rank, number: number, reach: reach))
         }
     }
 
@@ -463,7 +472,8 @@ public struct SlaveState: RelayState, Sendable {
             case .running, .spawning:
                 effects.append(
                     .signal(
-                        launch: launch, rank: known.ownRanks[index].rank, number: Self.killSignal))
+                        launch: launch, rank: known.ownRanks[index].rank, number: Self.killSignal,
+                        reach: .descendants))
             case .waiting: known.rankStates[index] = .failed
             case .ended, .failed: break
             }

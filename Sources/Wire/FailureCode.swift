@@ -3,6 +3,7 @@
 public enum FailureCode {
     public static let notPermitted: Int32 = 1
     public static let noEntry: Int32 = 2
+    public static let noProcess: Int32 = 3
     public static let interrupted: Int32 = 4
     public static let ioError: Int32 = 5
     public static let outOfMemory: Int32 = 12

@@ -40,17 +40,21 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case nodes = 53
     case nodesChanged = 54
     case nodeControl = 55
+    case processesRequest = 57
+    case bookRequest = 58
 
     // Control links, slave to master, again.
     case nodesWatch = 60
     case nodeControlled = 61
+    case processes = 63
+    case book = 64
 
     /// The largest body a receiver accepts, in bytes: checked before anything is allocated.
     public var bodyLimit: UInt32 {
         switch self {
         case .hello, .welcome, .refusal: 4096
         case .ping, .pong, .alive, .done, .abort, .credit, .query, .nodesRequest, .nodesWatch,
-            .nodesChanged:
+            .nodesChanged, .processesRequest, .bookRequest:
             0
         case .launch: 16 << 20
         case .chunk: ChunkSize.limit
@@ -68,6 +72,8 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
         case .clientSays: 1 << 20
         case .clientHears: 1 << 16
         case .nodes: 4 << 20
+        case .processes: ProcessReport.byteLimit
+        case .book: 1 << 16
         }
     }
 }

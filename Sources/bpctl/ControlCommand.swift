@@ -15,6 +15,7 @@ struct ControlCommand: ParsableCommand {
             1. Examples:
               bpctl -S 0-15 -s up -m 111
               bpctl -S 3 -u alice -g users -m 110 -S 4 -s error
+              bpctl --debug up
             """,
         version: "bpctl (bproc) 0.1")
 
@@ -66,12 +67,23 @@ struct ControlCommand: ParsableCommand {
     var reconnect: [String] = []
     @Flag(name: .customShort("f"), help: "Ignored, as ever.")
     var ignored = false
+    @Flag(help: "Print what the master keeps, or the slaves of nodes: for root and its own user.")
+    var debug = false
+    @Argument(help: ArgumentHelp("With --debug: nodes.", valueName: "nodes"))
+    var debugged: [String] = []
 
     func validate() throws {
         guard reconnect.isEmpty else {
             throw ValidationError("--reconnect is not part of this version")
         }
         let steps = try steps()
+        guard debugged.isEmpty || debug else {
+            throw ValidationError("Nodes are chosen with -S, but for --debug.")
+        }
+        guard !debug else {
+            guard steps.isEmpty else { throw ValidationError("--debug stands alone.") }
+            return
+        }
         guard let first = steps.first else { throw ValidationError("There is nothing to do.") }
         guard first.choosesNodes else {
             throw ValidationError("Nodes are chosen first: -S NODES.")
@@ -90,6 +102,15 @@ struct ControlCommand: ParsableCommand {
     }
 
     func run() throws {
+        guard !debug else {
+            do throws(CommandError) {
+                try BookReport(nodes: debugged).print()
+            } catch {
+                StandardOutput.report(error.sentence, command: "bpctl")
+                throw ArgumentParser.ExitCode(error.exitStatus)
+            }
+            return
+        }
         var session = ControlSession()
         for step in try steps() {
             do throws(CommandError) {

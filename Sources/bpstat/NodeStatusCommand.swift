@@ -12,6 +12,7 @@ struct NodeStatusCommand: ParsableCommand {
               bpstat -l up          one line for each node that is up
               bpstat -t notdown     how many nodes are connected
               bpstat -U             a table that follows every change
+              ps xj | bpstat -P     the processes of this machine and where they run
             """,
         version: "bpstat (bproc) 0.1")
 
@@ -55,7 +56,23 @@ struct NodeStatusCommand: ParsableCommand {
         }
     }
 
-    @Flag(exclusivity: .exclusive) var display = Display.compact
+    enum Listing: EnumerableFlag {
+        case processes, filter
+
+        static func name(for value: Listing) -> NameSpecification {
+            value == .processes ? .shortAndLong : [.customShort("P"), .long]
+        }
+
+        static func help(for value: Listing) -> ArgumentHelp? {
+            switch value {
+            case .processes: "The processes on the nodes, each with its node."
+            case .filter: "Read the output of ps, and add a column with the node."
+            }
+        }
+    }
+
+    @Flag(exclusivity: .exclusive) var display: Display?
+    @Flag(exclusivity: .exclusive) var listing: Listing?
     @Flag(exclusivity: .exclusive) var sorting: Sorting?
     @Flag(name: [.customShort("R"), .customLong("sort-reverse")], help: "The other way round.")
     var isReversed = false
@@ -75,9 +92,21 @@ struct NodeStatusCommand: ParsableCommand {
     @Argument(help: "Nodes: 0-15, up, notdown, all. Default: all.")
     var nodes: [String] = []
 
+    func validate() throws {
+        guard listing != nil else { return }
+        guard display == nil || display == .json else {
+            throw ValidationError("Processes are shown as they are, or with --json.")
+        }
+        guard !updates, host == nil else {
+            throw ValidationError("-U and -A are for nodes.")
+        }
+    }
+
     func run() throws {
         do throws(CommandError) {
-            if let host {
+            if let listing {
+                try show(listing)
+            } else if let host {
                 try printNode(of: host)
             } else if updates {
                 try follow()
@@ -125,6 +154,32 @@ struct NodeStatusCommand: ParsableCommand {
         for node in found { StandardOutput.write("\(node.number)\n") }
     }
 
+    // MARK: Processes
+
+    private func show(_ listing: Listing) throws(CommandError) {
+        let list = ProcessList(try processes())
+        switch listing {
+        case .processes: StandardOutput.write(display == .json ? list.json : list.text)
+        case .filter:
+            let lines = TextFile.readStandardInput(byteLimit: 1 << 30)?
+                .split(separator: "\n").map(String.init)
+            guard let text = list.filter(lines ?? [], asJSON: display == .json) else {
+                throw CommandError("standard input is no output of ps: no column is named PID")
+            }
+            StandardOutput.write(text)
+        }
+    }
+
+    private func processes() throws(CommandError) -> [Cluster.Process] {
+        let chosen = nodes.isEmpty ? nil : Set(try chosenNodes(of: try knownNodes()).map(\.number))
+        do throws(BProcError) {
+            let all = try Cluster().processes()
+            return chosen.map { chosen in all.filter { chosen.contains($0.node) } } ?? all
+        } catch {
+            throw CommandError(error.description)
+        }
+    }
+
     // MARK: Output
 
     private func render(_ chosen: [Cluster.Node]) -> String {
@@ -133,12 +188,12 @@ struct NodeStatusCommand: ParsableCommand {
             case .sortNumber: .number
             case .sortStatus: .state
             case .keepOrder: .asked
-            case nil: display == .compact ? .state : .number
+            case nil: display == nil || display == .compact ? .state : .number
             }
         let shown = order.sorted(chosen, isReversed: isReversed)
         func lines(_ texts: [String]) -> String { texts.map { $0 + "\n" }.joined() }
         switch display {
-        case .compact:
+        case .compact, nil:
             return NodeTable().compact(
                 shown, columns: StandardOutput.columns(of: STDOUT_FILENO) ?? 80)
         case .long: return NodeTable().long(shown)

@@ -53,7 +53,52 @@ extension FuzzTarget {
                 ]
             },
             run: { bytes in change(bytes) }),
+        FuzzTarget(
+            "local-process-request", seeds: { processRequests }, run: { bytes in act(bytes) }),
     ]
+
+    /// A byte for the message, then its body.
+    private static var processRequests: [[UInt8]] {
+        let list = bproc_local_processes_request(
+            node: -4, process: 0, after_job: 1, after_rank: 2, reserved: 0)
+        let one = bproc_local_processes_request(
+            node: 0, process: 500, after_job: 0, after_rank: 0, reserved: 0)
+        let kill = bproc_local_kill(process: 500, signal: 15, flags: 1, reserved: 0)
+        let status = bproc_local_status_request(node: 0, patience_milliseconds: 100)
+        return [
+            [24] + LocalMessage.bytes(of: list), [24] + LocalMessage.bytes(of: one),
+            [25] + LocalMessage.bytes(of: kill), [26] + LocalMessage.bytes(of: status),
+        ]
+    }
+
+    /// Whatever is asked, pages come to an end and nothing is kept that nobody waits for.
+    private static func act(_ bytes: [UInt8]) -> String? {
+        guard let kind = bytes.first,
+            let request = try? ProcessRequest(
+                kind: bproc_local_kind(rawValue: UInt32(kind)), body: Array(bytes.dropFirst()))
+        else { return nil }
+        var state = MasterState(
+            configuration: MasterState.Configuration(
+                nodeCount: 2, pingTimeoutNanoseconds: 5_000_000_000), firstLaunch: 1, now: 0)
+        var effects: [MasterEffect] = []
+        let root = Caller(user: 0, group: 0, supplementaryGroups: [])
+        switch request {
+        case .list(let node, let place):
+            let page = state.processes(on: node, after: place, limit: 3)
+            return page.isLast && page.entries.isEmpty ? nil : "processes of no launch"
+        case .one(let process):
+            return state.process(process) == nil ? nil : "process \(process) of no launch"
+        case .kill(let process, let signal, let wholeJob):
+            let isSent: Void? = try? state.kill(
+                process, signal: signal, wholeJob: wholeJob, by: root, effects: &effects)
+            return isSent == nil ? nil : "a signal to no process"
+        case .status(let node, let patience):
+            _ = try? state.askForProcesses(
+                on: node, patienceNanoseconds: patience, now: 0, effects: &effects)
+            state.tick(now: 61_000_000_000, effects: &effects)
+            return state.book.allSatisfy { $0.count == 0 } ? nil : "a question without an end"
+        }
+    }
 
     private static func nodeRequest(
         _ action: bproc_local_node_action, name: String = "", value: String = "",

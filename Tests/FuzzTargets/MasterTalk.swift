@@ -34,7 +34,7 @@ struct MasterTalk {
             state.receiveHello(
                 hello, peer: NodeAddress(ipv4: 10, 0, 0, 1, port: 9), from: control, now: now,
                 effects: &effects)
-        case .pong, .exit, .query, .nodeControlled:
+        case .pong, .exit, .query, .nodeControlled, .processes, .book:
             start()
             let control = LinkID(UInt64(header.stream % 8))
             try? state.receiveControl(
@@ -80,6 +80,8 @@ struct MasterTalk {
         // Refused while the node is not there; else its answer may be anything.
         try? state.control(
             1, .reboot, by: request.caller, of: ClientID(2), request: 3, effects: &effects)
+        _ = try? state.askForProcesses(
+            on: nil, patienceNanoseconds: 1_000_000_000, now: now, effects: &effects)
     }
 
     private mutating func carryOut() {
@@ -118,8 +120,7 @@ struct MasterTalk {
         case .exited(_, let exit):
             if reportCount == 0 { fault = "rank \(exit.rank) ended before it was reported" }
         case .control, .failed, .progress, .closeStorage, .forget, .nodeIsGone, .nodeAnswered,
-            .note, .beginHook, .endHook, .warning,
-            .relay:
+            .nodeAnswers, .questionIsOver, .note, .beginHook, .endHook, .warning, .relay:
             break
         }
     }

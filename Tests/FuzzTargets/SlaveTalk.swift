@@ -96,7 +96,7 @@ struct SlaveTalk {
                     launch: launch, rank: rank.rank, undumpNanoseconds: 5, now: now,
                     effects: &effects)
             }
-        case .signal(let launch, let rank, let number):
+        case .signal(let launch, let rank, let number, _):
             state.rankExited(
                 ExitRecord(launch: launch, rank: rank, waitStatus: number), effects: &effects)
         case .refuse(let link, let reason):

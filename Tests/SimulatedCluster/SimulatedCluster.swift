@@ -185,8 +185,8 @@ public final class SimulatedCluster {
         case .nodeIsGone(let node):
             // A slave that has been given up ends the conversations of its programs.
             if node == scenario.clientNode { hasClient = false }
-        case .progress, .closeStorage, .forget, .nodeAnswered, .beginHook, .endHook, .note,
-            .warning:
+        case .progress, .closeStorage, .forget, .nodeAnswered, .nodeAnswers, .questionIsOver,
+            .beginHook, .endHook, .note, .warning:
             break
         }
     }
@@ -206,7 +206,7 @@ public final class SimulatedCluster {
             queue.insert(
                 .restored(node: node, launch: launch, rank: rank.rank),
                 at: now + UInt64.random(in: 50_000...3_000_000, using: &generator))
-        case .signal(let launch, let rank, let number):
+        case .signal(let launch, let rank, let number, _):
             if number == 9, processes.contains(Process(node: node, rank: rank)) {
                 queue.insert(
                     .exited(node: node, launch: launch, rank: rank, status: 9), at: now + 30_000)

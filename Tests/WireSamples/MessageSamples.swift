@@ -66,7 +66,20 @@ public struct MessageSamples {
     }
 
     public mutating func clientRequest() -> ClientRequest {
-        ClientRequest(caller: caller(), request: number(), message: bytes(0...40))
+        ClientRequest(
+            caller: caller(), kind: number(), request: number(), message: bytes(0...40))
+    }
+
+    public mutating func processReport() -> ProcessReport {
+        ProcessReport(
+            entries: (0..<count(0...5)).map { _ in
+                ProcessReport.Entry(
+                    launch: number(), rank: number(), isDescendant: count(0...1) == 0,
+                    localProcess: number(), localParent: number(), user: number(),
+                    state: number(), userMicroseconds: number(), systemMicroseconds: number(),
+                    elapsedMicroseconds: number(), residentByteCount: number(),
+                    command: text(limit: ProcessReport.commandByteLimit))
+            })
     }
 
     public mutating func nodeControl() -> NodeControl {

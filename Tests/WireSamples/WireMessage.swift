@@ -34,6 +34,10 @@ public struct WireMessage: Sendable {
             name: "node-controlled", sample: { body($0.nodeControlAnswer().frame(number: 3)) },
             recode: { body(try NodeControlAnswer(decoding: $0).frame(number: 3)) }),
         WireMessage(
+            name: "processes",
+            sample: { body($0.processReport().frame(number: 3, isLast: true)) },
+            recode: { body(try ProcessReport(decoding: $0).frame(number: 3, isLast: true)) }),
+        WireMessage(
             name: "refusal", sample: { body($0.refusal().frame) },
             recode: { body(try Refusal(decoding: $0).frame) }),
         WireMessage(

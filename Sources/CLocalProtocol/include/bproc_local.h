@@ -48,6 +48,10 @@ enum bproc_local_kind {
        bproc_local_watched and its entries: after every change of the table, if the client has taken
        what was sent before, else when it has; and as the answer to NODES_REQUEST. */
     BPROC_LOCAL_NODES_WATCH = 17,
+    BPROC_LOCAL_PROCESSES_REQUEST = 24, /* bproc_local_processes_request; answered with PROCESSES */
+    BPROC_LOCAL_KILL = 25,              /* bproc_local_kill; answered with NODE_DONE */
+    BPROC_LOCAL_STATUS_REQUEST = 26, /* bproc_local_status_request; answered with STATUS, several */
+    BPROC_LOCAL_BOOK_REQUEST = 27,   /* bproc_local_book_request; answered with BOOK */
     /* daemon to library */
     BPROC_LOCAL_WELCOME = 64,       /* bproc_local_welcome */
     /* bproc_local_network; a read-only descriptor of the helper executable attached: run it with
@@ -64,6 +68,9 @@ enum bproc_local_kind {
     BPROC_LOCAL_INPUT_CREDIT = 72,  /* bproc_local_credit: input bytes that every rank has taken */
     BPROC_LOCAL_REFUSED = 73,       /* bproc_local_refused: not understood, or not allowed */
     BPROC_LOCAL_NODE_DONE = 80,     /* the bytes that were asked for, or none */
+    BPROC_LOCAL_PROCESSES = 88,     /* bproc_local_processes, then its entries */
+    BPROC_LOCAL_STATUS = 89,        /* bproc_local_statuses, then its entries */
+    BPROC_LOCAL_BOOK = 90,          /* text: a line for each thing that the daemon keeps */
     /* library to capture helper, and back */
     BPROC_LOCAL_CAPTURE = 128,  /* bproc_local_capture and tail */
     BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; error 0: the sealed file attached */
@@ -147,6 +154,89 @@ struct bproc_local_node_request {
     uint32_t name_bytes;  /* at most BPROC_LOCAL_NODE_TEXT_MAX, like the next */
     uint32_t value_bytes;
     /* then: name, value */
+};
+
+/* ---- The process space ---- */
+
+enum { BPROC_LOCAL_ANY_NODE = -4 };
+
+/* The processes come in pages, in the order of their jobs and ranks. */
+struct bproc_local_processes_request {
+    int32_t node;       /* or BPROC_LOCAL_ANY_NODE */
+    int32_t process;    /* above 0: this one alone */
+    uint64_t after_job; /* the last entry of the page before; 0: the first page */
+    uint32_t after_rank;
+    uint32_t reserved;
+};
+
+enum bproc_local_process_state {
+    BPROC_LOCAL_PROCESS_STARTING = 0,
+    BPROC_LOCAL_PROCESS_RUNNING = 1,
+};
+
+struct bproc_local_process {
+    uint64_t job;
+    uint32_t rank;
+    int32_t process;
+    int32_t node;
+    uint32_t user;
+    uint32_t state; /* bproc_local_process_state */
+    uint32_t reserved;
+};
+
+/* At most this many entries make a page. */
+#define BPROC_LOCAL_PROCESSES_MOST 2048u
+
+struct bproc_local_processes {
+    uint32_t count;
+    uint32_t is_last; /* no page follows */
+    /* then: bproc_local_process entries[count] */
+};
+
+enum { BPROC_LOCAL_KILL_JOB = 1 /* every process of its job, and what they have started */ };
+
+/* Who asks is taken from SO_PEERCRED. A signal to a process that is still being started is kept
+   until it is there. */
+struct bproc_local_kill {
+    int32_t process;
+    int32_t signal; /* 0: only whether it could be sent */
+    uint32_t flags; /* BPROC_LOCAL_KILL_* */
+    uint32_t reserved;
+};
+
+struct bproc_local_status_request {
+    int32_t node; /* or BPROC_LOCAL_ANY_NODE: all that have processes */
+    uint32_t patience_milliseconds; /* for each node; at most a minute */
+};
+
+/* The answers of the nodes, as they come. */
+struct bproc_local_statuses {
+    int32_t node;
+    int32_t error;    /* why this node says nothing, or 0 */
+    uint32_t count;   /* at most BPROC_LOCAL_PROCESSES_MOST */
+    uint32_t is_last; /* 1: the end of the answer, with no node and no entries */
+    /* then: bproc_local_status entries[count] */
+};
+
+struct bproc_local_status {
+    uint64_t job;
+    uint32_t rank;
+    int32_t process; /* 0: something that the rank has started */
+    int32_t node;
+    int32_t local_process, local_parent; /* the node's own numbers */
+    uint32_t user;  /* whose rights it has now */
+    uint32_t state; /* the kernel's letter */
+    uint32_t reserved;
+    uint64_t user_microseconds, system_microseconds;
+    uint64_t elapsed_microseconds;
+    uint64_t resident_bytes;
+    char command[128]; /* its arguments, or its name in brackets; ended by a zero byte */
+};
+
+/* For root and the daemon's own user, on the front end. */
+struct bproc_local_book_request {
+    int32_t node; /* its slave; BPROC_LOCAL_ANY_NODE: the daemon that is asked */
+    uint32_t reserved;
 };
 
 enum {

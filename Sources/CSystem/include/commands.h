@@ -16,6 +16,7 @@ long bp_command_next_signal(int fd);
 int bp_command_is_terminal(int fd);
 // Columns of the terminal; 0: it is none, or does not know.
 int bp_command_terminal_columns(int fd);
+int bp_command_terminal_rows(int fd);
 // 0: a regular file that the caller may execute; else a negated errno, EISDIR for a directory.
 long bp_command_can_execute(const char *_Nonnull path);
 // 1: a pipe or terminal, where a write may wait; 2: a socket; 0: anything else.

@@ -34,6 +34,7 @@ int main(int argc, char **argv) {
         print_names(job_cases);
         print_names(move_cases);
         print_names(administration_cases);
+        print_names(process_cases);
         return 0;
     }
     if (argc != 3) return 64;
@@ -41,7 +42,7 @@ int main(int argc, char **argv) {
     if (!run_from(node_cases, argv[2]) && !run_from(set_cases, argv[2]) &&
         !run_from(program_cases, argv[2]) && !run_from(job_cases, argv[2]) &&
         !run_from(move_cases, argv[2]) && !run_from(administration_cases, argv[2]) &&
-        !run_from(unavailable_cases, argv[2])) {
+        !run_from(process_cases, argv[2]) && !run_from(unavailable_cases, argv[2])) {
         printf("there is no case for %s\n", argv[2]);
         return 64;
     }

@@ -15,8 +15,6 @@ static struct sockaddr address;
     DO(bproc_libadd, (word))                                                                       \
     DO(bproc_libdel, (word))                                                                       \
     DO(bproc_liblist, (words))                                                                     \
-    DO(bproc_proclist, (0, NULL))                                                                  \
-    DO(bproc_pidnode, (1))                                                                         \
     DO(bproc_nodereconnect, (0, &address, 16, NULL, 0))
 
 #define FUNCTION(name, arguments)                                                                  \

@@ -76,11 +76,20 @@ int bproc_chgrp(int node, int group);
 
 /* ---- Processes ---- */
 
-/* All processes of the process space on a node, or on any (BPROC_NODE_ANY). Answers their number
-   and a list to be freed with free; NULL where there is none. */
+/* The processes that were started on a node, or on any (BPROC_NODE_ANY); those of the front end
+   are not among them, but for what has moved there (BPROC_NODE_MASTER). Answers their number and a
+   list to be freed with free; NULL where there is none. BE_INVALIDNODE: there is no such node. */
 int bproc_proclist(int node, struct bproc_proc_info_t **list);
-/* The node of a process; -1 for one of this machine and for none. */
+/* The node of a process. -1: it is one of the front end, or none (ESRCH). */
 int bproc_pidnode(int pid);
+
+/* An addition to the 4.x interface: kill for every process of the list, from the front end and from
+   any node. Root may signal to every process, others to those of their user. One that is still being
+   started gets the signal when it is there. 0, or -1: ESRCH (no such process, or one that was not
+   started on a node), EPERM, EINVAL (the signal, or a pid that is not above 0). */
+int bproc_kill(int pid, int signal);
+/* Likewise an addition: to every process of the same launch, and to what they have started. */
+int bproc_killjob(int pid, int signal);
 
 /* ---- Node sets ---- */
 

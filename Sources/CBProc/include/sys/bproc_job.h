@@ -167,6 +167,38 @@ int bproc_job_signal(bproc_job_t *job, int rank, int signal);
 /* Frees the job; ranks that still run are ended by the master. */
 void bproc_job_close(bproc_job_t *job);
 
+/* ---- What the processes do ---- */
+
+#define BPROC_PROCESS_COMMAND_BYTES 128
+
+/* A process as its node sees it now. */
+struct bproc_process_status {
+    int pid;        /* its number; 0: it has none, because a process of the list has started it */
+    int node;
+    int error;      /* 0; else why the node has not answered, and nothing else here has a meaning */
+    int rank;       /* of the process, or of the one that has started it */
+    uint64_t job;   /* the same for all processes of one launch */
+    int local_pid;  /* the node's own numbers of it and its parent */
+    int local_parent;
+    unsigned int user; /* whose rights it has now */
+    int state;         /* the letter that ps shows */
+    uint64_t user_microseconds, system_microseconds;
+    uint64_t elapsed_microseconds; /* since its start */
+    uint64_t resident_bytes;
+    char command[BPROC_PROCESS_COMMAND_BYTES]; /* its arguments, or its name in brackets */
+};
+
+/* Asks the nodes what their processes do: one node, or all that have some (BPROC_NODE_ANY). A node
+   that does not answer within the time, at most 20 s, is an entry with an error (ETIMEDOUT,
+   BE_SLAVEDIED); the others' processes are there all the same. Answers the number of entries and a
+   list to be freed with free; NULL where there is none. */
+int bproc_processstatus(int node, int patience_milliseconds, struct bproc_process_status **list);
+
+/* What a daemon keeps, as text to be freed with free, with a line "name: number" for each thing; all
+   numbers are 0 once nothing is under way. BPROC_NODE_ANY is the daemon that answers here, a node
+   its slave. For root and the daemon's own user (else EPERM), on the front end. */
+int bproc_debug(int node, char **text);
+
 #ifdef __cplusplus
 }
 #endif

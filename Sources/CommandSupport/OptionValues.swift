@@ -3,3 +3,5 @@ public import BProc
 
 /// The value of --compression.
 extension ImageCompression: ExpressibleByArgument {}
+
+extension ProcessTable.Order: ExpressibleByArgument {}

@@ -1,0 +1,21 @@
+// What a procfs says of single processes.
+#pragma once
+#include <stdint.h>
+
+enum { BP_PROCESS_COMMAND_BYTES = 128 };
+
+struct bp_process_status {
+    int32_t pid, parent;
+    uint32_t user;  /* whose rights it has */
+    uint32_t state; /* the kernel's letter */
+    uint64_t user_microseconds, system_microseconds;
+    uint64_t elapsed_microseconds;
+    uint64_t resident_bytes;
+    char command[BP_PROCESS_COMMAND_BYTES]; /* its arguments, or its name in brackets; with a NUL */
+};
+
+/* Reads what a procfs (bp_open_processes) says of a process. 0 or a negated errno. */
+long bp_process_status(int processes, int32_t pid, struct bp_process_status *_Nonnull status);
+/* The children of a process, of any of its threads. Their number, at most capacity, or a negated
+   errno: the kernel need not list them. */
+long bp_process_children(int processes, int32_t pid, int32_t *_Nonnull children, long capacity);

@@ -1,0 +1,3 @@
+import ArgumentParser
+
+KillCommand.main(KillCommand.words(CommandLine.arguments.dropFirst()))

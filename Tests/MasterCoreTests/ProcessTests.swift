@@ -1,0 +1,217 @@
+import MasterCore
+import Relay
+import Testing
+import Wire
+
+/// The process space as the master keeps it.
+@Suite struct ProcessTests {
+    static let client = ClientID(4)
+
+    /// Launches as this user, one rank on each of these nodes.
+    /// - Parameter processes: empty: the master chooses the numbers.
+    static func launch(
+        _ table: inout Table, on nodes: [Int32], processes: [Int32] = [],
+        by caller: Caller = Table.owner
+    ) -> UInt64 {
+        let order = LaunchOrder(
+            imageByteCount: 100_000, chunkByteCount: 16384, user: caller.user,
+            group: caller.group, supplementaryGroups: [], umask: 0, nice: 0, limits: [],
+            descriptors: .forwarded(standardInput: false), directory: "/", command: "a",
+            stallMilliseconds: 1000)
+        let launch = table.state.launch(
+            LaunchRequest(
+                client: client, caller: caller, nodes: nodes, processes: processes, order: order,
+                fanOut: 1000, chunkByteCount: 0, wantsProgress: false),
+            now: 1, effects: &table.effects)
+        for case .relay(launch, .connect(let node, _)) in table.effects {
+            table.state.linkIsReady(
+                launch: launch, node: node, link: relayLink(node), now: 1,
+                effects: &table.effects)
+        }
+        return launch
+    }
+
+    static func relayLink(_ node: Int32) -> LinkID { LinkID(100 + UInt64(node)) }
+
+    /// The node says that these ranks run.
+    static func place(_ table: inout Table, _ launch: UInt64, ranks: [UInt32], on node: Int32) {
+        var answer = Answer()
+        answer.placed = ranks.map {
+            Answer.Placed(rank: $0, undumpNanoseconds: 1, receivedChunkCount: 7)
+        }
+        let frame = answer.frame(launch: launch, flags: .final)
+        table.state.receiveRelay(
+            FrameHeader(.answer, launch: launch, flags: .final),
+            body: Array(frame[FrameHeader.byteCount...]), from: relayLink(node), now: 2,
+            effects: &table.effects)
+    }
+
+    static func exit(_ table: inout Table, _ launch: UInt64, rank: UInt32, on node: Int32) throws {
+        let frame = ExitRecord.frame([ExitRecord(launch: launch, rank: rank, waitStatus: 0)])
+        try table.state.receiveControl(
+            FrameHeader(.exit), body: Array(frame[FrameHeader.byteCount...]),
+            from: LinkID(UInt64(node) + 1), now: 3, effects: &table.effects)
+    }
+
+    /// - Returns: the error number of the refusal, 0 for none.
+    static func kill(
+        _ table: inout Table, _ process: Int32, _ signal: Int32, job: Bool = false,
+        by caller: Caller = Table.owner
+    ) -> Int32 {
+        do {
+            try table.state.kill(
+                process, signal: signal, wholeJob: job, by: caller, effects: &table.effects)
+            return 0
+        } catch {
+            #expect(!error.sentence.isEmpty)
+            return error.errorNumber
+        }
+    }
+
+    struct Sent: Equatable {
+        let link: UInt64
+        let subject: UInt32
+        let reach: SignalReach?
+        let number: Int32
+    }
+
+    /// The signals among the effects, which are taken.
+    static func sent(_ table: inout Table) -> [Sent] {
+        defer { table.effects.removeAll() }
+        return table.effects.compactMap { effect in
+            guard case .control(let link, let frame) = effect,
+                let header = try? FrameHeader(decoding: frame.span.bytes), header.kind == .signal
+            else { return nil }
+            return Sent(
+                link: link.rawValue, subject: header.subject,
+                reach: SignalReach(rawValue: header.stream),
+                number: Int32(frame[FrameHeader.byteCount]))
+        }
+    }
+
+    @Test func everyProcessIsFoundByItsNumber() throws {
+        var table = Table()
+        let launch = Self.launch(&table, on: [0, 1, 2, 1], processes: [500, 501, 502, 503])
+        // Node 2 is down: that rank is no process.
+        #expect(table.state.processCount == 3)
+        #expect(table.state.process(502) == nil)
+        #expect(table.state.process(501)?.isRunning == false)
+        Self.place(&table, launch, ranks: [1, 3], on: 1)
+        let entry = try #require(table.state.process(503))
+        #expect(entry.isRunning && entry.node == 1 && entry.user == 1000)
+        #expect(entry.place == RankPlace(launch: launch, rank: 3))
+        Self.place(&table, launch, ranks: [0], on: 0)
+        try Self.exit(&table, launch, rank: 1, on: 1)
+        #expect(table.state.process(501) == nil)
+        #expect(table.state.processes(on: 1, after: nil, limit: 10).entries == [entry])
+        // A node that dies takes its processes along.
+        table.state.controlIsLost(LinkID(2), reason: "", now: 4, effects: &table.effects)
+        #expect(table.state.process(503) == nil)
+        #expect(table.state.processCount == 1)
+        try Self.exit(&table, launch, rank: 0, on: 0)
+        #expect(table.state.book.allSatisfy { $0.count == 0 }, "\(table.state.book)")
+    }
+
+    @Test(arguments: [1, 2, 3, 7, 2048])
+    func pagesMakeTheWholeList(limit: Int) throws {
+        var table = Table()
+        let count = limit < 100 ? 40 : 10_000
+        let first = Self.launch(&table, on: Array(repeating: 0, count: count))
+        let second = Self.launch(&table, on: Array(repeating: 1, count: count + 1))
+        Self.place(&table, first, ranks: Array(0..<UInt32(count)), on: 0)
+        Self.place(&table, second, ranks: Array(0...UInt32(count)), on: 1)
+        try Self.exit(&table, first, rank: 0, on: 0)
+        for (node, wanted) in [(nil, 2 * count), (0, count - 1), (1, count + 1), (2, 0)]
+            as [(Int32?, Int)]
+        {
+            var numbers: [Int32] = []
+            var place: RankPlace?
+            while true {
+                let page = table.state.processes(on: node, after: place, limit: limit)
+                #expect(page.entries.count <= limit)
+                numbers += page.entries.map(\.process)
+                guard !page.isLast else { break }
+                place = try #require(page.entries.last?.place)
+            }
+            #expect(numbers.count == wanted)
+            #expect(Set(numbers).count == wanted)
+        }
+    }
+
+    @Test func whoMaySignalToWhom() {
+        var table = Table()
+        let launch = Self.launch(&table, on: [0, 1], processes: [500, 501])
+        Self.place(&table, launch, ranks: [0], on: 0)
+        Self.place(&table, launch, ranks: [1], on: 1)
+        _ = Self.sent(&table)
+        #expect(Self.kill(&table, 499, 15) == FailureCode.noProcess)
+        #expect(Self.kill(&table, 0, 15) == FailureCode.invalidArgument)
+        #expect(Self.kill(&table, -500, 15) == FailureCode.invalidArgument)
+        #expect(Self.kill(&table, 500, 65) == FailureCode.invalidArgument)
+        #expect(Self.kill(&table, 500, -1) == FailureCode.invalidArgument)
+        #expect(Self.kill(&table, 500, 15, by: Table.other) == FailureCode.notPermitted)
+        #expect(Self.kill(&table, 500, 0, by: Table.other) == FailureCode.notPermitted)
+        #expect(Self.kill(&table, 500, 0) == 0)
+        #expect(Self.sent(&table) == [])
+        #expect(Self.kill(&table, 501, 15, by: Table.root) == 0)
+        #expect(
+            Self.sent(&table) == [Sent(link: 2, subject: 1, reach: .process, number: 15)])
+        #expect(Self.kill(&table, 500, 9, job: true) == 0)
+        #expect(
+            Self.sent(&table) == [
+                Sent(link: 1, subject: .max, reach: .descendants, number: 9),
+                Sent(link: 2, subject: .max, reach: .descendants, number: 9),
+            ])
+    }
+
+    @Test func signalsWaitForTheirProcess() throws {
+        var table = Table()
+        let launch = Self.launch(&table, on: [0, 1], processes: [500, 501])
+        Self.place(&table, launch, ranks: [0], on: 0)
+        _ = Self.sent(&table)
+        for number: Int32 in [10, 34, 10, 34, 15] {
+            #expect(Self.kill(&table, 501, number) == 0)
+        }
+        // The job's other process is there, and gets its part at once.
+        #expect(Self.kill(&table, 501, 1, job: true) == 0)
+        #expect(
+            Self.sent(&table) == [
+                Sent(link: 1, subject: .max, reach: .descendants, number: 1)
+            ])
+        Self.place(&table, launch, ranks: [1], on: 1)
+        let wanted: [Int32] = [10, 34, 34, 15, 1]
+        let sent = Self.sent(&table)
+        #expect(sent.map(\.number) == wanted)
+        #expect(sent.allSatisfy { $0.link == 2 && $0.subject == 1 })
+        // Once only.
+        #expect(Self.kill(&table, 501, 2) == 0)
+        #expect(Self.sent(&table).map(\.number) == [2])
+    }
+
+    @Test func keptSignalsAreBoundedAndGoWithTheirProcess() {
+        var table = Table()
+        _ = Self.launch(&table, on: [0, 1], processes: [500, 501])
+        for _ in 0..<1000 { #expect(Self.kill(&table, 501, 40) == 0) }
+        #expect(table.state.book.contains { $0.name == "kept signals" && $0.count == 1 })
+        table.state.controlIsLost(LinkID(2), reason: "", now: 4, effects: &table.effects)
+        #expect(Self.kill(&table, 501, 40) == FailureCode.noProcess)
+        #expect(table.state.book.contains { $0.name == "kept signals" && $0.count == 0 })
+        #expect(Self.sent(&table) == [])
+    }
+
+    /// A process that moves on keeps its number: the one that it leaves behind is not it.
+    @Test func theLatestOfANumberIsTheProcess() throws {
+        var table = Table()
+        let first = Self.launch(&table, on: [0], processes: [500])
+        Self.place(&table, first, ranks: [0], on: 0)
+        let second = Self.launch(&table, on: [1], processes: [500])
+        Self.place(&table, second, ranks: [0], on: 1)
+        #expect(table.state.process(500)?.node == 1)
+        #expect(table.state.processes(on: nil, after: nil, limit: 9).entries.map(\.node) == [1])
+        try Self.exit(&table, first, rank: 0, on: 0)
+        #expect(table.state.process(500)?.node == 1)
+        try Self.exit(&table, second, rank: 0, on: 1)
+        #expect(table.state.process(500) == nil)
+        #expect(table.state.processCount == 0)
+    }
+}
