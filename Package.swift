@@ -52,6 +52,7 @@ let package = Package(
         .executable(name: "bpsh", targets: ["bpsh"]),
         .executable(name: "bpstat", targets: ["bpstat"]),
         .executable(name: "bpctl", targets: ["bpctl"]),
+        .executable(name: "bpcp", targets: ["bpcp"]),
         .executable(name: "bpcluster", targets: ["bpcluster"]),
         .executable(name: "bpimage", targets: ["bpimage"]),
         .executable(name: "bpkill", targets: ["bpkill"]),
@@ -84,6 +85,8 @@ let package = Package(
             name: "CRestore", dependencies: ["CImageFormat", "CLocalProtocol"],
             cSettings: strictC + [freestanding]),
         .target(name: "CChecksum", cSettings: strictC),
+        // The program that a block of a copy is: freestanding as the restore code is.
+        .target(name: "CBlockWriter", cSettings: strictC + [freestanding]),
         .target(
             name: "CBProc", dependencies: ["CLocalProtocol", "CImageFormat", "CRestore"],
             cSettings: strictC),
@@ -158,6 +161,10 @@ let package = Package(
 
         // Clients.
         .target(name: "BProc", dependencies: ["CBProc", "CLocalProtocol"], swiftSettings: strict),
+        // Trees of files as records, and blocks of their bytes as programs.
+        .target(
+            name: "FileCopy", dependencies: ["System", "CSystem", "CChecksum", "CBlockWriter"],
+            exclude: ["FORMAT.md"], swiftSettings: strict),
         .target(
             name: "CommandSupport",
             dependencies: ["BProc", "NodeSpec", "System", "CSystem", argumentParser],
@@ -191,6 +198,10 @@ let package = Package(
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpctl", dependencies: ["CommandSupport", "BProc", argumentParser],
+            swiftSettings: strict, linkerSettings: staticExecutable),
+        .executableTarget(
+            name: "bpcp",
+            dependencies: ["CommandSupport", "BProc", "FileCopy", "System", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpcluster",
@@ -250,7 +261,7 @@ let package = Package(
             dependencies: [
                 "Wire", "WireSamples", "SimulatedCluster", "NodeSpec", "Relay", "MasterCore",
                 "SlaveCore", "Master", "Host", "ProcessImage", "ImageSamples", "CRestore",
-                "LocalProtocol", "CLocalProtocol", "CBProc", "GhostCore", "Ghosts",
+                "LocalProtocol", "CLocalProtocol", "CBProc", "GhostCore", "Ghosts", "FileCopy",
             ], path: "Tests/FuzzTargets", swiftSettings: testing),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: testing),
         .executableTarget(

@@ -31,9 +31,8 @@ public enum ProcessEnvironment {
     /// The arguments behind the command's name.
     public static func arguments() -> [[UInt8]] {
         var arguments: [[UInt8]] = []
-        let list = unsafe CommandLine.unsafeArgv
-        for index in 1..<max(1, Int(CommandLine.argc)) {
-            if let argument = unsafe list[index] { arguments.append(unsafe bytes(argument)) }
+        while let argument = unsafe bp_program_argument(Int32(arguments.count) + 1) {
+            arguments.append(unsafe bytes(argument))
         }
         return arguments
     }

@@ -41,7 +41,7 @@ public struct FuzzTarget: Sendable {
 
     public static var all: [FuzzTarget] {
         messages + imageTargets + packedTargets + textTargets + localTargets + jobTargets
-            + stateTargets
+            + stateTargets + copyTargets
     }
 
     /// The messages of the wire: what was understood says the same when it is said again.

@@ -2,11 +2,11 @@ import Glibc
 import ProcessImage
 import Testing
 
-/// The restore code is copied out of the executable: nothing in it may refer to anything outside of
-/// it.
+/// The restore code and the writer of a copy's blocks are copied out of the executable: nothing in
+/// them may refer to anything outside.
 @Suite struct BlobTests {
-    private static let objects: [String] = {
-        let folder = Workshop.buildFolder + "/CRestore.build"
+    private static func objects(of room: String) -> [String] {
+        let folder = Workshop.buildFolder + "/\(room).build"
         guard let directory = opendir(folder) else { return [] }
         defer { closedir(directory) }
         var names: [String] = []
@@ -17,19 +17,29 @@ import Testing
             if name.hasSuffix(".o") { names.append(folder + "/" + name) }
         }
         return names
-    }()
+    }
 
     @Test(.enabled(if: Workshop.find("readelf") != nil, "no readelf on PATH"))
-    func refersToNothingOutside() throws {
+    func restoreCodeRefersToNothingOutside() throws {
+        #expect(Self.objects(of: "CRestore").count >= 5)
+        try Self.expectNothingOutside(of: "bp_restore", in: "CRestore")
+    }
+
+    @Test(.enabled(if: Workshop.find("readelf") != nil, "no readelf on PATH"))
+    func blockWriterRefersToNothingOutside() throws {
+        try Self.expectNothingOutside(of: "bp_block", in: "CBlockWriter")
+    }
+
+    private static func expectNothingOutside(of section: String, in room: String) throws {
         let readelf = try #require(Workshop.find("readelf"))
-        #expect(Self.objects.count >= 5)
+        let objects = objects(of: room)
         var defined: Set<String> = []
         var wanted: Set<String> = []
-        for object in Self.objects {
+        for object in objects {
             let sections = Workshop.run([readelf, "-SW", object]).output
             var blob: Set<String> = []
-            for line in sections.split(separator: "\n") where line.contains(" bp_restore ") {
-                // "[ 3] bp_restore ..." or "[13] bp_restore ..."
+            for line in sections.split(separator: "\n") where line.contains(" \(section) ") {
+                // "[ 3] bp_restore ..." or "[13] bp_block ..."
                 let number = line.drop { $0 == " " || $0 == "[" }.prefix { $0.isNumber }
                 blob.insert(String(number))
             }
@@ -41,7 +51,7 @@ import Testing
             var isInside = false
             for line in Workshop.run([readelf, "-rW", object]).output.split(separator: "\n") {
                 if line.hasPrefix("Relocation section") {
-                    isInside = line.contains("'.relabp_restore'")
+                    isInside = line.contains("'.rela\(section)'")
                     continue
                 }
                 let words = line.split(separator: " ")
@@ -51,7 +61,7 @@ import Testing
             }
         }
         #expect(!wanted.isEmpty)
-        let outside = wanted.subtracting(defined).subtracting(["bp_restore"])
+        let outside = wanted.subtracting(defined).subtracting([section])
         #expect(outside.isEmpty, "\(outside)")
     }
 }

@@ -6,7 +6,7 @@ import Testing
     static let products = SourceTree.root + "/.build/release"
     static let areBuilt = [
         "bpmaster", "bpslave", "bpsh", "bpstat", "bpctl", "bpcluster", "bpimage",
-        "bpps", "bpkill",
+        "bpps", "bpkill", "bpcp",
     ].allSatisfy {
         FileManager.default.isExecutableFile(atPath: "\(products)/\($0)")
     }
@@ -77,7 +77,7 @@ import Testing
         .enabled(if: areBuilt, "the commands are not built in .build/release"),
         arguments: [
             "bpmaster.8", "bpslave.8", "bpsh.1", "bpstat.1", "bpctl.1", "bpcluster.1",
-            "bpimage.1", "bpps.1", "bpkill.1",
+            "bpimage.1", "bpps.1", "bpkill.1", "bpcp.1",
         ])
     func everyOptionIsInItsManualPage(page: String) throws {
         let command = String(page.prefix { $0 != "." })
