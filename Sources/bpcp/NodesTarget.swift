@@ -4,8 +4,8 @@ import FileCopy
 import Glibc
 import System
 
-/// Many nodes as the target of a copy. A receiver on each makes directories and temporary files, and
-/// gives the files their names; the bytes come in blocks, each a launch down the relay tree.
+/// Many nodes as the target of a copy. A receiver on each makes directories and temporary files,
+/// and gives the files their names; the bytes come in blocks, each a launch down the relay tree.
 final class NodesTarget {
     struct Settings {
         var path: [UInt8]
