@@ -101,7 +101,7 @@ extension ClusterTests {
                 let folder = cluster.folder + "/tmp"
                 let source = TestFile.write("text", to: "\(folder)/a")
                 let vanished = try cluster.command(
-                    "bpcp", ["\(folder)/none", source, "0-1:\(folder)/"])
+                    "bpcp", ["\(folder)/none", source, "0:\(cluster.folder)/daemons/"])
                 #expect(vanished.status == 1, "\(vanished.errorText)")
                 #expect(vanished.errorText.contains("\(folder)/none: No such file"))
                 let device = try cluster.command("bpcp", [source, "0-1:/dev/null"])
