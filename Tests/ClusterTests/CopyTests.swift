@@ -110,5 +110,40 @@ extension ClusterTests {
                 #expect(stranger.status == 1 && stranger.errorText.contains("no node 7"))
             }
         }
+
+        /// The receiver on a node believes nobody: a name that leads out of the target ends it, and
+        /// what was begun is gone.
+        @Test func namesThatLeadOutOfTheTargetAreRefused() throws {
+            try TestCluster.with(nodes: 1) { cluster in
+                let folder = cluster.folder + "/tmp"
+                mkdir("\(folder)/target", 0o755)
+                for name in ["..", ".", "a/b", "../../x"] {
+                    let body = [UInt8](repeating: 0, count: 28) + Array(name.utf8)
+                    let record: [UInt8] =
+                        [3, 0xb9, 0xc0, 1, UInt8(body.count), 0, 0, 0] + body
+                    let outcome = try cluster.command(
+                        "bpcp", ["--helper=receive", "--", "hostile-", "\(folder)/target"],
+                        input: record)
+                    #expect(outcome.status == 1, "\(name): \(outcome.errorText)")
+                    #expect(outcome.errorText.contains("is no name of a file"))
+                }
+                #expect(TestFile.names(in: "\(folder)/target") == [])
+                #expect(TestFile.names(in: folder) == ["target"])
+            }
+        }
+
+        @Test(.enabled(if: isRoot, "a small file system needs root")) func fullTarget() throws {
+            try TestCluster.with(nodes: 1) { cluster in
+                let folder = cluster.folder + "/tmp"
+                mkdir("\(folder)/small", 0o755)
+                guard mount("none", "\(folder)/small", "tmpfs", 0, "size=1m") == 0 else { return }
+                defer { umount("\(folder)/small") }
+                let source = TestFile.write(Self.bytes(3_000_000), to: "\(folder)/a", mode: 0o644)
+                let outcome = try cluster.command("bpcp", [source, "0:\(folder)/small/"])
+                #expect(outcome.status == 1, "\(outcome.errorText)")
+                #expect(outcome.errorText.contains("No space left on device"))
+                #expect(TestFile.names(in: "\(folder)/small") == [])
+            }
+        }
     }
 }
