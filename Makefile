@@ -21,7 +21,7 @@ NODES ?= 1023
 CONFIGURATION = release
 PRODUCTS = .build/$(CONFIGURATION)
 DAEMONS = bpmaster bpslave
-COMMANDS = bpsh bpcp bpstat bpps bpkill bpctl bpcluster bpimage
+COMMANDS = bpsh bpcp bpstat bpps bpkill bpctl bplib bpcluster bpimage
 FORMATTED = Sources Tests
 
 # libbproc for C programs: the sources of the CBProc target, without Swift.

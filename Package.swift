@@ -53,6 +53,7 @@ let package = Package(
         .executable(name: "bpstat", targets: ["bpstat"]),
         .executable(name: "bpctl", targets: ["bpctl"]),
         .executable(name: "bpcp", targets: ["bpcp"]),
+        .executable(name: "bplib", targets: ["bplib"]),
         .executable(name: "bpcluster", targets: ["bpcluster"]),
         .executable(name: "bpimage", targets: ["bpimage"]),
         .executable(name: "bpkill", targets: ["bpkill"]),
@@ -202,6 +203,9 @@ let package = Package(
         .executableTarget(
             name: "bpcp",
             dependencies: ["CommandSupport", "BProc", "FileCopy", "System", argumentParser],
+            swiftSettings: strict, linkerSettings: staticExecutable),
+        .executableTarget(
+            name: "bplib", dependencies: ["CommandSupport", "BProc", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpcluster",

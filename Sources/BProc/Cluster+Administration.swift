@@ -1,4 +1,5 @@
 import CBProc
+import Glibc
 
 /// What administrators change. Each call throws EPERM where the caller may not.
 extension Cluster {
@@ -55,5 +56,38 @@ extension Cluster {
             unsafe bproc_setnodeattr(number, name, bytes.baseAddress, Int32(clamping: bytes.count))
         }
         guard result == 0 else { throw .last(node: number) }
+    }
+}
+
+/// The list of libraries, which the daemon keeps and no launch looks at: images carry all of their
+/// memory.
+extension Cluster {
+    /// The names, in the order in which they were added.
+    public func libraries() throws(BProcError) -> [String] {
+        var list: UnsafeMutablePointer<CChar>?
+        guard unsafe bproc_liblist(&list) == 0, let start = unsafe list else { throw .last() }
+        defer { unsafe free(start) }
+        var names: [String] = []
+        var next = unsafe start
+        while unsafe next.pointee != 0 {
+            let name = unsafe String(cString: next)
+            names.append(name)
+            unsafe next += name.utf8.count + 1
+        }
+        return names
+    }
+
+    public func clearLibraries() throws(BProcError) {
+        guard bproc_libclear() == 0 else { throw .last() }
+    }
+
+    /// A name that is on the list already stays where it is.
+    public func addLibrary(_ name: String) throws(BProcError) {
+        guard unsafe bproc_libadd(name) == 0 else { throw .last() }
+    }
+
+    /// - Throws: ENOENT if it is not on the list.
+    public func removeLibrary(_ name: String) throws(BProcError) {
+        guard unsafe bproc_libdel(name) == 0 else { throw .last() }
     }
 }

@@ -145,24 +145,60 @@ int bplib_request_attribute(int node, const char *name, void *value, int size) {
     return length;
 }
 
-int bproc_nodegroups(char **groups) {
-    if (!groups) return bplib_fail(EFAULT, "no place for the groups");
+// What the daemon answers, for the caller to free, with a NUL behind it that does not count. The
+// number of bytes, or -1.
+static int ask_text(uint32_t action, const char *what, char **text) {
     struct bplib_channel channel;
     struct bplib_message answer;
     if (bplib_channel_open(&channel) < 0) return -1;
-    int count = ask(&channel, &(struct request){.action = BPROC_LOCAL_NODE_GROUPS}, &answer);
-    if (count == 0) {
-        size_t length = answer.header.body_bytes;
-        char *text = malloc(length + 1);
-        if (text) {
-            memcpy(text, answer.body, length);
-            text[length] = 0;
-            for (size_t i = 0; i < length; i++) count += text[i] == '\n';
-            *groups = text;
+    int result = ask(&channel, &(struct request){.action = action}, &answer);
+    if (result == 0) {
+        result = (int)answer.header.body_bytes;
+        char *copy = malloc((size_t)result + 1);
+        if (copy) {
+            memcpy(copy, answer.body, (size_t)result);
+            copy[result] = 0;
+            *text = copy;
         } else {
-            count = bplib_fail(ENOMEM, "out of memory: groups of %zu bytes", length);
+            result = bplib_fail(ENOMEM, "out of memory: %s of %d bytes", what, result);
         }
     }
     bplib_channel_close(&channel);
+    return result;
+}
+
+int bproc_nodegroups(char **groups) {
+    if (!groups) return bplib_fail(EFAULT, "no place for the groups");
+    int length = ask_text(BPROC_LOCAL_NODE_GROUPS, "groups", groups), count = 0;
+    if (length < 0) return -1;
+    for (int i = 0; i < length; i++) count += (*groups)[i] == '\n';
     return count;
+}
+
+// ---- The list of libraries ----
+
+int bproc_liblist(char **list) {
+    if (!list) return bplib_fail(EFAULT, "no place for the list");
+    return ask_text(BPROC_LOCAL_NODE_LIBRARIES, "a list of libraries", list) < 0 ? -1 : 0;
+}
+
+int bproc_libclear(void) {
+    return change(&(struct request){.action = BPROC_LOCAL_NODE_CLEAR_LIBRARIES});
+}
+
+static int change_libraries(uint32_t action, const char *library) {
+    if (!library) return bplib_fail(EFAULT, "no name");
+    if (strlen(library) > BPROC_LOCAL_NODE_TEXT_MAX) {
+        return bplib_fail(ENAMETOOLONG, "a library with a name of %zu bytes", strlen(library));
+    }
+    return change(&(struct request){
+        .action = action, .value = library, .value_bytes = strlen(library)});
+}
+
+int bproc_libadd(const char *library) {
+    return change_libraries(BPROC_LOCAL_NODE_ADD_LIBRARY, library);
+}
+
+int bproc_libdel(const char *library) {
+    return change_libraries(BPROC_LOCAL_NODE_REMOVE_LIBRARY, library);
 }

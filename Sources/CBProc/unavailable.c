@@ -16,13 +16,6 @@ int bproc_execve(const char *cmd, char *const argv[], char *const envp[]) {
     return unavailable(__func__);
 }
 
-// ---- Images in files ----
-
-int bproc_libclear(void) { return unavailable(__func__); }
-int bproc_libadd(const char *library) { return unavailable(__func__); }
-int bproc_libdel(const char *library) { return unavailable(__func__); }
-int bproc_liblist(char **list) { return unavailable(__func__); }
-
 // ---- Control of nodes ----
 
 int bproc_nodereconnect(int node, struct sockaddr *remote, int remote_size,

@@ -58,6 +58,10 @@ extension MasterDaemon {
                 effects: &host.effects)
             return []
         case .groups: return Array(configuration.groups.text.utf8)
+        case .libraries: return host.store.state.libraries.text
+        case .changeLibraries(let change):
+            try host.store.state.libraries.change(change, by: caller)
+            return []
         case .control:
             throw NodeRefusal(
                 FailureCode.notImplemented, "nodes are controlled from the front end")

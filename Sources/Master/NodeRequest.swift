@@ -10,6 +10,9 @@ package enum NodeRequest: Equatable, Sendable {
     case control(NodeControl, node: Int32)
     /// The groups of nodes that the configuration has.
     case groups
+    /// The list of libraries.
+    case libraries
+    case changeLibraries(LibraryList.Change)
 
     /// Nothing changes by it, so anybody may ask.
     package var isReading: Bool {
@@ -53,6 +56,12 @@ package enum NodeRequest: Equatable, Sendable {
         case BPROC_LOCAL_NODE_HALT: self = .control(.halt, node: raw.node)
         case BPROC_LOCAL_NODE_POWER_OFF: self = .control(.powerOff, node: raw.node)
         case BPROC_LOCAL_NODE_GROUPS: self = .groups
+        case BPROC_LOCAL_NODE_LIBRARIES: self = .libraries
+        case BPROC_LOCAL_NODE_CLEAR_LIBRARIES: self = .changeLibraries(.clear)
+        case BPROC_LOCAL_NODE_ADD_LIBRARY:
+            self = .changeLibraries(.add(try Self.text(value[...], "library")))
+        case BPROC_LOCAL_NODE_REMOVE_LIBRARY:
+            self = .changeLibraries(.remove(try Self.text(value[...], "library")))
         default: throw .invalid("unknown node action \(raw.action)")
         }
     }

@@ -52,6 +52,7 @@ public struct MasterState: RelayState {
 
     public private(set) var configuration: Configuration
     public internal(set) var nodes: NodeTable
+    public var libraries = LibraryList()
     var launches: [UInt64: MasterLaunch] = [:]
     var nextLaunch: UInt64
     var nextProcess: Int32 = ProcessNumber.first

@@ -37,7 +37,10 @@ final class TestCluster {
     nonisolated(unsafe) private static var clusterCount = 0
 
     private init(_ shape: Shape) throws(Failure) {
-        for name in ["bpmaster", "bpslave", "bpsh", "bpcp", "bpstat", "bpctl", "bpcluster"] {
+        for name in [
+            "bpmaster", "bpslave", "bpsh", "bpcp", "bpstat", "bpps", "bpkill", "bpctl", "bplib",
+            "bpcluster",
+        ] {
             guard access("\(Self.build)/\(name)", X_OK) == 0 else {
                 throw Failure(
                     description: "\(name) is not built: run `swift build -c release` first")

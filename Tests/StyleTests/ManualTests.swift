@@ -5,8 +5,8 @@ import Testing
 @Suite struct ManualTests {
     static let products = SourceTree.root + "/.build/release"
     static let areBuilt = [
-        "bpmaster", "bpslave", "bpsh", "bpstat", "bpctl", "bpcluster", "bpimage",
-        "bpps", "bpkill", "bpcp",
+        "bpmaster", "bpslave", "bpsh", "bpcp", "bpstat", "bpctl", "bplib", "bpcluster", "bpimage",
+        "bpps", "bpkill",
     ].allSatisfy {
         FileManager.default.isExecutableFile(atPath: "\(products)/\($0)")
     }
@@ -76,8 +76,8 @@ import Testing
     @Test(
         .enabled(if: areBuilt, "the commands are not built in .build/release"),
         arguments: [
-            "bpmaster.8", "bpslave.8", "bpsh.1", "bpstat.1", "bpctl.1", "bpcluster.1",
-            "bpimage.1", "bpps.1", "bpkill.1", "bpcp.1",
+            "bpmaster.8", "bpslave.8", "bpsh.1", "bpcp.1", "bpstat.1", "bpctl.1", "bplib.1",
+            "bpcluster.1", "bpimage.1", "bpps.1", "bpkill.1",
         ])
     func everyOptionIsInItsManualPage(page: String) throws {
         let command = String(page.prefix { $0 != "." })

@@ -142,6 +142,11 @@ enum bproc_local_node_action {
     BPROC_LOCAL_NODE_POWER_OFF = 10,
     /* Of no node: answered with a line for each group of nodes, name=0-63,70 and a newline. */
     BPROC_LOCAL_NODE_GROUPS = 11,
+    /* Of no node: the library list. Answered with its names, a NUL behind each. */
+    BPROC_LOCAL_NODE_LIBRARIES = 12,
+    BPROC_LOCAL_NODE_CLEAR_LIBRARIES = 13,
+    BPROC_LOCAL_NODE_ADD_LIBRARY = 14,    /* value: its name */
+    BPROC_LOCAL_NODE_REMOVE_LIBRARY = 15, /* value: its name */
 };
 
 #define BPROC_LOCAL_NODE_TEXT_MAX 4095u

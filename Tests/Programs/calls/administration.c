@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 
 enum { USER = 54321, OWN_GROUP = 54322, OTHER_GROUP = 54323 };
@@ -273,6 +274,56 @@ static void reboot_node(void) { CHECK_ORDER(bproc_nodereboot(node)); }
 static void halt_node(void) { CHECK_ORDER(bproc_nodehalt(node)); }
 static void power_off_node(void) { CHECK_ORDER(bproc_nodepwroff(node)); }
 
+/* Whether the list has these names and no others. */
+static int lists(const char *first, const char *second) {
+    char *list = NULL, *next;
+    CHECK(bproc_liblist(&list) == 0);
+    if (!list) return 0;
+    next = list;
+    int same = 1;
+    const char *names[2];
+    names[0] = first;
+    names[1] = second;
+    for (int i = 0; i < 2 && names[i]; i++) {
+        same = same && strcmp(next, names[i]) == 0;
+        next += strlen(next) + 1;
+    }
+    same = same && *next == 0;
+    free(list);
+    return same;
+}
+
+static void add_as_user(void) {
+    CHECK_FAILS(bproc_libadd("c"), EPERM);
+    CHECK_FAILS(bproc_libdel("a"), EPERM);
+    CHECK_FAILS(bproc_libclear(), EPERM);
+    CHECK(lists("a", "b"));
+}
+
+static void libraries(void) {
+    CHECK_FAILS(bproc_liblist(NULL), EFAULT);
+    CHECK_FAILS(bproc_libadd(NULL), EFAULT);
+    CHECK_FAILS(bproc_libdel(NULL), EFAULT);
+    if (!has_cluster) {
+        char *list;
+        CHECK_FAILS(bproc_liblist(&list), EBUSY);
+        CHECK_FAILS(bproc_libadd("a"), EBUSY);
+        return;
+    }
+    if (getuid() != 0) {
+        CHECK_FAILS(bproc_libadd("a"), EPERM);
+        return;
+    }
+    CHECK(bproc_libclear() == 0 && lists(NULL, NULL));
+    CHECK(bproc_libadd("a") == 0 && bproc_libadd("b") == 0 && bproc_libadd("a") == 0);
+    CHECK(lists("a", "b"));
+    as_user(add_as_user);
+    CHECK_FAILS(bproc_libadd(""), EINVAL);
+    CHECK_FAILS(bproc_libdel("c"), ENOENT);
+    CHECK(bproc_libdel("a") == 0 && lists("b", NULL));
+    CHECK(bproc_libclear() == 0 && lists(NULL, NULL));
+}
+
 const struct test_case administration_cases[] = {
     {"bproc_chmod", change_mode},
     {"bproc_chown", change_owner},
@@ -285,5 +336,9 @@ const struct test_case administration_cases[] = {
     {"bproc_nodepwroff", power_off_node},
     {"bproc_notifier", watch},
     {"bproc_nodelist_", list_through_notifier},
+    {"bproc_libclear", libraries},
+    {"bproc_libadd", libraries},
+    {"bproc_libdel", libraries},
+    {"bproc_liblist", libraries},
     {NULL, NULL},
 };

@@ -11,10 +11,6 @@ static struct sockaddr address;
     DO(bproc_execve, (word, words, words))                                                         \
     DO(bproc_undump, (-1))                                                                         \
     DO(bproc_execdump, (-1, 0, word, words, words))                                                \
-    DO(bproc_libclear, ())                                                                         \
-    DO(bproc_libadd, (word))                                                                       \
-    DO(bproc_libdel, (word))                                                                       \
-    DO(bproc_liblist, (words))                                                                     \
     DO(bproc_nodereconnect, (0, &address, 16, NULL, 0))
 
 #define FUNCTION(name, arguments)                                                                  \
