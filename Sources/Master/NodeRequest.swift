@@ -16,8 +16,10 @@ package enum NodeRequest: Equatable, Sendable {
 
     /// Nothing changes by it, so anybody may ask.
     package var isReading: Bool {
-        if case .attribute = self { return true }
-        return false
+        switch self {
+        case .attribute, .groups, .libraries: true
+        case .change, .control, .changeLibraries: false
+        }
     }
 
     package init(decoding body: [UInt8]) throws(LocalProtocolError) {
