@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -28,6 +29,9 @@
 #include <unistd.h>
 
 enum { STACK_BYTES = 16384, BYTES_MOST = 1 << 20 };
+
+// In place of a pid while a call lasts: the rank has not begun, and gets another ghost.
+enum { PID_TAKEN = INT_MIN };
 
 struct group {
     const struct bplib_helper *helper;
@@ -223,34 +227,89 @@ static int adopt(struct group *group, bproc_job_t *job) {
     return 0;
 }
 
-static int launch(struct group *group, int image, int rank_count, const int *nodes,
-                  const struct bproc_io_t *io, int iolen, const char *command, int *pids) {
-    bproc_job_t *job =
-        bplib_launch(image, group->made_count, nodes, group->pids, io, iolen, command);
+// What a call wants.
+struct call {
+    int image; // closed by whoever launches it
+    int rank_count;
+    uint32_t first_rank;
+    const int *nodes;
+    const struct bproc_io_t *io;
+    int iolen;
+    const char *command;
+};
+
+// Whether a rank did not begin because its node has a process of its ghost's pid already.
+static bool is_taken(bproc_job_t *job, int rank) {
+    struct bproc_job_event failure;
+    return bproc_job_failure(job, rank, &failure) == 0 && failure.stage == BPROC_STAGE_SPAWN &&
+           failure.error == EEXIST;
+}
+
+static int launch(struct group *group, const struct call *call, int *pids) {
+    const struct bplib_numbers numbers = {.processes = group->pids,
+                                          .first_rank = call->first_rank};
+    bproc_job_t *job = bplib_launch(call->image, group->made_count, call->nodes, &numbers,
+                                    call->io, call->iolen, call->command);
     if (!job) return -1;
     int started = 0;
-    for (int rank = 0; rank < rank_count; rank++) {
+    for (int rank = 0; rank < call->rank_count; rank++) {
         int pid = rank < group->made_count ? job->pids[rank] : -group->error;
         pids[rank] = pid > 0 ? group->pids[rank] : pid;
+        if (pid < 0 && rank < group->made_count && is_taken(job, rank)) pids[rank] = PID_TAKEN;
         started += pid > 0;
     }
     int result = started > 0 ? adopt(group, job) : 0;
     bproc_job_close(job);
-    return result < 0 ? -1 : rank_count;
+    return result < 0 ? -1 : call->rank_count;
+}
+
+// One launch with ghosts of its own.
+static int launch_once(const struct call *call, int *pids) {
+    struct group group = {
+        .holder = -1, .between = -1, .channel = {.descriptor = -1, .received = {-1, -1}}};
+    int result = -1;
+    if (begin(&group, call->rank_count, call->command) == 0) {
+        result = launch(&group, call, pids);
+    } else {
+        int error = errno;
+        close(call->image);
+        errno = error;
+    }
+    end(&group);
+    return result;
+}
+
+// A rank whose pid was taken on its node: another ghost, with another pid, until one is free.
+static int launch_again(const struct call *call, int image, int rank) {
+    enum { ATTEMPTS = 8 };
+    int pid = PID_TAKEN;
+    for (int attempt = 0; attempt < ATTEMPTS && pid == PID_TAKEN; attempt++) {
+        struct call single = *call;
+        single.image = fcntl(image, F_DUPFD_CLOEXEC, 0);
+        if (single.image < 0) return -errno;
+        single.rank_count = 1;
+        single.first_rank = call->first_rank + (uint32_t)rank;
+        single.nodes = &call->nodes[rank];
+        if (launch_once(&single, &pid) < 0) return -errno;
+    }
+    return pid == PID_TAKEN ? -EEXIST : pid;
 }
 
 int bplib_launch_children(int image, int rank_count, const int *nodes, const struct bproc_io_t *io,
                           int iolen, const char *command, int *pids) {
-    struct group group = {
-        .holder = -1, .between = -1, .channel = {.descriptor = -1, .received = {-1, -1}}};
-    int result = -1;
-    if (begin(&group, rank_count, command) == 0) {
-        result = launch(&group, image, rank_count, nodes, io, iolen, command, pids);
-    } else {
-        int error = errno;
-        close(image);
-        errno = error;
+    struct call call = {.image = fcntl(image, F_DUPFD_CLOEXEC, 0),
+                        .rank_count = rank_count,
+                        .nodes = nodes,
+                        .io = io,
+                        .iolen = iolen,
+                        .command = command};
+    int result = call.image < 0 ? bplib_fail(errno, "the image: %s", bproc_strerror(errno))
+                                : launch_once(&call, pids);
+    int error = errno;
+    for (int rank = 0; result >= 0 && rank < rank_count; rank++) {
+        if (pids[rank] == PID_TAKEN) pids[rank] = launch_again(&call, image, rank);
     }
-    end(&group);
+    close(image);
+    errno = error;
     return result;
 }

@@ -136,11 +136,17 @@ struct bplib_start {
 };
 // 0; -1 for another failure than that there is no daemon.
 int bplib_begin(struct bplib_start *start);
-// Launches an image (closed here) and waits until every rank has started or failed. Processes are
-// the numbers that the ranks get if the caller is on the front end, or NULL. NULL: nothing has
-// started.
-bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes, const int *processes,
-                          const struct bproc_io_t *io, int iolen, const char *command);
+// The numbers that ranks shall have.
+struct bplib_numbers {
+    const int *processes; // pids of the front end; NULL: the daemon chooses
+    bool are_own;         // the caller's, who is about to become the rank; else its ghosts'
+    uint32_t first_rank;  // what rank 0 takes for its rank
+};
+// Launches an image (closed here) and waits until every rank has started or failed. NULL: nothing
+// has started.
+bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes,
+                          const struct bplib_numbers *numbers, const struct bproc_io_t *io,
+                          int iolen, const char *command);
 // The same, with ranks that are children of the caller: pids[] gets their pids, or negated error
 // numbers for those that have not started. The number of ranks, or -1: then there was never a
 // child.

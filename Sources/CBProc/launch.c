@@ -95,7 +95,7 @@ static void describe_caller(struct bproc_local_launch *launch) {
 }
 
 static int queue_launch(bproc_job_t *job, const struct bproc_job_request *request,
-                        const int *processes) {
+                        const struct bplib_numbers *numbers) {
     struct bproc_local_launch launch = {
         .rank_count = (uint32_t)request->rank_count,
         .io_count = request->io_count,
@@ -105,12 +105,16 @@ static int queue_launch(bproc_job_t *job, const struct bproc_job_request *reques
         .stdin_mode = request->flags & BPROC_JOB_NULL_INPUT ? 1 : 0,
         .fan_out = request->fan_out,
         .chunk_byte_count = request->chunk_byte_count,
+        .first_rank = numbers->first_rank,
     };
+    const int *processes = numbers->processes;
     // Delayed descriptors are set up when all ranks are in place, so nobody may run before.
     for (int i = 0; i < request->io_count; i++) {
         if (request->io[i].flags & BPROC_IO_DELAY) launch.flags |= BPROC_LOCAL_LAUNCH_HOLD;
     }
     if (processes) launch.flags |= BPROC_LOCAL_LAUNCH_PROCESSES;
+    // A process that moves has only the one; where it is taken it goes on under another.
+    if (processes && numbers->are_own) launch.flags |= BPROC_LOCAL_LAUNCH_ANY_PID;
     describe_caller(&launch);
     char *directory = getcwd(NULL, 0);
     // A directory that was removed, or lies outside the caller's root, has no name that a node
@@ -133,8 +137,7 @@ static int queue_launch(bproc_job_t *job, const struct bproc_job_request *reques
     return result;
 }
 
-// Processes are the ranks' numbers where the caller is on the front end, or NULL.
-static int launch(const struct bproc_job_request *request, const int *processes,
+static int launch(const struct bproc_job_request *request, struct bplib_numbers numbers,
                   bproc_job_t **result) {
     if (check_request(request) < 0) return -1;
     struct bproc_job *job = bplib_job_create(request);
@@ -143,9 +146,11 @@ static int launch(const struct bproc_job_request *request, const int *processes,
         bproc_job_close(job);
         return -1;
     }
-    // What has a pid on a node is named by the master there.
-    if (job->channel.welcome.node != BPROC_NODE_MASTER) processes = NULL;
-    if (queue_launch(job, request, processes) < 0 ||
+    // Ghosts on a node have pids of that node; the master names their ranks.
+    if (job->channel.welcome.node != BPROC_NODE_MASTER && !numbers.are_own) {
+        numbers.processes = NULL;
+    }
+    if (queue_launch(job, request, &numbers) < 0 ||
         bplib_channel_send(&job->channel, request->image, BPLIB_ANSWER_MILLISECONDS) < 0) {
         bproc_job_close(job);
         return -1;
@@ -157,11 +162,12 @@ static int launch(const struct bproc_job_request *request, const int *processes,
 int bproc_job_launch(const struct bproc_job_request *request, bproc_job_t **result) {
     if (!result) return bplib_fail(EFAULT, "no place for the job");
     *result = NULL;
-    return launch(request, NULL, result);
+    return launch(request, (struct bplib_numbers){.processes = NULL}, result);
 }
 
-bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes, const int *processes,
-                          const struct bproc_io_t *io, int iolen, const char *command) {
+bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes,
+                          const struct bplib_numbers *numbers, const struct bproc_io_t *io,
+                          int iolen, const char *command) {
     struct bproc_job_request request = {
         .struct_bytes = sizeof request,
         .image = image,
@@ -174,7 +180,7 @@ bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes, const int
         .flags = iolen == BPROC_JOB_FORWARD ? BPROC_JOB_NULL_INPUT : 0,
     };
     bproc_job_t *job = NULL;
-    int result = launch(&request, processes, &job);
+    int result = launch(&request, *numbers, &job);
     if (result == 0 && bproc_job_wait_started(job) < 0) {
         bproc_job_close(job);
         job = NULL;

@@ -35,10 +35,21 @@ static int begin(struct bplib_start *start, int node) {
     return MOVE_HERE;
 }
 
+// The caller's pid on the front end, by which it is known everywhere; 0: the master has given it a
+// number that is no pid.
+static int own_number(void) {
+    const int pids = 1 << 22; // PID_MAX_LIMIT
+    if (!bplib_has_place()) return getpid();
+    return bplib_place.process < pids ? bplib_place.process : 0;
+}
+
 // Starts the image, of the caller or its program, as the caller's successor. All signals are
 // blocked: those that come meanwhile are for the successor. Returns only with -1.
 static int become(int image, int node, const struct bproc_io_t *io, int iolen, const char *name) {
-    bproc_job_t *job = bplib_launch(image, 1, &node, NULL, io, iolen, name);
+    int process = own_number();
+    const struct bplib_numbers numbers = {.processes = process > 0 ? &process : NULL,
+                                          .are_own = true};
+    bproc_job_t *job = bplib_launch(image, 1, &node, &numbers, io, iolen, name);
     if (!job) return -1;
     int pid = bproc_job_pids(job)[0];
     if (pid > 0) bplib_stand_in(job);

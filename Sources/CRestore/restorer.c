@@ -15,8 +15,11 @@
 //   F<fd>:<flags>:<mode>:<offset>:<path>            open a file as descriptor fd
 //   S<fd>:<info>:<family>:<port>:<address in hex>   connect a socket; info 1: number and fd first
 //   +F… +S…  the same, but when that wait is over
+//
+// I alone makes it the first process of the slave's pid namespace instead.
 #include "bp_image.h"
 #include "freestanding.h"
+#include "initial.h"
 #include "report.h"
 #include "items.h"
 #include "stub.h"
@@ -181,6 +184,7 @@ _Noreturn BP_BLOB void bp_restorer_main(const uint64_t *stack) {
     restorer.stub.cpu_checked = 1;
     uint64_t count = stack[0];
     const char *const *arguments = (const char *const *)(stack + 1);
+    if (count == 2 && arguments[1][0] == 'I') bp_initial_process();
     for (uint64_t i = 1; i < count; i++) bp_take_argument(&restorer, arguments[i]);
     bp_become_user(&restorer);
     bp_check_credentials(&restorer);

@@ -59,6 +59,26 @@ long bp_process_user(int32_t pid) {
     return stat(path, &status) < 0 ? -errno : (long)status.st_uid;
 }
 
+int32_t bp_shown_pid(int32_t pid) {
+    char text[256];
+    ssize_t length = readlink("/proc/self", text, sizeof text - 1);
+    if (length <= 0) return pid;
+    text[length] = 0;
+    if (atoi(text) == getpid()) return pid;
+    int descriptor = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (descriptor < 0) return pid;
+    (void)snprintf(text, sizeof text, "/proc/self/fdinfo/%d", descriptor);
+    int file = open(text, O_RDONLY | O_CLOEXEC);
+    length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+    if (file >= 0) close(file);
+    close(descriptor);
+    if (length <= 0) return pid;
+    text[length] = 0;
+    const char *line = strstr(text, "Pid:");
+    int shown = line ? atoi(line + strlen("Pid:")) : 0;
+    return shown > 0 ? shown : pid;
+}
+
 long bp_pidfd_open(int32_t pid) { return result(syscall(SYS_pidfd_open, pid, 0)); }
 
 long bp_signal_descriptor(void) {
@@ -147,6 +167,10 @@ long bp_open_processes(void) {
     struct statfs status;
     if (fd >= 0 && fstatfs(fd, &status) == 0 && status.f_type == PROC_SUPER_MAGIC) return fd;
     if (fd >= 0) close(fd);
+    return bp_mount_processes();
+}
+
+long bp_mount_processes(void) {
     int context = fsopen("proc", FSOPEN_CLOEXEC);
     if (context < 0) return -errno;
     long mount = -1;

@@ -1,10 +1,12 @@
 #define _GNU_SOURCE
 #include "include/spawning.h"
+#include "cloning.h"
 #include "precedence.h"
 #include "bp_image.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -96,7 +98,7 @@ static void set_limits(struct spawn *spawn) {
 // The child's whole life before the restorer. It shares the daemon's memory and runs on a piece of
 // the daemon's stack, with every signal blocked; the daemon's thread waits until it execs or ends.
 // So nothing here may depend on the user: neither wait for a file of his, nor be his to stop.
-__attribute__((used)) static void child_main(void *argument) {
+static void child_main(void *argument) {
     struct spawn *spawn = argument;
     const struct bp_spawn_plan *plan = spawn->plan;
     errno = 0;
@@ -121,24 +123,6 @@ __attribute__((used)) static void child_main(void *argument) {
     child_fail(spawn, BP_STEP_EXECUTE);
 }
 
-// clone3 with a stack of the child's own. The child never returns into this frame.
-static long clone_child(struct clone_args *arguments, struct spawn *spawn) {
-    long result;
-    __asm__ volatile("syscall\n\t"
-                     "testq %%rax, %%rax\n\t"
-                     "jnz 1f\n\t"
-                     "xorl %%ebp, %%ebp\n\t"
-                     "movq %[spawn], %%rdi\n\t"
-                     "call *%[main]\n\t"
-                     "hlt\n"
-                     "1:"
-                     : "=a"(result)
-                     : "a"((long)SYS_clone3), "D"(arguments), "S"(sizeof *arguments),
-                       [spawn] "r"(spawn), [main] "r"(child_main)
-                     : "rcx", "r11", "memory", "cc");
-    return result;
-}
-
 long bp_spawn_restored(const struct bp_spawn_plan *plan, int *pidfd,
                        struct bp_spawn_failure *failure) {
     char stack[16384] __attribute__((aligned(64)));
@@ -151,29 +135,34 @@ long bp_spawn_restored(const struct bp_spawn_plan *plan, int *pidfd,
     arguments.exit_signal = SIGCHLD;
     arguments.stack = (uint64_t)stack;
     arguments.stack_size = sizeof stack;
+    const pid_t wanted = plan->wanted_pid;
+    if (wanted > 0) {
+        arguments.set_tid = (uint64_t)&wanted;
+        arguments.set_tid_size = 1;
+    }
+    failure->stage = STAGE_SPAWN;
+    failure->step = BP_STEP_CLONE;
+    if (plan->initial_process >= 0 && setns(plan->initial_process, CLONE_NEWPID) < 0) return -errno;
     uint64_t all = ~(uint64_t)0, old;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
     struct precedence precedence = {.taken = 0};
     if (plan->flags & BP_SPAWN_AT_ONCE) take_precedence(&precedence);
-    long pid = clone_child(&arguments, &spawn);
+    long pid = clone_beside(&arguments, child_main, &spawn);
     struct scheduling program = {.size = sizeof program, .nice = plan->nice};
     if (plan->flags & BP_SPAWN_STEPS_BACK) program.nice = 19, program.runtime = 100000000;
     give_precedence_back(&precedence, (pid_t)pid, &program);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
-    failure->stage = 0;
-    failure->step = 0;
-    if (pid < 0) {
-        failure->stage = STAGE_SPAWN;
-        failure->step = BP_STEP_CLONE;
-        return pid;
-    }
+    // A process may always return to the namespace that it is in itself.
+    if (plan->initial_process >= 0) (void)setns(plan->own_process, CLONE_NEWPID);
+    if (pid < 0) return pid;
     if (spawn.step) {
         while (waitpid((pid_t)pid, NULL, __WALL) < 0 && errno == EINTR) {}
         close(descriptor);
-        failure->stage = STAGE_SPAWN;
         failure->step = spawn.step;
         return -spawn.error;
     }
+    failure->stage = 0;
+    failure->step = 0;
     *pidfd = descriptor;
     return pid;
 }

@@ -47,7 +47,7 @@ package struct LaunchParser {
         for start in stride(from: nodeBytes.startIndex, to: nodeBytes.endIndex, by: 4) {
             nodes.append(LocalMessage.load(Int32.self, from: body, at: start)!)
         }
-        let processes = try takeProcesses(raw, isOnNode: (origin?.node ?? -1) != -1)
+        let processes = try takeProcesses(raw, origin: origin)
         let descriptors = try takeDescriptors(raw)
         let directory = try takeText(Int(raw.directory_bytes), "working directory")
         let command = try takeText(Int(raw.command_bytes), "command")
@@ -64,6 +64,11 @@ package struct LaunchParser {
             descriptors: descriptors, directory: directory, command: command,
             stallMilliseconds: stallMilliseconds)
         order.unpackedByteCount = unpackedByteCount
+        order.firstRank = raw.first_rank
+        if !processes.isEmpty {
+            order.flags.insert(.numbered)
+            if raw.flags & UInt32(BPROC_LOCAL_LAUNCH_ANY_PID) != 0 { order.flags.insert(.anyPid) }
+        }
         // What is set up after the last rank is placed must find no rank running.
         if raw.flags & UInt32(BPROC_LOCAL_LAUNCH_HOLD) != 0 || descriptors.hasDelayedItems {
             order.flags.insert(.hold)
@@ -75,12 +80,13 @@ package struct LaunchParser {
     }
 
     /// The ranks' numbers where the caller's side has chosen them: each the pid of a process of the
-    /// master's machine, no two alike. Whose they are is for the daemon to find out.
+    /// master's machine, no two alike. Whose they are is for the daemon to find out. A program on a
+    /// node can name itself alone, which is about to move.
     private mutating func takeProcesses(
-        _ raw: bproc_local_launch, isOnNode: Bool
+        _ raw: bproc_local_launch, origin: LaunchOrigin?
     ) throws(LocalProtocolError) -> [Int32] {
         guard raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROCESSES) != 0 else { return [] }
-        guard !isOnNode else {
+        guard origin == nil || origin?.node == -1 || raw.rank_count == 1 else {
             throw .invalid("process numbers of another machine than the master's")
         }
         let start = try take(Int(raw.rank_count) * 4, "list of processes").startIndex

@@ -97,7 +97,7 @@ extension MasterDaemon {
             client: client.id, caller: client.caller, origin: origin,
             imageByteCount: imageByteCount, unpackedByteCount: unpackedByteCount,
             stallMilliseconds: configuration.stallMilliseconds)
-        try verify(launchRequest.processes, of: client.caller)
+        try verify(launchRequest.processes, of: client.caller, on: origin?.node ?? -1)
         client.launchRequest = request
         let rankCount = launchRequest.nodes.count
         let launch = host.store.state.launch(
@@ -108,12 +108,19 @@ extension MasterDaemon {
     }
 
     /// Process numbers from a program are those of processes that its user has on this machine: a
-    /// number is how the process is named everywhere, and nobody may speak in another's name.
+    /// number is how the process is named everywhere, and nobody may speak in another's name. From
+    /// a node they are those of processes that the user was given there.
     private func verify(
-        _ processes: [Int32], of caller: Caller
+        _ processes: [Int32], of caller: Caller, on node: Int32
     ) throws(LocalProtocolError) {
-        for process in processes where bp_process_user(process) != Int(caller.user) {
-            throw .notPermitted("process \(process) is not one of user \(caller.user)")
+        for process in processes {
+            let isRight =
+                node == -1
+                ? bp_process_user(process) == Int(caller.user)
+                : host.store.state.hasProcess(process, of: caller.user, on: node)
+            guard isRight else {
+                throw .notPermitted("process \(process) is not one of user \(caller.user)")
+            }
         }
     }
 

@@ -200,6 +200,14 @@ extension MasterState {
         return "user \(caller.user) has no process on node \(node) with these groups"
     }
 
+    /// Whether a process of this number runs on a node as this user.
+    public func hasProcess(_ process: Int32, of user: UInt32, on node: Int32) -> Bool {
+        launches.values.contains { known in
+            known.order.user == user && !known.isCondemned
+                && known.ranks.contains { $0.process == process && $0.isAlive(on: node) }
+        }
+    }
+
     // MARK: Answers
 
     mutating func withRelay(

@@ -39,6 +39,9 @@ extension NodeTable {
     /// An attribute that somebody has set.
     public func attribute(_ name: String, of node: Int32) throws(NodeRefusal) -> [UInt8] {
         let record = try changeableRecord(of: node)
+        if name == NodeRecord.pidsAttribute, record.isUp {
+            return Array((record.givesPids ? "front-end" : "own").utf8)
+        }
         guard let attribute = record.attributes.first(where: { $0.name == name }) else {
             throw NodeRefusal(
                 FailureCode.noData, "node \(node) has no attribute of this name")
@@ -104,12 +107,15 @@ extension NodeTable {
 }
 
 extension NodeRecord {
+    /// Which pids processes of the node have: "front-end", the same as there, or "own".
+    static let pidsAttribute = "pids"
+
     mutating func setAttribute(_ name: String, to value: [UInt8]) throws(NodeRefusal) {
         guard !name.isEmpty else {
             throw NodeRefusal(FailureCode.invalidArgument, "an attribute without a name")
         }
-        guard name != "addr" else {
-            throw NodeRefusal(FailureCode.notPermitted, "a node's address cannot be set")
+        guard name != "addr", name != Self.pidsAttribute else {
+            throw NodeRefusal(FailureCode.notPermitted, "a node's \(name) cannot be set")
         }
         guard name.utf8.count <= NodeLimit.attributeNameByteCount else {
             throw NodeRefusal(

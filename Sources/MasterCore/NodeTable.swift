@@ -21,6 +21,8 @@ public struct NodeRecord: Equatable, Sendable {
     public var machine = Hello.Machine.unknown
     /// The hook that prepares it.
     var hook: UInt32?
+    /// Its processes have the pids of the front end.
+    public var givesPids = false
     var heardNanoseconds: UInt64 = 0
 
     public static let down = "down"
@@ -235,6 +237,7 @@ public struct NodeTable: Sendable {
         record.group = newcomers.group
         record.incarnation = hello.incarnation
         record.machine = hello.machine
+        record.givesPids = hello.features.contains(.givesPids)
         record.heardNanoseconds = now
         replace(node, by: record)
         nodeOfLink[link] = node

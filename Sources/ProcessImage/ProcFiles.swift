@@ -4,17 +4,24 @@ import System
 /// What /proc says about one process, read whole and taken apart without Foundation.
 struct ProcFiles {
     let pid: Int32
+    /// What /proc calls the process: on a node it may be that of another pid namespace.
+    private let shownPid: Int32
+
+    init(pid: Int32) {
+        self.pid = pid
+        shownPid = bp_shown_pid(pid)
+    }
 
     /// Opens /proc/<pid>/<name>.
     func open(_ name: String) throws(CaptureError) -> OwnedDescriptor {
-        let path = "/proc/\(pid)/\(name)"
+        let path = "/proc/\(shownPid)/\(name)"
         return OwnedDescriptor(
             adopting: Int32(try require("open \(path)", unsafe bp_image_open(path, 0))))
     }
 
     /// All bytes of /proc/<pid>/<name>.
     func bytes(_ name: String) throws(CaptureError) -> [UInt8] {
-        let path = "/proc/\(pid)/\(name)"
+        let path = "/proc/\(shownPid)/\(name)"
         let file = try open(name)
         var bytes: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 16384)

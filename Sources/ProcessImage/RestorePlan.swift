@@ -79,6 +79,10 @@ public struct RestorePlan: Sendable {
     /// The daemon's socket, for BPROC_SOCKET and for a process that calls the library; at most 107
     /// bytes. Empty: the variable is blanked.
     public var socketPath: String = ""
+    /// The pid namespace that the process lives in; nil: the daemon's.
+    public var namespace: PidNamespace.Entrance?
+    /// Its pid there, if no other process has it; nil: any.
+    public var wantedPid: Int32?
     public var items: [Item] = []
     /// Placed, the process waits until it reads one byte from its status descriptor, which must be
     /// a socket then; at its end the process ends.
@@ -147,6 +151,9 @@ public struct RestorePlan: Sendable {
         case .file(_, let directory): unsafe plan.image_directory = directory
         case .descriptor(let number): unsafe plan.image = number
         }
+        unsafe plan.initial_process = namespace?.initialProcess ?? -1
+        unsafe plan.own_process = namespace?.ownProcess ?? -1
+        unsafe plan.wanted_pid = wantedPid ?? 0
         unsafe plan.status = status ?? -1
         unsafe plan.standard_input = standardInput ?? -1
         unsafe plan.standard_output = standardOutput ?? -1

@@ -47,8 +47,14 @@ public struct RestoreFailure: Error, Equatable, Sendable, CustomStringConvertibl
         self.detail = detail
     }
 
+    /// The pid that the process was to have is another's.
+    public var isTakenPid: Bool {
+        step == BP_STEP_CLONE.rawValue && errorNumber == 17  // EEXIST
+    }
+
     public var description: String {
-        "\(sentence): \(SystemCallError.message(for: errorNumber))"
+        if isTakenPid { return "the pid that it has on the front end is taken" }
+        return "\(sentence): \(SystemCallError.message(for: errorNumber))"
     }
 
     /// The restore code's own words, with the detail in its place.

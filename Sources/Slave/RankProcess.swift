@@ -6,6 +6,8 @@ import Wire
 final class RankProcess {
     let launch: UInt64
     let rank: UInt32
+    /// What its program takes for its rank.
+    let shownRank: UInt32
     /// The job's nice value.
     let nice: Int32
     /// Waits, once placed, for the rest of its launch.
@@ -34,12 +36,13 @@ final class RankProcess {
     var exit: ChildExit?
 
     init(
-        launch: UInt64, rank: RelaySubtree.Rank, nice: Int32, isHeld: Bool,
+        launch: UInt64, rank: RelaySubtree.Rank, shownRank: UInt32, nice: Int32, isHeld: Bool,
         stepsBack: Bool, child: consuming ChildProcess,
         status: StatusChannel, streams: RankStreams
     ) {
         self.launch = launch
         self.rank = rank.rank
+        self.shownRank = shownRank
         self.nice = nice
         self.isHeld = isHeld
         self.stepsBack = stepsBack

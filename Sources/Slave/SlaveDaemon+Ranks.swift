@@ -70,9 +70,9 @@ extension SlaveDaemon {
         }
         let plan = plan(launch: launch, rank: rank, image: image, ends: ends)
         do throws(RestoreFailure) {
-            let child = try plan.spawn(restorer: restorer)
+            let child = try spawn(plan, mayHaveAnyPid: image.order.flags.contains(.anyPid))
             return RankProcess(
-                launch: launch, rank: rank, nice: image.order.nice,
+                launch: launch, rank: rank, shownRank: plan.rank, nice: image.order.nice,
                 isHeld: image.order.flags.contains(.hold), stepsBack: plan.stepsBack, child: child,
                 status: status, streams: streams)
         } catch {
@@ -86,7 +86,7 @@ extension SlaveDaemon {
     ) -> RestorePlan {
         let order = image.order
         var plan = RestorePlan(
-            rank: rank.rank, image: image.restoreSource(arena: arena))
+            rank: rank.rank &+ order.firstRank, image: image.restoreSource(arena: arena))
         plan.processNumber = UInt32(bitPattern: rank.process)
         plan.status = ends.status
         if case .forwarded(let hasInput, _) = order.descriptors {
@@ -114,6 +114,8 @@ extension SlaveDaemon {
         plan.directory = Array(order.directory.utf8)
         plan.deathSignal = 9
         plan.isHeld = order.flags.contains(.hold)
+        plan.namespace = namespace?.entrance
+        if namespace != nil, order.flags.contains(.numbered) { plan.wantedPid = rank.process }
         plan.node = host.node
         plan.socketPath = configuration.socketName
         // Only a privileged daemon can give the priority back, so only that one takes it.
@@ -151,7 +153,7 @@ extension SlaveDaemon {
             }
             guard let count else { return false }
             guard count == space.count, let record = unsafe RestoreRecord(space.span.bytes),
-                record.rank == process.rank
+                record.rank == process.shownRank
             else {
                 process.status = nil
                 process.hasSteppedBack = count == 0

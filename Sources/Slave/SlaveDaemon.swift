@@ -19,6 +19,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         static let standardOutput: UInt8 = 18
         static let standardError: UInt8 = 19
         static let input: UInt8 = 20
+        static let namespaceEnd: UInt8 = 21
     }
 
     let configuration: SlaveConfiguration
@@ -31,6 +32,8 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     /// /dev/null, opened before a root without one is entered.
     let nullNumber: Int32?
     let isPrivileged: Bool
+    /// Where processes get the pids that they have on the front end; nil: they have others here.
+    var namespace: PidNamespace?
     /// Which other daemons share its processors; seen before a root without /proc is entered.
     let machine: Hello.Machine
     var control: LinkID?
@@ -88,6 +91,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         if let reason = arena.fallbackReason {
             host.logger.notice("images are received into fresh memory each time: \(reason)")
         }
+        beginNamespace()
         connectToMaster()
     }
 
@@ -136,6 +140,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         case OperationKind.standardOutput: outputIsReady(completion.tag, stream: 1)
         case OperationKind.standardError: outputIsReady(completion.tag, stream: 2)
         case OperationKind.input: inputIsReady(completion.tag)
+        case OperationKind.namespaceEnd: namespaceHasEnded()
         default: preconditionFailure("unknown operation kind \(completion.tag.kind)")
         }
     }
@@ -145,7 +150,8 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     private mutating func connectToMaster() {
         let hello = Hello(
             role: .slave, node: configuration.node ?? Hello.noNode, address: host.address,
-            incarnation: host.incarnation, machine: machine)
+            incarnation: host.incarnation, machine: machine,
+            features: namespace == nil ? [] : .givesPids)
         control = host.connect(to: NodeAddress(configuration.master), hello: hello)
     }
 

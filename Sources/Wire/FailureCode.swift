@@ -8,6 +8,7 @@ public enum FailureCode {
     public static let ioError: Int32 = 5
     public static let outOfMemory: Int32 = 12
     public static let busy: Int32 = 16
+    public static let alreadyExists: Int32 = 17
     public static let invalidArgument: Int32 = 22
     public static let noSpace: Int32 = 28
     public static let nameTooLong: Int32 = 36

@@ -20,12 +20,21 @@ public struct Hello: Equatable, Sendable {
     public var incarnation: UInt64
     /// The machine that the sender runs on, with others perhaps.
     public var machine: Machine
+    public var features: Features
     /// The product's version, for the sentence of a refusal.
     public var version: String
 
     public static let architectureX8664: UInt32 = 4
     public static let noNode: Int32 = -3
     static let textLimit = 64
+
+    /// What a slave can do that not every one can.
+    public struct Features: OptionSet, Equatable, Sendable {
+        public let rawValue: UInt8
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+        /// It gives processes the pids of the front end.
+        public static let givesPids = Features(rawValue: 1)
+    }
 
     /// Daemons with the same identity share one kernel and its processors, whatever their addresses
     /// are.
@@ -45,7 +54,8 @@ public struct Hello: Equatable, Sendable {
 
     public init(
         role: Role, node: Int32, address: NodeAddress, incarnation: UInt64,
-        machine: Machine = .unknown, architecture: UInt32 = Hello.architectureX8664,
+        machine: Machine = .unknown, features: Features = [],
+        architecture: UInt32 = Hello.architectureX8664,
         version: String = ProductVersion.text
     ) {
         self.role = role
@@ -54,13 +64,14 @@ public struct Hello: Equatable, Sendable {
         self.address = address
         self.incarnation = incarnation
         self.machine = machine
+        self.features = features
         self.version = version
     }
 
     public var frame: [UInt8] {
         var writer = WireWriter()
         writer.write(role.rawValue)
-        writer.write(UInt8(0))
+        writer.write(features.rawValue)
         writer.write(machine.coreCount)
         writer.write(architecture)
         writer.write(node)
@@ -77,7 +88,7 @@ public struct Hello: Equatable, Sendable {
         guard let role = Role(rawValue: rawRole) else {
             throw .invalidValue(field: "hello role", value: UInt64(rawRole))
         }
-        _ = try reader.skip(1, "hello padding")
+        let features = Features(rawValue: try reader.read(UInt8.self, "hello features"))
         let coreCount = try reader.read(UInt16.self, "hello core count")
         let architecture = try reader.read(UInt32.self, "hello architecture")
         let node = try reader.read(Int32.self, "hello node")
@@ -88,7 +99,7 @@ public struct Hello: Equatable, Sendable {
         try reader.finish()
         self.init(
             role: role, node: node, address: address, incarnation: incarnation,
-            machine: Machine(identity: identity, coreCount: coreCount),
+            machine: Machine(identity: identity, coreCount: coreCount), features: features,
             architecture: architecture, version: version)
     }
 

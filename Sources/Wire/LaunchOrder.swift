@@ -19,11 +19,19 @@ public struct LaunchOrder: Equatable, Sendable {
         public static let crowded = Flags(rawValue: 2)
         /// Somebody watches the launch: each node says that it has been reached.
         public static let watched = Flags(rawValue: 4)
+        /// The process numbers are pids of the front end, which the processes shall have on their
+        /// nodes too. Where one is taken, the rank fails with EEXIST before it has begun.
+        public static let numbered = Flags(rawValue: 8)
+        /// With `numbered`: such a rank gets another pid instead.
+        public static let anyPid = Flags(rawValue: 16)
     }
 
     /// Proof of who may launch what where; empty until trust is built.
     public var credential: [UInt8] = []
     public var flags: Flags = []
+    /// What programs are told is their rank: this, and the rank in the launch. Ranks whose pid was
+    /// taken are launched again one by one.
+    public var firstRank: UInt32 = 0
     /// What travels in chunks: the image, or the packed image.
     public var imageByteCount: UInt64
     /// Bytes of the image if it travels packed; 0: it travels as it is.
@@ -84,6 +92,7 @@ public struct LaunchOrder: Equatable, Sendable {
         writer.write(UInt32(credential.count))
         writer.write(credential)
         writer.write(flags.rawValue)
+        writer.write(firstRank)
         writer.write(imageByteCount)
         writer.write(unpackedByteCount)
         writer.write(chunkByteCount)
@@ -109,6 +118,7 @@ public struct LaunchOrder: Equatable, Sendable {
             elementByteCount: 1, limit: Self.credentialLimit, "credential byte count")
         credential = try reader.readBytes(credentialByteCount, "credential")
         flags = Flags(rawValue: try reader.read(UInt32.self, "launch flags"))
+        firstRank = try reader.read(UInt32.self, "first rank")
         imageByteCount = try reader.read(UInt64.self, "image byte count")
         unpackedByteCount = try reader.read(UInt64.self, "unpacked byte count")
         chunkByteCount = try reader.read(UInt32.self, "chunk byte count")

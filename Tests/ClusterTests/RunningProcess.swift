@@ -18,6 +18,9 @@ struct RunningProcess: Hashable {
     /// Stopped by a signal.
     var isStopped: Bool { Self.fields(pid)?.state == "T" }
 
+    /// The first process of a slave's pid namespace.
+    var isInitial: Bool { TestFile.text("/proc/\(pid)/comm") == "bproc-init\n" }
+
     private struct Fields {
         var state: Substring
         var parent: pid_t

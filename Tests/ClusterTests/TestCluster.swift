@@ -165,7 +165,8 @@ final class TestCluster {
 
     /// What a node's slave has started.
     func processes(on node: Int) -> [RunningProcess] {
-        slaves[node].map { RunningProcess.descendants(of: [$0.pid]) } ?? []
+        (slaves[node].map { RunningProcess.descendants(of: [$0.pid]) } ?? [])
+            .filter { !$0.isInitial }
     }
 
     // MARK: Commands

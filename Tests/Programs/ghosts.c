@@ -2,6 +2,7 @@
 // ranks are this program again: ghosts rank ...
 #define _GNU_SOURCE
 #include <bproc_local.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -128,6 +129,28 @@ static int field_of(int pid, const char *name) {
     return line ? atoi(line + strlen(name)) : -1;
 }
 
+// The pid by which this process finds one of a node that has the pid of its ghost: the outer one.
+static int outer_pid(int pid) {
+    DIR *processes = opendir("/proc");
+    int found = pid;
+    for (struct dirent *entry; processes && (entry = readdir(processes));) {
+        char path[300], text[4096];
+        int outer = atoi(entry->d_name), level = 0, last = 0;
+        snprintf(path, sizeof path, "/proc/%d/status", outer);
+        if (outer <= 0 || read_text(path, text, sizeof text) <= 0) continue;
+        const char *line = strstr(text, "\nNSpid:");
+        if (!line) continue;
+        line += strlen("\nNSpid:");
+        for (char *end; *line != '\n'; line = end, level++) {
+            last = (int)strtol(line, &end, 10);
+            if (end == line) break;
+        }
+        if (level > 1 && last == pid) found = outer;
+    }
+    if (processes) closedir(processes);
+    return found;
+}
+
 // Waits until the notes of a rank have this many lines; the pid that it has on its node.
 static int await_notes(const char *file, int lines, char *text, size_t size) {
     for (int tries = 0; tries < 10000; tries++) {
@@ -171,11 +194,11 @@ static void signals(void) {
     char file[300], text[4096];
     snprintf(file, sizeof file, "%s/signals", folder);
     int pid = start(0, "note", file);
-    int remote = await_notes(file, 1, text, sizeof text);
+    int own = await_notes(file, 1, text, sizeof text), remote = outer_pid(own);
     // Each after the other has arrived: the order of pending signals is the kernel's.
     const int numbers[] = {SIGUSR2, SIGHUP, SIGUSR1, SIGCONT, SIGCHLD, SIGINT, SIGUSR2};
     char wanted[256];
-    int length = snprintf(wanted, sizeof wanted, "pid %d\n", remote);
+    int length = snprintf(wanted, sizeof wanted, "pid %d\n", own);
     for (int i = 0; i < 7; i++) {
         CHECK(kill(pid, numbers[i]) == 0);
         (void)await_notes(file, i + 2, text, sizeof text);
@@ -199,7 +222,7 @@ static void stops(void) {
     char file[300], text[4096];
     snprintf(file, sizeof file, "%s/stops", folder);
     int pid = start(1, "note", file), status = 0;
-    int remote = await_notes(file, 1, text, sizeof text);
+    int remote = outer_pid(await_notes(file, 1, text, sizeof text));
     for (int i = 0; i < 3; i++) {
         CHECK(kill(pid, SIGSTOP) == 0);
         CHECK(waitpid(pid, &status, WUNTRACED) == pid);
@@ -340,7 +363,7 @@ static void server(void) {
     char file[300], text[4096];
     snprintf(file, sizeof file, "%s/server", folder);
     int pid = start(0, "note", file);
-    int remote = await_notes(file, 1, text, sizeof text);
+    int remote = outer_pid(await_notes(file, 1, text, sizeof text));
     int tracer = field_of(pid, "TracerPid:");
     CHECK(tracer > 0);
     CHECK(kill(tracer, SIGKILL) == 0);

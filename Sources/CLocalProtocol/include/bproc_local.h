@@ -251,6 +251,9 @@ enum {
     BPROC_LOCAL_LAUNCH_PROCESSES = 4,
     /* What the bproc_io_t do not name of 0, 1 and 2 is forwarded over the job channel. */
     BPROC_LOCAL_LAUNCH_FORWARD = 16,
+    /* With it: where a node has another process of that pid already, the rank runs under any other
+       pid. Without: it fails, with EEXIST in stage SPAWN, before it has begun. */
+    BPROC_LOCAL_LAUNCH_ANY_PID = 8,
 };
 /* io_count: no descriptors (0), forwarding over the job channel (-1), or that many bproc_io_t. */
 enum { BPROC_LOCAL_IO_FORWARD = -1 };
@@ -270,6 +273,8 @@ struct bproc_local_launch {
     uint32_t command_bytes;
     uint32_t fan_out;          /* 0: the planner chooses */
     uint32_t chunk_byte_count; /* 0: the planner chooses */
+    uint32_t first_rank;       /* what the programs take for their rank: this plus the rank */
+    uint32_t reserved;
     struct bproc_local_limit limits[BPROC_LOCAL_RLIMITS]; /* RLIMIT_* in numeric order */
     /* Each bproc_io_t is 280 bytes: fd at 0, type at 4, flags at 6, the union at 8. */
     /* then: int32_t nodes[rank_count]; with LAUNCH_PROCESSES, int32_t processes[rank_count];

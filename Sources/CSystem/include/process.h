@@ -16,6 +16,9 @@ uint64_t bp_monotonic_nanoseconds(void);
 long bp_reap(int pidfd, struct bp_child_exit *_Nonnull exit);
 long bp_kill(int32_t pid, int32_t signal);
 long bp_pidfd_open(int32_t pid);
+/* The number under which /proc shows a process; that of another pid namespace shows all under
+   numbers of its own. */
+int32_t bp_shown_pid(int32_t pid);
 // The user whose rights a living process has, by its directory in /proc.
 long bp_process_user(int32_t pid);
 /* Blocks SIGTERM, SIGINT and SIGHUP, ignores SIGPIPE, and answers a non-blocking signalfd for
@@ -44,6 +47,8 @@ long bp_open_own_program(void);
 /* A procfs with the processes that this one sees: the one at /proc, else one that is mounted
    nowhere, which takes a privilege. For bp_open_process. */
 long bp_open_processes(void);
+/* The latter in any case. */
+long bp_mount_processes(void);
 /* The directory of one process in it. */
 long bp_open_process(int processes, int pid);
 long bp_open_read_write(const char *_Nonnull path);

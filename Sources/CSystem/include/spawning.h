@@ -40,6 +40,10 @@ struct bp_spawn_plan {
     int32_t nice;
     const struct bp_spawn_limit *_Nullable limits;
     uint32_t limit_count;
+    /* The child lives in the pid namespace of this process (a pidfd); -1: in the caller's. Then
+       own_process is a pidfd of the caller. */
+    int32_t initial_process, own_process;
+    int32_t wanted_pid; /* the child's pid there; 0: any. EEXIST if it is taken, at BP_STEP_CLONE */
 };
 
 struct bp_spawn_failure {

@@ -1,0 +1,109 @@
+import Glibc
+import Testing
+
+extension ClusterTests {
+    /// One pid on every machine, and what becomes of processes that nobody waits for.
+    @Suite(
+        .serialized,
+        .enabled(if: access("/usr/bin/cc", X_OK) == 0, "needs /usr/bin/cc"),
+        .enabled(if: geteuid() == 0, "slaves that give pids are root"))
+    struct Pids {
+        private static func with(
+            _ shape: TestCluster.Shape, _ body: (TestCluster, String) throws -> Void
+        ) throws {
+            let programs = Programs()
+            defer { programs.remove() }
+            let library = try programs.library()
+            let program = try programs.compile(
+                "pids.c", with: "/usr/bin/cc",
+                ["-O2", "-Wall", "-I\(Package.root)/Sources/CBProc/include"],
+                libraries: [library])
+            try TestCluster.with(shape) { cluster in
+                chmod("\(cluster.folder)/tmp", 0o777)
+                try body(cluster, program)
+            }
+        }
+
+        private static func run(
+            _ name: String, of program: String, on cluster: TestCluster,
+            through wrapper: [String] = []
+        ) throws {
+            let words = wrapper + [program, name, "\(cluster.folder)/tmp"]
+            let outcome = try cluster.command(words[0], Array(words.dropFirst()))
+            #expect(outcome.status == 0, "\(name): \(outcome.errorText)")
+            #expect(outcome.text == "\(name): right\n", "\(name)")
+        }
+
+        @Test func areTheSameOnEveryMachine() throws {
+            try Self.with(TestCluster.Shape(nodeCount: 4)) { cluster, program in
+                for name in ["same", "signals", "orphans"] {
+                    try Self.run(name, of: program, on: cluster)
+                }
+            }
+        }
+
+        /// The node holds the pids that the front end gives next.
+        @Test func thatAreTakenAreNotGiven() throws {
+            try Self.with(TestCluster.Shape(nodeCount: 4)) { cluster, program in
+                for name in ["taken", "exhausted"] {
+                    try Self.run(name, of: program, on: cluster)
+                }
+                #expect(
+                    cluster.masterLog.contains(
+                        "node 3, rank 0: spawn: the pid that it has on the front end is taken"))
+            }
+        }
+
+        @Test func travelWithTheirProcess() throws {
+            try Self.with(TestCluster.Shape(nodeCount: 5)) { cluster, program in
+                let job = try cluster.command(program, ["journey", "\(cluster.folder)/tmp"])
+                #expect(job.status == 0, "\(job.text)\(job.errorText)")
+                #expect(TestFile.text("\(cluster.folder)/tmp/journey") == "0\n", "\(job.text)")
+                #expect(cluster.slaveLog(1).contains("runs under another pid here"))
+            }
+        }
+
+        @Test(.enabled(if: access("/usr/bin/setpriv", X_OK) == 0, "needs setpriv"))
+        func ofASlaveThatIsNotRootAreItsOwn() throws {
+            let wrapper = ["/usr/bin/setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
+            let shape = TestCluster.Shape(nodeCount: 1, slaveWrapper: [0: wrapper])
+            try Self.with(shape) { cluster, program in
+                try Self.run("rootless", of: program, on: cluster, through: wrapper)
+                #expect(
+                    cluster.slaveLog(0).contains(
+                        "this slave is not root: processes here have pids that differ"))
+            }
+        }
+
+        /// Whatever the ranks have left on the node, in sessions of its own too.
+        @Test func nothingOutlivesTheSlave() throws {
+            try TestCluster.with(nodes: 2) { cluster in
+                let script = "setsid sleep 3000 & (sleep 3001 &) ; echo up; exec sleep 3002"
+                let job = try cluster.conversation("bpsh", ["0", "sh", "-c", script], input: nil)
+                let isUp = job.serve(seconds: TestCluster.patience) { job.text == "up\n" }
+                #expect(isUp)
+                try cluster.expect("three processes") { cluster.processes(on: 0).count == 3 }
+                let processes = cluster.processes(on: 0)
+                cluster.slaves[0]?.end()
+                try cluster.expect("the end of all of them") {
+                    !processes.contains(where: \.isRunning)
+                }
+                _ = job.finish(seconds: TestCluster.patience)
+            }
+        }
+
+        /// Who kills the namespace's first process ends what is in it, and the next has a new one.
+        @Test func aNamespaceThatHasEndedIsReplaced() throws {
+            try TestCluster.with(nodes: 1) { cluster in
+                let job = try cluster.conversation("bpsh", ["0", "sleep", "3000"], input: nil)
+                try cluster.expect("the rank") { cluster.processes(on: 0).count == 1 }
+                let slave = try #require(cluster.slaves[0])
+                let initial = RunningProcess.descendants(of: [slave.pid]).filter(\.isInitial)
+                #expect(initial.count == 1)
+                for process in initial { kill(process.pid, SIGKILL) }
+                #expect(job.finish(seconds: TestCluster.patience).status == 128 + SIGKILL)
+                #expect(try cluster.run("0", "echo", "again").text == "again\n")
+            }
+        }
+    }
+}
