@@ -157,14 +157,15 @@ static void orphans(void) {
     CHECK(status_of(start(2, (char *[]){(char *)"orphan", NULL})) == 0);
 }
 
-// Has a rank of node 3 hold the pids that come next here, as many as told.
+// Has a rank of node 3 hold the pids that come next here, as many as told. On this machine its
+// processes have pids as well, which come first.
 static int hold_next(int count, int attempt) {
     char path[300], first[16], number[16];
     pid_t here = fork();
     if (here == 0) _exit(0);
     CHECK(status_of(here) == 0);
     snprintf(path, sizeof path, "%s/held-%d-%d", folder, count, attempt);
-    snprintf(first, sizeof first, "%d", here + 1);
+    snprintf(first, sizeof first, "%d", here + count + 5);
     snprintf(number, sizeof number, "%d", count);
     int holder = start(3, (char *[]){(char *)"hold", path, first, number, NULL});
     while (number_in(path) < 0 && waitpid(holder, NULL, WNOHANG) == 0) pause_briefly();
