@@ -146,8 +146,8 @@ static int launch(const struct bproc_job_request *request, struct bplib_numbers 
         bproc_job_close(job);
         return -1;
     }
-    // Ghosts on a node have pids of that node, and so has a program that was not restored there; the
-    // master names what becomes of them.
+    // Ghosts on a node have pids of that node, and so has a program that was not restored there;
+    // the master names what becomes of them.
     bool is_on_node = job->channel.welcome.node != BPROC_NODE_MASTER;
     if (is_on_node && (!numbers.are_own || !bplib_has_place())) numbers.processes = NULL;
     if (queue_launch(job, request, &numbers) < 0 ||

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Reads a small file whole, as far as it fits, and ends it with a NUL. Bytes, or a negated errno. */
+/* Reads a small file, as far as it fits, and ends it with a NUL. Bytes, or a negated errno. */
 static long read_file(int directory, const char *path, char *bytes, size_t capacity) {
     int fd = openat(directory, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return -errno;
@@ -39,7 +39,8 @@ static uint64_t microseconds(uint64_t ticks) {
 }
 
 /* The name is the only field that may hold blanks and brackets: it ends at the last one. */
-static int parse(const char *text, struct bp_process_status *status, char *name, size_t name_bytes) {
+static int parse(const char *text, struct bp_process_status *status, char *name,
+                 size_t name_bytes) {
     const char *open = strchr(text, '('), *close = strrchr(text, ')');
     if (!open || !close || close < open) return -1;
     size_t length = (size_t)(close - open - 1);
@@ -66,7 +67,8 @@ static int parse(const char *text, struct bp_process_status *status, char *name,
     status->user_microseconds = microseconds(user);
     status->system_microseconds = microseconds(system);
     status->elapsed_microseconds = uptime > began ? uptime - began : 0;
-    status->resident_bytes = resident > 0 ? (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    status->resident_bytes =
+        resident > 0 ? (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
     return 0;
 }
 

@@ -1,7 +1,7 @@
 public import Wire
 
-/// The list of libraries that administrators keep for the whole cluster: names, in the order in which
-/// they were added. Images carry all of their memory, so no launch looks at it.
+/// The list of libraries that administrators keep for the whole cluster: names, in the order in
+/// which they were added. Images carry all of their memory, so no launch looks at it.
 public struct LibraryList: Equatable, Sendable {
     /// One change of the list, by root.
     public enum Change: Equatable, Sendable {

@@ -8,9 +8,9 @@ struct LibraryCommand: ParsableCommand {
         commandName: "bplib", abstract: "Show or change the list of libraries.",
         usage: "bplib -l | -c | -a library ... | -d library ...",
         discussion: """
-            bpmaster keeps the list for programs that look at it. Images carry all of their memory, \
-            so no node needs a library, on the list or not. What fails for one name is reported, \
-            and the others are done; the exit status is then 1. Examples:
+            bpmaster keeps the list for programs that look at it. Images carry all of their \
+            memory, so no node needs a library, on the list or not. What fails for one name is \
+            reported, and the others are done; the exit status is then 1. Examples:
               bplib -a /lib/x86_64-linux-gnu/libc.so.6
               ldd prog | awk '/=> \\// { print $3 }' | bplib -a -
             """,

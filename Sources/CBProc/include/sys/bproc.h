@@ -84,9 +84,9 @@ int bproc_proclist(int node, struct bproc_proc_info_t **list);
 int bproc_pidnode(int pid);
 
 /* An addition to the 4.x interface: kill for every process of the list, from the front end and from
-   any node. Root may signal to every process, others to those of their user. One that is still being
-   started gets the signal when it is there. 0, or -1: ESRCH (no such process, or one that was not
-   started on a node), EPERM, EINVAL (the signal, or a pid that is not above 0). */
+   any node. Root may signal to every process, others to those of their user. One that is still
+   being started gets the signal when it is there. 0, or -1: ESRCH (no such process, or one that was
+   not started on a node), EPERM, EINVAL (the signal, or a pid that is not above 0). */
 int bproc_kill(int pid, int signal);
 /* Likewise an addition: to every process of the same launch, and to what they have started. */
 int bproc_killjob(int pid, int signal);
