@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static char shell[] = "/bin/sh";
 static char option[] = "-c";
@@ -118,6 +119,25 @@ static void send_to_job(void) {
     for (int i = 0; i < 3; i++) CHECK(end_of(pids[i]) == SIGHUP);
 }
 
+/* The rank of this launch that an entry is about; -1: none. */
+static int rank_of(const struct bproc_process_status *entry) {
+    for (int rank = 0; rank < 3; rank++) {
+        if (entry->pid == pids[rank]) return rank;
+    }
+    return -1;
+}
+
+/* How many ranks have become the program that they execute: until then the kernel may say that they
+   have no memory, and belong to root. */
+static int settled_count(const struct bproc_process_status *list, int count) {
+    int settled = 0;
+    for (int i = 0; i < count; i++) {
+        settled += rank_of(&list[i]) >= 0 && list[i].user == getuid() &&
+                   list[i].resident_bytes > 4096;
+    }
+    return settled;
+}
+
 static void ask_what_they_do(void) {
     struct bproc_process_status *list = NULL;
     int count, own = 0;
@@ -133,15 +153,22 @@ static void ask_what_they_do(void) {
     CHECK(list == NULL);
     start("exec sleep 1000");
     count = bproc_processstatus(BPROC_NODE_ANY, 20000, &list);
-    CHECK(count >= 3);
+    for (int tries = 0; tries < 200 && settled_count(list, count) < 3; tries++) {
+        struct timespec pause;
+        pause.tv_sec = 0;
+        pause.tv_nsec = 50000000;
+        free(list);
+        list = NULL;
+        nanosleep(&pause, NULL);
+        count = bproc_processstatus(BPROC_NODE_ANY, 20000, &list);
+    }
+    CHECK(settled_count(list, count) == 3);
     for (int i = 0; i < count; i++) {
-        for (int rank = 0; rank < 3; rank++) {
-            if (list[i].pid != pids[rank]) continue;
-            own++;
-            CHECK(list[i].node == nodes[rank] && list[i].rank == rank && list[i].error == 0);
-            CHECK(list[i].user == getuid() && list[i].resident_bytes > 4096);
-            CHECK(list[i].local_pid > 0 && list[i].job > 0);
-        }
+        int rank = rank_of(&list[i]);
+        if (rank < 0) continue;
+        own++;
+        CHECK(list[i].node == nodes[rank] && list[i].rank == rank && list[i].error == 0);
+        CHECK(list[i].local_pid > 0 && list[i].job > 0);
     }
     CHECK(own == 3);
     free(list);
