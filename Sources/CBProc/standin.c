@@ -74,6 +74,12 @@ _Noreturn void bplib_stand_in(bproc_job_t *job) {
     sigfillset(&all);
     (void)sigprocmask(SIG_SETMASK, &all, NULL);
     int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signals >= 0 && signals <= STDERR_FILENO) {
+        // A process without standard streams: their numbers are about to be taken by others.
+        int moved = fcntl(signals, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        close(signals);
+        signals = moved;
+    }
     // The descriptors went with the process, as far as they could; kept here, they would hold other
     // people's pipes open.
     bplib_job_move_above(job, STDERR_FILENO);
