@@ -10,6 +10,10 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/bproc
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+# Where each shell looks for completions of what is installed with this prefix.
+BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 # systemd looks here whatever the prefix; a prefix of one's own keeps everything inside.
 UNITDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/lib/systemd/system,$(PREFIX)/lib/systemd/system)
 
@@ -85,7 +89,7 @@ $(LIBRARY)/$(LIBRARY_FILE): $(LIBRARY_OBJECTS) $(LIBRARY_NAMES)
 		-Wl,--no-undefined $(LDFLAGS) -o $@ $(LIBRARY_OBJECTS)
 
 # Installs what `make` has made; builds nothing, so that it can run as root over another user's build.
-install: install-library
+install: install-library install-completions
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -s $(COMMANDS:%=$(PRODUCTS)/%) $(DESTDIR)$(BINDIR)
 	$(INSTALL) -s $(DAEMONS:%=$(PRODUCTS)/%) $(DESTDIR)$(SBINDIR)
@@ -97,6 +101,17 @@ install: install-library
 	for page in $(wildcard man/*.[124-8]); do \
 		folder=$(DESTDIR)$(MANDIR)/man$${page##*.} && \
 		$(INSTALL) -d $$folder && $(INSTALL) -m 0644 $$page $$folder || exit 1; \
+	done
+
+# The commands themselves say what can be completed.
+install-completions:
+	$(INSTALL) -d $(DESTDIR)$(BASHCOMPDIR) $(DESTDIR)$(ZSHCOMPDIR) $(DESTDIR)$(FISHCOMPDIR)
+	for name in $(DAEMONS) $(COMMANDS); do \
+		scripts/completion $(PRODUCTS)/$$name bash >$(DESTDIR)$(BASHCOMPDIR)/$$name && \
+		scripts/completion $(PRODUCTS)/$$name zsh >$(DESTDIR)$(ZSHCOMPDIR)/_$$name && \
+		scripts/completion $(PRODUCTS)/$$name fish >$(DESTDIR)$(FISHCOMPDIR)/$$name.fish && \
+		chmod 0644 $(DESTDIR)$(BASHCOMPDIR)/$$name $(DESTDIR)$(ZSHCOMPDIR)/_$$name \
+			$(DESTDIR)$(FISHCOMPDIR)/$$name.fish || exit 1; \
 	done
 
 # What a program needs to be built with libbproc. A page of section 3 describes a group of calls:
@@ -128,7 +143,7 @@ lint:
 clean:
 	rm -rf .build out
 
-.PHONY: all prepare build test bench demo library install install-library fmt lint clean
+.PHONY: all prepare build test bench demo library install install-library install-completions fmt lint clean
 
 # Long fuzzing by hand: make fuzz TARGET=image SECONDS=600 (TARGET empty: all of them).
 SECONDS ?= 60

@@ -18,11 +18,18 @@ extension DaemonCommand {
     public static func mainWithConfiguration() {
         let commandLine = Array(ProgramArguments.all.dropFirst())
         if commandLine.contains("--check-config") { checkConfiguration(commandLine) }
+        // What the command says of itself does not depend on a file.
+        if commandLine.contains(where: asksForDescription) { main(commandLine) }
         do throws(ConfigurationFile.Problem) {
             main(try arguments(commandLine))
         } catch {
             exit(withError: ValidationError(error.description))
         }
+    }
+
+    private static func asksForDescription(_ argument: String) -> Bool {
+        ["-h", "--help", "--experimental-dump-help"].contains(argument)
+            || argument.hasPrefix("--generate-completion-script")
     }
 
     /// The command as the command line and the file now are: for a daemon that is told to read the

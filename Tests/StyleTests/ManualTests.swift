@@ -66,6 +66,15 @@ import Testing
         return options
     }
 
+    /// What to call a command with for all its help texts.
+    static func helpCommands(of command: String) -> [[String]] {
+        let subcommands = [
+            "bpcluster": ["up", "down", "status", "run", "demo", "bench"],
+            "bpimage": ["show", "dump"],
+        ]
+        return subcommands[command].map { $0.map { ["help", $0] } } ?? [["--help"]]
+    }
+
     @Test func readsHelpAndManual() {
         let help = "OPTIONS:\n  -c, --compact  The -l.\n  --fan-out <n>   x\n          --not\n"
         #expect(Self.options(inHelp: help) == ["-c", "--compact", "--fan-out"])
@@ -81,13 +90,8 @@ import Testing
         ])
     func everyOptionIsInItsManualPage(page: String) throws {
         let command = String(page.prefix { $0 != "." })
-        let subcommands = [
-            "bpcluster": ["up", "down", "status", "run", "demo", "bench"],
-            "bpimage": ["show", "dump"],
-        ]
-        let words = subcommands[command].map { $0.map { ["help", $0] } } ?? [["--help"]]
         var known: Set<String> = []
-        for arguments in words {
+        for arguments in Self.helpCommands(of: command) {
             let help = try Self.run("\(Self.products)/\(command)", arguments)
             #expect(help.status == 0)
             known.formUnion(Self.options(inHelp: help.text))
@@ -186,5 +190,9 @@ import Testing
         let refused = try Self.run(program, ["--config", bad, "--version"])
         #expect(refused.status == 64)
         #expect(refused.text.contains("nodez"))
+        // What it says of itself does not depend on the file.
+        for option in ["--help", "--generate-completion-script=fish"] {
+            #expect(try Self.run(program, ["--config", bad, option]).status == 0, "\(option)")
+        }
     }
 }
