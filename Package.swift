@@ -134,12 +134,15 @@ let package = Package(
         .target(
             name: "Link", dependencies: ["Ring", "System", "Relay", "Wire"], swiftSettings: strict),
 
+        // The log of a daemon: levels for each component, lines as the journal wants them.
+        .target(name: "DaemonLog", dependencies: [logging], swiftSettings: strict),
+
         // What both daemons stand on: ring, links, relay links, local programs.
         .target(
             name: "Host",
             dependencies: [
                 "Link", "Relay", "RelayTree", "Wire", "Ring", "System", "CSystem", "ProcessImage",
-                "Ghosts", "LocalProtocol", "CLocalProtocol", logging,
+                "Ghosts", "LocalProtocol", "CLocalProtocol", "DaemonLog", logging,
             ], swiftSettings: strict),
 
         // Daemons.
@@ -147,17 +150,19 @@ let package = Package(
             name: "Master",
             dependencies: [
                 "MasterCore", "Host", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring",
-                "System", "CSystem", "ProcessImage", "LocalProtocol", "CLocalProtocol", logging,
+                "System", "CSystem", "ProcessImage", "LocalProtocol", "CLocalProtocol", "DaemonLog",
+                logging,
             ], swiftSettings: strict),
         .target(
             name: "Slave",
             dependencies: [
                 "SlaveCore", "Host", "Link", "Relay", "RelayTree", "NodeSpec", "Wire", "Ring", "System",
-                "CSystem", "ProcessImage", "LocalProtocol", "CLocalProtocol", logging,
+                "CSystem", "ProcessImage", "LocalProtocol", "CLocalProtocol", "DaemonLog", logging,
             ], swiftSettings: strict),
 
         .target(
-            name: "DaemonSupport", dependencies: ["System", "CSystem", argumentParser, logging],
+            name: "DaemonSupport",
+            dependencies: ["DaemonLog", "System", "CSystem", argumentParser, logging],
             swiftSettings: strict),
 
         // Clients.
@@ -175,14 +180,15 @@ let package = Package(
         .executableTarget(
             name: "bpmaster",
             dependencies: [
-                "Master", "MasterCore", "Host", "Link", "NodeSpec", "Wire", "DaemonSupport", "System",
-                "CSystem", argumentParser, logging,
+                "Master", "MasterCore", "Host", "Link", "NodeSpec", "Wire", "DaemonSupport",
+                "DaemonLog", "System", "CSystem", argumentParser, logging,
             ],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpslave",
             dependencies: [
-                "Slave", "Host", "DaemonSupport", "System", "CSystem", argumentParser, logging,
+                "Slave", "Host", "DaemonSupport", "DaemonLog", "System", "CSystem", argumentParser,
+                logging,
             ],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
@@ -244,7 +250,8 @@ let package = Package(
             name: "MasterCoreTests", dependencies: ["MasterCore", "NodeSpec", "Relay", "Wire"],
             swiftSettings: testing),
         .testTarget(
-            name: "DaemonSupportTests", dependencies: ["DaemonSupport", argumentParser],
+            name: "DaemonSupportTests",
+            dependencies: ["DaemonSupport", "DaemonLog", argumentParser],
             swiftSettings: testing),
         // Random valid messages, for the tests of the protocol and as seeds of the fuzzer.
         .target(

@@ -1,6 +1,7 @@
 public import ArgumentParser
 import CSystem
-public import Logging
+public import DaemonLog
+import Logging
 public import System
 
 /// The options that both daemons have.
@@ -9,7 +10,12 @@ public struct DaemonOptions: ParsableArguments {
     public var foreground = false
 
     @Option(
-        help: "Least level that is logged: trace, debug, info, notice, warning, error, critical.")
+        help: ArgumentHelp(
+            """
+            Least level that is logged: trace, debug, info, notice, warning, error, critical; \
+            other levels for single components behind commas, as info,relay=debug: daemon, link, \
+            relay, launch, node, hook, program.
+            """, valueName: "levels"))
     public var logLevel: String = "notice"
 
     @Option(help: ArgumentHelp("Write the daemon's pid to this file.", valueName: "file"))
@@ -55,32 +61,34 @@ public struct DaemonOptions: ParsableArguments {
     public init() {}
 
     public func validate() throws {
-        guard Logger.Level(rawValue: logLevel) != nil else {
-            throw ValidationError(
-                "'\(logLevel)' is not a log level: trace, debug, info, notice, warning, error or "
-                    + "critical")
-        }
+        _ = try logLevels()
         guard (-20...19).contains(nice) else { throw ValidationError("--nice must be -20 to 19") }
         guard (0...(1 << 30)).contains(socketBuffer) else {
             throw ValidationError("--socket-buffer must be 0 to 1073741824 bytes")
         }
     }
 
-    /// A logger to standard error in a form that journald reads as it is.
-    public func logger(_ label: String) -> Logger {
-        var logger = Logger(label: label) { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = Logger.Level(rawValue: logLevel) ?? .notice
-        return logger
+    public func logLevels() throws -> LogLevels {
+        do throws(LogLevels.Problem) {
+            return try LogLevels(parsing: logLevel)
+        } catch {
+            throw ValidationError(error.description)
+        }
+    }
+
+    /// The daemon's log on standard error.
+    public func log(_ label: String) throws -> DaemonLog {
+        DaemonLog(label: label, levels: try logLevels())
     }
 
     /// Puts the daemon before the programs it starts. Not as a real-time process: that starves the
     /// kernel's own network threads, and a launch takes seconds (measured).
-    public func takePrecedence(_ logger: Logger) {
+    public func takePrecedence(_ log: DaemonLog) {
         guard nice != 0 else { return }
         let result = bp_set_nice(nice)
         if result < 0 {
             let error = SystemCallError("set nice value", result: result)
-            logger.info("the daemon keeps its priority: \(error)")
+            log.daemon.info("the daemon keeps its priority: \(error)")
         }
         _ = bp_set_session_nice(nice)
     }

@@ -1,4 +1,5 @@
 import CSystem
+import DaemonLog
 import Logging
 import Ring
 import System
@@ -13,10 +14,10 @@ extension DaemonHost {
             do throws(SystemCallError) {
                 pollReadable(try programs.insert(OwnedDescriptor(adopting: number)))
             } catch {
-                logger.warning("a local connection is refused: \(error)")
+                log.program.warning("a local connection is refused: \(error)")
             }
         case .paused(let errorNumber):
-            logger.error(
+            log.program.error(
                 "local programs wait: \(SystemCallError("accept", errorNumber: errorNumber))")
         case .nothing: break
         }

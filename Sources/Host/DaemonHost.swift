@@ -1,6 +1,7 @@
 import CSystem
 package import Link
-package import Logging
+package import DaemonLog
+import Logging
 package import Relay
 package import Ring
 package import System
@@ -59,7 +60,7 @@ enum HostOperation {
 package struct DaemonHost<Store: RelayStore>: ~Copyable {
     package typealias Effect = Store.State.Effect
 
-    package let logger: Logger
+    package var log: DaemonLog
     package let store: Store
     package var ring: Ring
     package var links: LinkTable
@@ -82,7 +83,7 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
     private var warningNanoseconds: UInt64
 
     package init(
-        _ configuration: HostConfiguration, store: Store, logger: Logger
+        _ configuration: HostConfiguration, store: Store, log: DaemonLog
     ) throws(SystemCallError) {
         _ = bp_raise_open_files()
         let signals = OwnedDescriptor(
@@ -95,7 +96,7 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
         }
         programs = try Programs(socketName: configuration.socketName)
         let now = Clock.monotonicNanoseconds
-        self.logger = logger
+        self.log = log
         self.store = store
         self.signals = signals
         self.ring = ring
@@ -111,8 +112,8 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
 
     mutating func start() {
         switch ring.backEnd {
-        case .uring: logger.debug("back end: io_uring")
-        case .epoll: logger.notice("back end: \(ring.backEnd)")
+        case .uring: log.daemon.debug("back end: io_uring")
+        case .epoll: log.daemon.notice("back end: \(ring.backEnd)")
         }
         ring.poll(
             signals.number, for: .readable, tag: OperationTag(kind: HostOperation.signal, slot: 0))
@@ -136,7 +137,7 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
     private mutating func warnOfInsecurity(now: UInt64) {
         guard now >= warningNanoseconds else { return }
         warningNanoseconds = now + 60_000_000_000
-        logger.warning("peers are not authenticated: whoever reaches the port is trusted")
+        log.link.warning("peers are not authenticated: whoever reaches the port is trusted")
     }
 
     mutating func takeSignal() {
@@ -148,7 +149,7 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
                 tag: OperationTag(kind: HostOperation.signal, slot: 0))
             return
         }
-        logger.info("ending: signal \(number)")
+        log.daemon.info("ending: signal \(number)")
         exitCode = 0
     }
 
@@ -182,7 +183,7 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
     }
 
     func acceptingPauses(errorNumber: Int32) {
-        logger.error("other daemons wait: \(SystemCallError("accept", errorNumber: errorNumber))")
+        log.link.error("other daemons wait: \(SystemCallError("accept", errorNumber: errorNumber))")
     }
 
     mutating func handleLinks(_ completion: Completion) {
@@ -250,7 +251,7 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
         case .forward(let link, let chunk):
             links.forward(chunk: chunk, launch: launch, on: link, store: store, ring: &ring)
         case .close(let link): close(link)
-        case .note(let text): logger.info("\(text)")
+        case .note(let text): log.relay.info("\(text)")
         }
     }
 
@@ -263,6 +264,7 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
                 effects: &effects)
         case .opening: break
         case .absent:
+            log.relay.debug("launch \(launch): connecting to node \(node) at \(address)")
             let hello = Hello(
                 role: .relay, node: self.node, address: self.address, incarnation: incarnation)
             let link = connect(to: address, hello: hello)

@@ -1,6 +1,7 @@
 import CLocalProtocol
 import CSystem
 import LocalProtocol
+import DaemonLog
 import Logging
 import System
 import Wire
@@ -115,7 +116,7 @@ extension HostedDaemon where Self: ~Copyable {
     package mutating func refuse(
         _ client: Client, request: UInt32, errorNumber: Int32, reason: String
     ) {
-        host.logger.warning("user \(client.caller.user): \(reason)")
+        host.log.program.warning("user \(client.caller.user): \(reason)")
         send(
             LocalMessage.refusal(request: request, errorNumber: errorNumber, reason: reason),
             to: client)
@@ -129,7 +130,7 @@ extension HostedDaemon where Self: ~Copyable {
         }
         client.outgoing += bytes
         guard client.outgoing.count <= Client.backlogByteLimit else {
-            host.logger.warning("a local program does not read what is sent to it")
+            host.log.program.warning("a local program does not read what is sent to it")
             close(client)
             return
         }

@@ -1,6 +1,7 @@
 package import CLocalProtocol
 package import Link
 package import LocalProtocol
+import DaemonLog
 import Logging
 package import Ring
 import System
@@ -60,7 +61,7 @@ extension HostedDaemon where Self: ~Copyable {
                 try host.ring.waitForCompletions(
                     untilNanoseconds: host.deadline(deadlineNanoseconds))
             } catch {
-                host.logger.critical("\(error)")
+                host.log.daemon.critical("\(error)")
                 return 70
             }
             while let completion = host.ring.nextCompletion() {

@@ -1,3 +1,4 @@
+public import DaemonLog
 public import MasterCore
 public import NodeSpec
 public import System
@@ -31,6 +32,7 @@ public struct MasterConfiguration: Sendable {
     public var stallMilliseconds: UInt32
     public var socketBufferByteCount: Int
     public var forbidsRing: Bool
+    public var logLevels = LogLevels()
     /// Say once a minute that peers are not authenticated.
     public var warnsOfInsecurity = false
 

@@ -1,6 +1,7 @@
 import CLocalProtocol
 import LocalProtocol
 import Host
+import DaemonLog
 import Logging
 import MasterCore
 import NodeSpec
@@ -79,7 +80,7 @@ extension MasterDaemon {
     func refusal(_ refusal: NodeRefusal, request: UInt32, of caller: Caller) -> [UInt8] {
         // Who asks for an attribute that is not there has done nothing that belongs in a log.
         if refusal.errorNumber == FailureCode.notPermitted {
-            host.logger.warning("user \(caller.user): \(refusal.sentence)")
+            host.log.node.warning("user \(caller.user): \(refusal.sentence)")
         }
         return LocalMessage.refusal(
             request: request, errorNumber: refusal.errorNumber, reason: refusal.sentence)

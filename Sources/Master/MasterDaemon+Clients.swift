@@ -2,6 +2,7 @@ package import CLocalProtocol
 import CSystem
 package import Host
 package import LocalProtocol
+import DaemonLog
 import Logging
 import MasterCore
 import System
@@ -104,6 +105,11 @@ extension MasterDaemon {
             launchRequest, now: Clock.monotonicNanoseconds, effects: &host.effects)
         client.launch = launch
         streams[launch] = JobStreams(rankCount: rankCount)
+        host.log.launch.debug(
+            """
+            launch \(launch): \(rankCount) ranks for user \(client.caller.user), an image of \
+            \(imageByteCount) bytes
+            """)
         return launch
     }
 
@@ -127,7 +133,7 @@ extension MasterDaemon {
     // MARK: Answers
 
     mutating func tellFailure(_ failure: Answer.Failure, to id: ClientID) {
-        host.logger.info(
+        host.log.launch.info(
             "node \(failure.node), rank \(failure.rank): \(failure.stage): \(failure.reason)")
         guard let client = host.programs[id] else { return }
         var raw = bproc_local_failure()
@@ -147,7 +153,7 @@ extension MasterDaemon {
     }
 
     mutating func tellLaunched(_ report: LaunchReport, to id: ClientID) {
-        host.logger.info(
+        host.log.launch.info(
             """
             launch \(report.launch): placed \(report.placedCount)/\(report.processes.count) in \
             \(report.elapsedNanoseconds / 1000) µs, \(report.imageSentence), fan-out \
@@ -193,6 +199,8 @@ extension MasterDaemon {
     }
 
     mutating func noteExit(_ exit: RankExit, of id: ClientID) {
+        host.log.launch.trace(
+            "process \(exit.process), rank \(exit.rank), has ended: status \(exit.waitStatus)")
         var raw = bproc_local_exit()
         raw.rank = exit.rank
         raw.process = exit.process

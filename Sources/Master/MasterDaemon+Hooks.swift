@@ -1,4 +1,5 @@
 import Host
+import DaemonLog
 import Logging
 import MasterCore
 import Ring
@@ -14,7 +15,7 @@ extension MasterDaemon {
             let hook = try HookProcess(
                 [path ?? "", "\(run.node)"],
                 environment: ["BPROC_SOCKET=\(configuration.socketPath)"], log: log)
-            host.logger.info(
+            host.log.hook.info(
                 """
                 node \(run.node): the \(run.kind.rawValue) hook runs as process \
                 \(hook.child.identifier), output in \(log)

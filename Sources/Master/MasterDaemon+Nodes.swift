@@ -2,6 +2,7 @@ import CLocalProtocol
 import Host
 import Link
 import LocalProtocol
+import DaemonLog
 import Logging
 import MasterCore
 import Relay
@@ -110,7 +111,7 @@ extension MasterDaemon {
     mutating func forgetPrograms(on node: Int32) {
         for (place, client) in clientOfPlace
         where host.store.state.nodes.node(of: place.link) == nil {
-            host.logger.info("node \(node): the job of a program there has ended")
+            host.log.launch.info("node \(node): the job of a program there has ended")
             close(client)
         }
     }

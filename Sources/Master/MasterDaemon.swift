@@ -2,7 +2,8 @@ import CLocalProtocol
 import CSystem
 package import Host
 package import Link
-package import Logging
+package import DaemonLog
+import Logging
 package import MasterCore
 import NodeSpec
 import Relay
@@ -35,7 +36,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
 
     /// - Parameter reread: the configuration as it is when the master is told to read it again.
     package init(
-        _ configuration: MasterConfiguration, logger: Logger,
+        _ configuration: MasterConfiguration, log: DaemonLog,
         reread: @escaping () throws(ReloadError) -> MasterConfiguration
     ) throws(SystemCallError) {
         self.configuration = configuration
@@ -52,7 +53,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
                 state: MasterState(
                     configuration: Self.stateConfiguration(configuration), firstLaunch: now,
                     now: now)),
-            logger: logger)
+            log: log)
     }
 
     private static func stateConfiguration(
@@ -79,17 +80,18 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         do throws(ReloadError) {
             changed = try reread()
         } catch {
-            host.logger.error("the configuration stays as it is: \(error.sentence)")
+            host.log.daemon.error("the configuration stays as it is: \(error.sentence)")
             return
         }
         for name in configuration.lastingOptions(in: changed) {
-            host.logger.warning("--\(name) takes effect when the master is started again")
+            host.log.daemon.warning("--\(name) takes effect when the master is started again")
         }
         host.store.state.reconfigure(
             Self.stateConfiguration(changed), now: begin, effects: &host.effects)
         configuration = changed
+        host.log.set(changed.logLevels)
         let microseconds = (Clock.monotonicNanoseconds - begin) / 1000
-        host.logger.notice(
+        host.log.daemon.notice(
             """
             the configuration has been read again: \(changed.nodes.count) nodes, in \
             \(microseconds) µs
@@ -110,7 +112,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     }
 
     package mutating func willRun() {
-        host.logger.info("master of \(configuration.nodes.count) nodes at \(host.address)")
+        host.log.daemon.info("master of \(configuration.nodes.count) nodes at \(host.address)")
     }
 
     package mutating func roundIsOver() {
@@ -124,6 +126,13 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         switch completion.tag.kind {
         case OperationKind.hook: hookIsReady(completion.tag.slot)
         default: preconditionFailure("unknown operation kind \(completion.tag.kind)")
+        }
+    }
+
+    private func logger(for subject: NoteSubject) -> Logger {
+        switch subject {
+        case .node: host.log.node
+        case .hook: host.log.hook
         }
     }
 
@@ -163,7 +172,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     ) {
         if header.kind == .refusal {
             let sentence = (try? Refusal(decoding: body))?.sentence ?? "no reason given"
-            host.logger.warning("a node refuses the master's relay link: \(sentence)")
+            host.log.relay.warning("a node refuses the master's relay link: \(sentence)")
             return
         }
         host.store.state.receiveRelay(
@@ -209,7 +218,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         case .relay(let launch, let effect): host.carryOut(effect, launch: launch)
         case .control(let link, let frame): host.send(frame, on: link)
         case .refuse(let link, let reason):
-            host.logger.warning("closing \(link): \(reason)")
+            host.log.link.warning("closing \(link): \(reason)")
             host.refuse(link, reason: reason)
         case .failed(let client, let failure): tellFailure(failure, to: client)
         case .launched(let client, let report): tellLaunched(report, to: client)
@@ -225,8 +234,8 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         case .nodeAnswers(let question, let node, let answer):
             pass(answer, of: node, toAskerOf: question)
         case .questionIsOver(let question): endQuestion(question)
-        case .note(let text): host.logger.info("\(text)")
-        case .warning(let text): host.logger.warning("\(text)")
+        case .note(let text, let subject): logger(for: subject).info("\(text)")
+        case .warning(let text, let subject): logger(for: subject).warning("\(text)")
         }
     }
 }

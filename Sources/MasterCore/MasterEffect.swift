@@ -30,9 +30,15 @@ public enum MasterEffect: Equatable, Sendable {
     case nodeAnswers(UInt32, Int32, NodeAnswer)
     /// Every node has answered this question, or will not any more.
     case questionIsOver(UInt32)
-    case note(String)
+    case note(String, about: NoteSubject = .node)
     /// Something that an administrator should see.
-    case warning(String)
+    case warning(String, about: NoteSubject = .node)
+}
+
+/// What a note of the master's state is about.
+public enum NoteSubject: Equatable, Sendable {
+    case node
+    case hook
 }
 
 /// The answer to a launch request.

@@ -10,12 +10,16 @@ extension MasterState {
         guard let (run, outcome) = hooks.ended(number, outcome) else { return }
         let what = "node \(run.node): the \(run.kind.rawValue) hook"
         switch outcome {
-        case .exited(0): effects.append(.note("\(what) has ended"))
-        case .exited(let status): effects.append(.warning("\(what) has failed: status \(status)"))
+        case .exited(0): effects.append(.note("\(what) has ended", about: .hook))
+        case .exited(let status):
+            effects.append(.warning("\(what) has failed: status \(status)", about: .hook))
         case .overdue:
             let seconds = configuration.hooks.timeoutNanoseconds / 1_000_000_000
-            effects.append(.warning("\(what) was ended: it took more than \(seconds) seconds"))
-        case .failed(let reason): effects.append(.warning("\(what) cannot be run: \(reason)"))
+            effects.append(
+                .warning(
+                    "\(what) was ended: it took more than \(seconds) seconds", about: .hook))
+        case .failed(let reason):
+            effects.append(.warning("\(what) cannot be run: \(reason)", about: .hook))
         }
         if run.kind == .nodeUp {
             nodes.bootEnded(run.node, hook: number, isWell: outcome == .exited(0))

@@ -1,5 +1,6 @@
 import CSystem
 import Host
+import DaemonLog
 import Logging
 import ProcessImage
 import System
@@ -12,7 +13,7 @@ extension SlaveDaemon {
         do throws(NodeControlRefusal) {
             try carryOut(control)
         } catch {
-            host.logger.warning("refused: \(error.sentence)")
+            host.log.node.warning("refused: \(error.sentence)")
             answer = NodeControlAnswer(errorNumber: error.errorNumber, reason: error.sentence)
         }
         sendControl(answer.frame(number: number))
@@ -40,7 +41,7 @@ extension SlaveDaemon {
             let error = SystemCallError("chroot to \(path)", result: result)
             throw NodeControlRefusal(error.errorNumber, error.description)
         }
-        host.logger.notice("the root is now \(path)")
+        host.log.node.notice("the root is now \(path)")
     }
 
     /// Checks everything that can be checked before the node has left the cluster.
@@ -62,7 +63,7 @@ extension SlaveDaemon {
                 throw NodeControlRefusal(error.errorNumber, error.description)
             }
         }
-        host.logger.notice("told to \(way): leaving the cluster")
+        host.log.node.notice("told to \(way): leaving the cluster")
         departure = Departure(
             way: way, permission: permission,
             deadlineNanoseconds: Clock.monotonicNanoseconds + Departure.patienceNanoseconds)
@@ -78,7 +79,7 @@ extension SlaveDaemon {
         case .systemCall: result = Int(bp_end_machine(departure.way.systemCall))
         case .command(let words): result = execute(words)
         }
-        host.logger.critical("\(SystemCallError("\(departure.way)", result: result))")
+        host.log.node.critical("\(SystemCallError("\(departure.way)", result: result))")
     }
 }
 

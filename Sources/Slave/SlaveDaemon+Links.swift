@@ -1,6 +1,7 @@
 import CSystem
 import Host
 package import Link
+import DaemonLog
 import Logging
 import Relay
 package import SlaveCore
@@ -61,7 +62,7 @@ extension SlaveDaemon {
                     loseMaster(refusal.sentence)
                     return
                 }
-                host.logger.error("the master refuses this slave: \(refusal.sentence)")
+                host.log.link.error("the master refuses this slave: \(refusal.sentence)")
                 loseMaster(refusal.sentence)
             case .input: input(header, body: body)
             case .clientHears: hear(body, number: header.subject)
@@ -77,7 +78,7 @@ extension SlaveDaemon {
                     header, body: body, from: link, now: now, effects: &host.effects)
             }
         } catch {
-            host.logger.error("the master sent what is not understood: \(error)")
+            host.log.link.error("the master sent what is not understood: \(error)")
             loseMaster("\(error)")
         }
     }
@@ -101,7 +102,7 @@ extension SlaveDaemon {
             }
         case .refusal:
             let sentence = (try? Refusal(decoding: body))?.sentence ?? "no reason given"
-            host.logger.warning("a peer refuses this node: \(sentence)")
+            host.log.relay.warning("a peer refuses this node: \(sentence)")
         default:
             host.store.state.receive(
                 header, body: body, from: link, now: now, effects: &host.effects)
@@ -129,14 +130,14 @@ extension SlaveDaemon {
         case .spawn(let launch, let rank): spawn(launch: launch, rank: rank)
         case .signal(let launch, let rank, let number, let reach):
             signal(launch: launch, rank: rank, number: number, reach: reach)
-        case .forget(let launch): host.logger.debug("launch \(launch) is over here")
+        case .forget(let launch): host.log.launch.debug("launch \(launch) is over here")
         case .refuse(let link, let reason):
-            host.logger.warning("closing \(link): \(reason)")
+            host.log.link.warning("closing \(link): \(reason)")
             host.refuse(link, reason: reason)
             host.forgetPeer(link)
             host.store.state.linkIsLost(
                 link, reason: reason, now: Clock.monotonicNanoseconds, effects: &host.effects)
-        case .note(let text): host.logger.info("\(text)")
+        case .note(let text): host.log.launch.info("\(text)")
         }
     }
 
@@ -197,7 +198,7 @@ extension SlaveDaemon {
                 launch: header.launch, stage: stage, errorNumber: errorNumber, reason: reason,
                 now: now, effects: &host.effects)
         case .damaged(let reason):
-            host.logger.warning("launch \(header.launch): \(reason)")
+            host.log.launch.warning("launch \(header.launch): \(reason)")
             host.store.state.chunkIsRejected(
                 launch: header.launch, errorNumber: FailureCode.badMessage, reason: reason,
                 now: now, effects: &host.effects)

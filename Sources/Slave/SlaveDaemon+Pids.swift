@@ -1,5 +1,6 @@
 import CSystem
 import Host
+import DaemonLog
 import Logging
 import ProcessImage
 import Ring
@@ -19,7 +20,7 @@ extension SlaveDaemon {
         // Programs that come home are among the programs of the front end.
         guard configuration.node != -1 else { return }
         guard isPrivileged else {
-            host.logger.notice("this slave is not root: \(consequence)")
+            host.log.daemon.notice("this slave is not root: \(consequence)")
             return
         }
         do throws(SystemCallError) {
@@ -29,14 +30,14 @@ extension SlaveDaemon {
                 tag: OperationTag(kind: OperationKind.namespaceEnd, slot: 0))
             self.namespace = namespace
         } catch {
-            host.logger.warning("\(error): \(consequence)")
+            host.log.daemon.warning("\(error): \(consequence)")
         }
     }
 
     /// Somebody has killed the first process of the namespace, and so everything in it.
     mutating func namespaceHasEnded() {
         if let namespace {
-            host.logger.error("the pid namespace has ended, and all processes in it")
+            host.log.daemon.error("the pid namespace has ended, and all processes in it")
             _ = try? ChildExit.reap(pidfd: namespace.initialProcess.number)
         }
         namespace = nil
@@ -51,7 +52,7 @@ extension SlaveDaemon {
         } catch {
             guard let pid = plan.wantedPid, error.isTakenPid else { throw error }
             guard mayHaveAnyPid else { throw error }
-            host.logger.notice("process \(pid) runs under another pid here: its own is taken")
+            host.log.daemon.notice("process \(pid) runs under another pid here: its own is taken")
             var plan = plan
             plan.wantedPid = nil
             return try plan.spawn(restorer: restorer)

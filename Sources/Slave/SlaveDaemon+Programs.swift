@@ -2,6 +2,7 @@ package import CLocalProtocol
 package import Host
 import Link
 package import LocalProtocol
+import DaemonLog
 import Logging
 import System
 import Wire

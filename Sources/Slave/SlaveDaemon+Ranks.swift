@@ -1,6 +1,7 @@
 import CSystem
 import Link
 import Host
+import DaemonLog
 import Logging
 import ProcessImage
 import Ring
@@ -168,7 +169,7 @@ extension SlaveDaemon {
             if let failure = record.failure {
                 // The caller has been told that it runs: it may still learn the exit status.
                 let rank = "rank \(process.rank) of launch \(process.launch)"
-                host.logger.warning("\(rank), after its start: \(failure)")
+                host.log.launch.warning("\(rank), after its start: \(failure)")
             }
         }
         return true
@@ -268,7 +269,7 @@ extension SlaveDaemon {
             }
             process.exit = exit
         } catch {
-            host.logger.error("rank \(process.rank) of launch \(process.launch): \(error)")
+            host.log.launch.error("rank \(process.rank) of launch \(process.launch): \(error)")
             process.exit = ChildExit.unknown
         }
         if !process.isPlaced, !process.hasFailed {

@@ -1,5 +1,6 @@
 import CSystem
 import Host
+import DaemonLog
 import Logging
 import Ring
 import System
@@ -104,7 +105,8 @@ extension SlaveDaemon {
             }
             if body.isEmpty { input.isAtEnd = true }
             guard input.pending.count + body.count <= InputStream.pendingLimit else {
-                host.logger.warning("rank \(process.rank): more input than credit was given for")
+                host.log.launch.warning(
+                    "rank \(process.rank): more input than credit was given for")
                 process.input = nil
                 continue
             }

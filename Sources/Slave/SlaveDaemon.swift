@@ -1,7 +1,8 @@
 import CSystem
 package import Host
 import Link
-package import Logging
+package import DaemonLog
+import Logging
 import ProcessImage
 import Relay
 package import Ring
@@ -55,7 +56,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     var onWelcome: (() -> Void)?
 
     package init(
-        _ configuration: SlaveConfiguration, logger: Logger, onWelcome: @escaping () -> Void
+        _ configuration: SlaveConfiguration, log: DaemonLog, onWelcome: @escaping () -> Void
     ) throws(SystemCallError) {
         self.configuration = configuration
         self.onWelcome = onWelcome
@@ -67,7 +68,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
                 socketBufferByteCount: configuration.socketBufferByteCount,
                 forbidsRing: configuration.forbidsRing,
                 warnsOfInsecurity: configuration.warnsOfInsecurity),
-            store: ImageStore(state: SlaveState(node: node)), logger: logger)
+            store: ImageStore(state: SlaveState(node: node)), log: log)
         let arena = try ImageArena(
             warmByteCount: configuration.arenaByteCount,
             warmSlotCount: configuration.arenaSlotCount)
@@ -89,7 +90,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
 
     package mutating func willRun() {
         if let reason = arena.fallbackReason {
-            host.logger.notice("images are received into fresh memory each time: \(reason)")
+            host.log.daemon.notice("images are received into fresh memory each time: \(reason)")
         }
         beginNamespace()
         connectToMaster()
@@ -101,7 +102,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
 
     /// A slave reads its configuration when it starts: who ends the terminal ends the slave.
     package mutating func reload() {
-        host.logger.info("ending: signal 1")
+        host.log.daemon.info("ending: signal 1")
         host.exitCode = 0
     }
 
@@ -168,11 +169,11 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
             return
         }
         guard let seconds = configuration.reconnectSeconds else {
-            host.logger.error("the master \(configuration.master) is lost: \(reason)")
+            host.log.link.error("the master \(configuration.master) is lost: \(reason)")
             host.exitCode = 1
             return
         }
-        host.logger.warning(
+        host.log.link.warning(
             "the master \(configuration.master) is lost: \(reason); trying again in \(seconds) s")
         reconnectNanoseconds = Clock.monotonicNanoseconds + UInt64(seconds) * 1_000_000_000
     }
@@ -185,7 +186,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         if host.store.state.node != welcome.node {
             host.store.state = SlaveState(node: welcome.node)
         }
-        host.logger.info("node \(welcome.node) of the master \(configuration.master)")
+        host.log.link.info("node \(welcome.node) of the master \(configuration.master)")
         onWelcome?()
         onWelcome = nil
     }

@@ -49,7 +49,9 @@ struct ClusterOptions: ParsableArguments {
     var slaveBinary: String?
     @Option(help: "Bytes of image memory that each slave keeps warm.")
     var arena: UInt64 = 8 << 20
-    @Option(help: "What the daemons log: error, warning, info, debug.")
+    @Option(
+        help: ArgumentHelp(
+            "What the daemons log: info, or info,relay=debug.", valueName: "levels"))
     var logLevel: String?
     @Option(help: "Further arguments for bpmaster, separated by blanks.")
     var masterArguments: String?

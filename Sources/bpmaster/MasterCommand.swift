@@ -2,6 +2,7 @@ import ArgumentParser
 import CSystem
 import DaemonSupport
 import Host
+import DaemonLog
 import Logging
 import Master
 import MasterCore
@@ -74,6 +75,7 @@ struct MasterCommand: DaemonCommand {
         hookOptions.apply(to: &configuration)
         configuration.pingTimeoutSeconds = pingTimeout
         configuration.stallMilliseconds = stallTimeout
+        configuration.logLevels = try daemon.logLevels()
         configuration.socketBufferByteCount = daemon.socketBuffer
         configuration.forbidsRing = daemon.forbidsRing
         configuration.warnsOfInsecurity = !address.isLoopback
@@ -82,11 +84,11 @@ struct MasterCommand: DaemonCommand {
 
     func run() throws {
         let configuration = try masterConfiguration()
-        let logger = daemon.logger("bpmaster")
+        let log = try daemon.log("bpmaster")
         let launcher = try Launcher(daemon)
-        daemon.takePrecedence(logger)
+        daemon.takePrecedence(log)
         do throws(SystemCallError) {
-            var master = try MasterDaemon(configuration, logger: logger) {
+            var master = try MasterDaemon(configuration, log: log) {
                 () throws(ReloadError) in try Self.reload()
             }
             try launcher.isReady()
@@ -94,7 +96,7 @@ struct MasterCommand: DaemonCommand {
             launcher.isEnding()
             bp_exit(code)
         } catch {
-            logger.critical("\(error)")
+            log.daemon.critical("\(error)")
             launcher.hasFailed(71)
             bp_exit(71)
         }

@@ -2,6 +2,7 @@ import ArgumentParser
 import CSystem
 import DaemonSupport
 import Host
+import DaemonLog
 import Logging
 import Slave
 import System
@@ -143,15 +144,15 @@ struct SlaveCommand: DaemonCommand {
         control.apply(to: &configuration)
         configuration.fault = fault.flatMap { FaultPoint($0) }
         configuration.warnsOfInsecurity = !masterAddress.isLoopback || !listenAddress.isLoopback
-        let logger = daemon.logger("bpslave")
+        let log = try daemon.log("bpslave")
         let launcher = try Launcher(daemon)
-        daemon.takePrecedence(logger)
+        daemon.takePrecedence(log)
         do throws(SystemCallError) {
-            var slave = try SlaveDaemon(configuration, logger: logger) {
+            var slave = try SlaveDaemon(configuration, log: log) {
                 do throws(SystemCallError) {
                     try launcher.isReady()
                 } catch {
-                    logger.error("\(error)")
+                    log.daemon.error("\(error)")
                 }
             }
             let code = slave.run()
@@ -160,7 +161,7 @@ struct SlaveCommand: DaemonCommand {
             slave.carryOutDeparture()
             bp_exit(code)
         } catch {
-            logger.critical("\(error)")
+            log.daemon.critical("\(error)")
             launcher.hasFailed(71)
             bp_exit(71)
         }
