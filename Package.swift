@@ -271,8 +271,9 @@ let package = Package(
             name: "FuzzTargets",
             dependencies: [
                 "Wire", "WireSamples", "SimulatedCluster", "NodeSpec", "Relay", "MasterCore",
-                "SlaveCore", "Master", "Host", "ProcessImage", "ImageSamples", "CRestore",
-                "LocalProtocol", "CLocalProtocol", "CBProc", "GhostCore", "Ghosts", "FileCopy",
+                "SlaveCore", "Master", "Host", "ProcessImage", "ImageSamples", "CRestore", "CSystem",
+                "CImageFormat", "LocalProtocol", "CLocalProtocol", "CBProc", "GhostCore", "Ghosts",
+                "FileCopy",
             ], path: "Tests/FuzzTargets", swiftSettings: testing),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: testing),
         .executableTarget(

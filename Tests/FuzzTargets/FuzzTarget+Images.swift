@@ -30,7 +30,7 @@ extension FuzzTarget {
     private static let hashPlace = 288
     private static let prefixByteCountPlace = 272
 
-    @Sendable private static func repairImage(_ bytes: inout [UInt8]) {
+    @Sendable static func repairImage(_ bytes: inout [UInt8]) {
         guard bytes.count >= 4096 else { return }
         let claimed = bytes.span.bytes.unsafeLoadUnaligned(
             fromByteOffset: prefixByteCountPlace, as: UInt64.self)

@@ -40,7 +40,8 @@ public struct FuzzTarget: Sendable {
     }
 
     public static var all: [FuzzTarget] {
-        messages + imageTargets + packedTargets + textTargets + localTargets + jobTargets
+        messages + imageTargets + undumpTargets + packedTargets + textTargets + localTargets
+            + jobTargets
             + stateTargets + copyTargets
     }
 
