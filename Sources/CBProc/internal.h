@@ -168,6 +168,14 @@ uint64_t bplib_checksum(const unsigned char *first, const unsigned char *bytes,
 // Where a restored process is; magic 0 in one that never was.
 extern struct bproc_local_place bplib_place;
 bool bplib_has_place(void);
+// For a new program, which has no record to find the daemon by: the environment with the socket of
+// the daemon here, where there is a place. NULL: no memory.
+char **bplib_environment_here(char *const envp[]);
+void bplib_free_environment(char **environment);
+// Executes an image's file, which is closed if that fails. -1.
+int bplib_become(int file, char *name);
+// Executes a program of this machine's own files. -1.
+int bplib_execute_here(const char *cmd, char *const argv[], char *const envp[]);
 
 // The sentence in a message's fixed field, which may lack its NUL.
 void bplib_copy_text(char *text, size_t text_bytes, const char *field, size_t field_bytes);

@@ -92,36 +92,17 @@ int bproc_move(int node) { return _bproc_move_io(node, NULL, -1, 0); }
 
 // ---- rexec ----
 
-// The environment with the socket of the daemon here; the new program has no record to find it by.
-static char **environment_here(char *const envp[]) {
-    static const char name[] = "BPROC_SOCKET=";
-    size_t count = 0;
-    while (envp[count]) count++;
-    char **list = malloc((count + 2) * sizeof *list);
-    char *own = malloc(sizeof name + sizeof bplib_place.socket);
-    if (!list || !own) {
-        free(list);
-        free(own);
-        return NULL;
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (strncmp(envp[i], name, strlen(name)) != 0) list[kept++] = envp[i];
-    }
-    (void)sprintf(own, "%s%.*s", name, (int)sizeof bplib_place.socket, bplib_place.socket);
-    list[kept++] = own;
-    list[kept] = NULL;
-    return list;
-}
-
-static int execute_here(const char *cmd, char *const argv[], char *const envp[]) {
+int bplib_execute_here(const char *cmd, char *const argv[], char *const envp[]) {
     if (!bplib_has_place()) {
         (void)execve(cmd, argv, envp);
         return bplib_fail(errno, "%s: %s", cmd, bproc_strerror(errno));
     }
-    char **environment = environment_here(envp);
+    char **environment = bplib_environment_here(envp);
     if (!environment) return bplib_fail(ENOMEM, "out of memory");
     (void)execve(cmd, argv, environment);
+    int error = errno;
+    bplib_free_environment(environment);
+    errno = error;
     return bplib_fail(errno, "%s: %s", cmd, bproc_strerror(errno));
 }
 
@@ -133,7 +114,7 @@ int _bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, int flags, const
     int ready = begin(&start, node);
     if (ready < 0) return -1;
     if (ready == 0 && go(&start.helper, node, io, iolen) != BPLIB_RESTORED) return -1;
-    return execute_here(cmd, argv, envp ? envp : environ);
+    return bplib_execute_here(cmd, argv, envp ? envp : environ);
 }
 
 int bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, const char *cmd, char *const argv[],
@@ -159,7 +140,7 @@ int _bproc_execmove_io(int node, struct bproc_io_t *io, int iolen, int flags, co
     if (bplib_check_flags(flags & ~BPROC_MOVE_ORPHANS) < 0) return -1;
     int ready = begin(&start, node);
     if (ready < 0) return -1;
-    if (ready == MOVE_HERE) return execute_here(cmd, argv, envp ? envp : environ);
+    if (ready == MOVE_HERE) return bplib_execute_here(cmd, argv, envp ? envp : environ);
     bplib_return_helper(&start.helper);
     int image = bproc_capture(cmd, argv, envp, BPROC_CAPTURE_AT_ENTRY, NULL);
     if (image < 0) return -1;

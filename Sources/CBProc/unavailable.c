@@ -12,10 +12,6 @@ static int unavailable(const char *call) {
     return bplib_fail(ENOSYS, "%s is not part of this version", call);
 }
 
-int bproc_execve(const char *cmd, char *const argv[], char *const envp[]) {
-    return unavailable(__func__);
-}
-
 // ---- Control of nodes ----
 
 int bproc_nodereconnect(int node, struct sockaddr *remote, int remote_size,

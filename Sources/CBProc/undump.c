@@ -6,8 +6,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/auxv.h>
 #include <unistd.h>
+
+int bplib_become(int file, char *name) {
+    // Its environment says nothing but where the daemon is.
+    char socket[sizeof bplib_place.socket + 16] = "";
+    const char *found = bplib_has_place() ? bplib_place.socket : getenv("BPROC_SOCKET");
+    (void)snprintf(socket, sizeof socket, "BPROC_SOCKET=%s", found ? found : "");
+    char *const argv[] = {name, NULL};
+    char *const envp[] = {socket, NULL};
+    // The code in the image reads its file by this number, and closes it.
+    (void)fcntl(file, F_SETFD, 0);
+    (void)execveat(file, "", argv, envp, AT_EMPTY_PATH);
+    int error = errno;
+    close(file);
+    return bplib_fail(error, "the image cannot be executed: %s", bproc_strerror(error));
+}
 
 int bproc_undump(int fd) {
     int mode = fcntl(fd, F_GETFL);
@@ -21,12 +38,5 @@ int bproc_undump(int fd) {
     char name[BPLIB_IMAGE_NAME];
     int file = bplib_read_image(fd, name, sizeof name);
     if (file < 0) return -1;
-    char *const argv[] = {name, NULL};
-    char *const envp[] = {NULL};
-    // The code in the image reads its file by this number, and closes it.
-    (void)fcntl(file, F_SETFD, 0);
-    (void)execveat(file, "", argv, envp, AT_EMPTY_PATH);
-    int error = errno;
-    close(file);
-    return bplib_fail(error, "the image cannot be executed: %s", bproc_strerror(error));
+    return bplib_become(file, name);
 }

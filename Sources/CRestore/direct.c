@@ -11,6 +11,7 @@
 #include "stub.h"
 
 extern const char bp_text_device[] __attribute__((visibility("hidden")));
+extern const char bp_text_socket[] __attribute__((visibility("hidden")));
 extern const char bp_text_own_file[] __attribute__((visibility("hidden")));
 extern const uint64_t bp_checksum_secret[24] __attribute__((visibility("hidden")));
 
@@ -129,6 +130,16 @@ BP_BLOB static void bp_check_file(const struct direct *direct) {
     if (seals < 0 || (seals & UNCHANGEABLE) != UNCHANGEABLE) bp_check_data(direct);
 }
 
+// Where the daemon is says the environment of whoever executes the file: that of the image is
+// about the place where it was taken.
+BP_BLOB static void bp_note_socket(struct bp_stub_arguments *arguments, const char *entry) {
+    const char *name = bp_text_socket;
+    for (; *name; name++, entry++)
+        if (*name != *entry) return;
+    for (unsigned i = 0; i < sizeof arguments->socket - 1 && entry[i]; i++)
+        arguments->socket[i] = entry[i];
+}
+
 _Noreturn BP_BLOB void bp_stub_direct(const unsigned char *base, const uint64_t *stack,
                                       struct bp_stub_arguments *arguments) {
     struct direct direct;
@@ -139,7 +150,7 @@ _Noreturn BP_BLOB void bp_stub_direct(const unsigned char *base, const uint64_t 
     arguments->byte_count = sizeof *arguments;
     arguments->status = -1;
     const uint64_t *word = stack + 1 + stack[0] + 1;
-    while (*word) word++;
+    for (; *word; word++) bp_note_socket(arguments, (const char *)*word);
     word++;
     const char *name = bp_text_own_file;
     uint64_t has_special_rights = 0;

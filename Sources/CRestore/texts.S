@@ -88,6 +88,11 @@ bp_text_error_number:
     .hidden bp_text_device
 bp_text_device:
     .asciz "/dev/fd/"
+    .globl bp_text_socket
+    .hidden bp_text_socket
+bp_text_socket:
+    .asciz "BPROC_SOCKET="
+
     .globl bp_text_own_file
     .hidden bp_text_own_file
 bp_text_own_file:

@@ -131,6 +131,27 @@ extension ClusterTests {
             }
         }
 
+        /// The node has no file at all; the program is the front end's.
+        @Test(.enabled(if: isRoot, "chroot needs root")) func execThroughTheFrontEnd() throws {
+            let root = TestFolder.make("root")
+            defer { TestFile.removeFolder(root) }
+            let shape = TestCluster.Shape(nodeCount: 4, slaves: ["--root", root])
+            try Self.with(shape) { stage in
+                let without = try stage.run("become", "/bin/true")
+                #expect(without.status == 1)
+                #expect(without.text.contains("bpslave --front-end"), "\(without.text)")
+                try stage.cluster.startFrontEnd()
+                let script = "echo same $$ >&7; trap; echo $BPROC_SOCKET; exit 9"
+                let outcome = try stage.run("become", "/bin/sh", "-c", script)
+                #expect(outcome.status == 9, "\(outcome.text) \(outcome.errorText)")
+                let lines = outcome.text.split(separator: "\n")
+                try #require(lines.count == 3, "\(outcome.text)")
+                let pid = lines[0].split(separator: " ")[1]
+                #expect(lines[1] == "same \(pid)")
+                #expect(lines[2].hasPrefix("@bproc-"), "\(lines)")
+            }
+        }
+
         /// The front end's slave is a place for processes, but no node of the list.
         @Test func theFrontEndIsAPlace() throws {
             try Self.with(TestCluster.Shape(nodeCount: 2)) { stage in

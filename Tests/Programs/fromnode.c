@@ -6,11 +6,13 @@
 //   fromnode hold COUNT              starts the image on standard input, says "held", and waits
 //   fromnode travel NODE...          moves there, one after the other, and says where it was
 //   fromnode fork COUNT DIRECTORY    forks onto nodes 0 to COUNT-1, which leave their word there
+//   fromnode become COMMAND...       has the front end execute a program, and becomes it
 //   fromnode capture COMMAND...      writes the image of a program to standard output
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 #include <sys/bproc.h>
 #include <sys/bproc_job.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { NODES_MAX = 64 };
@@ -180,11 +183,30 @@ static int travel(int count, char *nodes[]) {
     return 0;
 }
 
+// The program is the same process: its pid, its open files, what it ignores.
+static int become(char *command[]) {
+    sigset_t pending;
+    int status;
+    printf("pid %d\n", (int)getpid());
+    fflush(stdout);
+    signal(SIGUSR1, SIG_IGN);
+    // What cannot be had leaves the caller as it was, and without a child.
+    char missing[] = "/nothing/here";
+    char *const words[] = {missing, NULL};
+    if (bproc_execve(missing, words, NULL) != -1 || errno != ENOENT) return fail("missing");
+    if (waitpid(-1, &status, 0) != -1 || errno != ECHILD) return fail("a child is left");
+    if (sigpending(&pending) < 0 || sigismember(&pending, SIGCHLD)) return fail("SIGCHLD");
+    if (dup2(1, 7) != 7 || bproc_currnode() < 0) return fail("descriptor 7");
+    (void)bproc_execve(command[0], command, NULL);
+    return fail("execve");
+}
+
 int main(int argc, char *argv[]) {
     const char *mode = argc > 1 ? argv[1] : "";
     int count = argc > 2 ? atoi(argv[2]) : 0;
     if (!strcmp(mode, "ask")) return ask();
     if (!strcmp(mode, "travel")) return travel(argc - 2, argv + 2);
+    if (!strcmp(mode, "become") && argc > 2) return become(argv + 2);
     if (!strcmp(mode, "capture") && argc > 2) {
         int image = bproc_capture(argv[2], argv + 2, NULL, BPROC_CAPTURE_AT_ENTRY, NULL);
         if (image < 0 || lseek(image, 0, SEEK_SET) < 0 || copy(image, 1) < 0) {

@@ -336,6 +336,25 @@ static void call_rexec_missing(void) {
     }
 }
 
+/* The caller is on the front end: an exec like any other. From a node it is tried there. */
+static void call_execve_here(void) { (void)bproc_execve(shell, arguments, NULL); }
+/* On a node it goes through the front end, if processes can be there. */
+static void call_execve_there(void) {
+    if (bproc_move(1) < 0) _exit(90);
+    if (bproc_execve("/missing", arguments, NULL) != -1) _exit(91);
+    if (errno == BE_NODEDOWN) _exit(6);
+    if (errno != ENOENT) _exit(92);
+    (void)bproc_execve(shell, arguments, NULL);
+}
+
+static void execve_through(void) {
+    CHECK_FAILS(bproc_execve(NULL, arguments, NULL), EFAULT);
+    CHECK_FAILS(bproc_execve(shell, NULL, NULL), EFAULT);
+    CHECK_FAILS(bproc_execve("/missing", arguments, NULL), ENOENT);
+    CHECK(STATUS_OF_CALL(execve_here) == 6 << 8);
+    if (has_cluster) CHECK(STATUS_OF_CALL(execve_there) == 6 << 8);
+}
+
 static void rexec(void) {
     CHECK_FAILS(bproc_rexec(0, NULL, arguments, NULL), EFAULT);
     CHECK_FAILS(_bproc_rexec(0, 0, shell, NULL, NULL), EFAULT);
@@ -395,6 +414,7 @@ const struct test_case move_cases[] = {
     {"bproc_rexec_io", rexec},
     {"_bproc_rexec", rexec},
     {"_bproc_rexec_io", rexec},
+    {"bproc_execve", execve_through},
     {"bproc_dump", dump},
     {NULL, NULL},
 };

@@ -8,7 +8,6 @@ static char *words[] = {word, NULL};
 static struct sockaddr address;
 
 #define CALLS(DO)                                                                                  \
-    DO(bproc_execve, (word, words, words))                                                         \
     DO(bproc_undump, (-1))                                                                         \
     DO(bproc_execdump, (-1, 0, word, words, words))                                                \
     DO(bproc_nodereconnect, (0, &address, 16, NULL, 0))

@@ -154,7 +154,8 @@ int _bproc_rexec(int node, int flags, const char *cmd, char *const argv[], char 
 int _bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, int flags, const char *cmd,
                     char *const argv[], char *const envp[]);
 
-/* Lets the front end execute cmd for a process on a node, which goes on as its image. */
+/* Lets the front end execute cmd for a process on a node, which goes on as its image: the same
+   process, with its open files. Returns only with -1. On the front end: execve. */
 int bproc_execve(const char *cmd, char *const argv[], char *const envp[]);
 
 /* ---- The running process ----
