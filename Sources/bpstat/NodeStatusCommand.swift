@@ -145,9 +145,20 @@ struct NodeStatusCommand: ParsableCommand {
         return argument.nodes.compactMap { places.removeValue(forKey: $0).map { known[$0] } }
     }
 
+    /// The table of the classic interface has room for IPv4 only: others are asked for one by one.
+    private func withAddresses(_ nodes: [Cluster.Node]) -> [Cluster.Node] {
+        nodes.map { node in
+            guard node.address == nil, node.state != "down" else { return node }
+            var node = node
+            // A node that has gone down since has none.
+            node.address = try? Cluster().address(of: node.number)
+            return node
+        }
+    }
+
     private func printNode(of host: String) throws(CommandError) {
         let addresses = HostFile().addresses(of: host)
-        let found = try knownNodes().filter { node in
+        let found = withAddresses(try knownNodes()).filter { node in
             node.address.map(addresses.contains) ?? false
         }
         guard !found.isEmpty else { throw CommandError("no node has the address '\(host)'") }
@@ -196,12 +207,12 @@ struct NodeStatusCommand: ParsableCommand {
         case .compact, nil:
             return NodeTable().compact(
                 shown, columns: StandardOutput.columns(of: STDOUT_FILENO) ?? 80)
-        case .long: return NodeTable().long(shown)
-        case .address: return lines(shown.map { $0.address ?? "-" })
+        case .long: return NodeTable().long(withAddresses(shown))
+        case .address: return lines(withAddresses(shown).map { $0.address ?? "-" })
         case .status: return lines(shown.map(\.state))
         case .number: return lines(shown.map { "\($0.number)" })
         case .total: return "\(shown.count)\n"
-        case .json: return NodeTable().json(shown)
+        case .json: return NodeTable().json(withAddresses(shown))
         }
     }
 
