@@ -146,10 +146,10 @@ static int launch(const struct bproc_job_request *request, struct bplib_numbers 
         bproc_job_close(job);
         return -1;
     }
-    // Ghosts on a node have pids of that node, and so has a program that was not restored there;
-    // the master names what becomes of them.
+    // A program on a node that was not restored there has no number: the master names what becomes
+    // of it.
     bool is_on_node = job->channel.welcome.node != BPROC_NODE_MASTER;
-    if (is_on_node && (!numbers.are_own || !bplib_has_place())) numbers.processes = NULL;
+    if (is_on_node && numbers.are_own && !bplib_has_place()) numbers.processes = NULL;
     if (queue_launch(job, request, &numbers) < 0 ||
         bplib_channel_send(&job->channel, request->image, BPLIB_ANSWER_MILLISECONDS) < 0) {
         bproc_job_close(job);

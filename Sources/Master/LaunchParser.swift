@@ -47,7 +47,7 @@ package struct LaunchParser {
         for start in stride(from: nodeBytes.startIndex, to: nodeBytes.endIndex, by: 4) {
             nodes.append(LocalMessage.load(Int32.self, from: body, at: start)!)
         }
-        let processes = try takeProcesses(raw, origin: origin)
+        let processes = try takeProcesses(raw)
         let descriptors = try takeDescriptors(raw)
         let directory = try takeText(Int(raw.directory_bytes), "working directory")
         let command = try takeText(Int(raw.command_bytes), "command")
@@ -80,15 +80,11 @@ package struct LaunchParser {
     }
 
     /// The ranks' numbers where the caller's side has chosen them: each the pid of a process of the
-    /// master's machine, no two alike. Whose they are is for the daemon to find out. A program on a
-    /// node can name itself alone, which is about to move.
+    /// caller's machine, no two alike. Whose they are is for the daemon to find out.
     private mutating func takeProcesses(
-        _ raw: bproc_local_launch, origin: LaunchOrigin?
+        _ raw: bproc_local_launch
     ) throws(LocalProtocolError) -> [Int32] {
         guard raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROCESSES) != 0 else { return [] }
-        guard origin == nil || origin?.node == -1 || raw.rank_count == 1 else {
-            throw .invalid("process numbers of another machine than the master's")
-        }
         let start = try take(Int(raw.rank_count) * 4, "list of processes").startIndex
         let processes = (0..<Int(raw.rank_count)).map {
             LocalMessage.load(Int32.self, from: body, at: start + $0 * 4)!

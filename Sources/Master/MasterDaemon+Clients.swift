@@ -94,11 +94,15 @@ extension MasterDaemon {
         imageByteCount: UInt64, unpackedByteCount: UInt64 = 0
     ) throws(LocalProtocolError) -> UInt64 {
         var parser = LaunchParser(message)
-        let launchRequest = try parser.request(
+        var launchRequest = try parser.request(
             client: client.id, caller: client.caller, origin: origin,
             imageByteCount: imageByteCount, unpackedByteCount: unpackedByteCount,
             stallMilliseconds: configuration.stallMilliseconds)
-        try verify(launchRequest.processes, of: client.caller, on: origin?.node ?? -1)
+        if let origin, origin.node != -1, !launchRequest.order.flags.contains(.anyPid) {
+            takeNumbers(of: &launchRequest, from: origin.node)
+        } else {
+            try verify(launchRequest.processes, of: client.caller, on: origin?.node ?? -1)
+        }
         client.launchRequest = request
         let rankCount = launchRequest.nodes.count
         let launch = host.store.state.launch(
@@ -111,6 +115,17 @@ extension MasterDaemon {
             \(imageByteCount) bytes
             """)
         return launch
+    }
+
+    /// Ghosts on a node have pids of that node. Where those are of a range of their own they name
+    /// the ranks here as well, but for those that a process of this machine has.
+    private func takeNumbers(of request: inout LaunchRequest, from node: Int32) {
+        guard host.store.state.nodes.record(of: node)?.givesPids == true else {
+            request.processes = []
+            request.order.flags.remove(.numbered)
+            return
+        }
+        request.refusedProcesses = Set(request.processes.filter { bp_process_user($0) >= 0 })
     }
 
     /// Process numbers from a program are those of processes that its user has on this machine: a

@@ -21,6 +21,8 @@ public struct LaunchRequest: Sendable {
     /// The ranks' process numbers, in rank order: pids on the master's machine. Empty: the master
     /// chooses.
     public var processes: [Int32]
+    /// Numbers among them that a process of the master's machine has: those ranks fail alone.
+    public var refusedProcesses: Set<Int32> = []
     /// What all nodes are told; its chunk size is filled in by the plan.
     public var order: LaunchOrder
     /// 0: the planner chooses.

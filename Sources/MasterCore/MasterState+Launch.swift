@@ -23,6 +23,10 @@ extension MasterState {
             let process =
                 request.processes.isEmpty ? takeProcessNumber() : request.processes[index]
             ranks.append(MasterLaunch.Rank(node: node, process: process))
+            if isTaken(process, by: request) {
+                failures.append(.takenProcess(rank: UInt32(index), node: node))
+                continue
+            }
             placeOfProcess[process] = RankPlace(launch: launch, rank: UInt32(index))
             if let failure = refusal(of: node, rank: UInt32(index), caller: request.caller) {
                 failures.append(failure)
@@ -76,6 +80,15 @@ extension MasterState {
         nodes.record(of: origin.node).map {
             RelaySubtree.Entry(node: $0.node, address: $0.address, ranks: [])
         }
+    }
+
+    /// Whether another process of the space has this number, which a node has given to a ghost.
+    /// What moves keeps its own; on the front end the kernel sees to it that no two are alike.
+    private func isTaken(_ process: Int32, by request: LaunchRequest) -> Bool {
+        guard let origin = request.origin, origin.node != NodeTable.frontEndNumber,
+            !request.order.flags.contains(.anyPid)
+        else { return false }
+        return placeOfProcess[process] != nil || request.refusedProcesses.contains(process)
     }
 
     private func refusal(of node: Int32, rank: UInt32, caller: Caller) -> Answer.Failure? {
@@ -463,5 +476,14 @@ extension MasterState {
             known.ranks[Int(rank)].node == node, !known.isCondemned
         else { return nil }
         return known.client
+    }
+}
+
+extension Answer.Failure {
+    /// As a node answers that has a process of this number: the caller's side takes another.
+    fileprivate static func takenProcess(rank: UInt32, node: Int32) -> Answer.Failure {
+        Answer.Failure(
+            rank: rank, node: node, stage: .spawn, errorNumber: FailureCode.alreadyExists,
+            reason: "the pid that its ghost has is taken")
     }
 }

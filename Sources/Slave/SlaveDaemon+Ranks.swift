@@ -71,7 +71,9 @@ extension SlaveDaemon {
         }
         let plan = plan(launch: launch, rank: rank, image: image, ends: ends)
         do throws(RestoreFailure) {
-            let child = try spawn(plan, mayHaveAnyPid: image.order.flags.contains(.anyPid))
+            // A rank beside its ghost cannot have the ghost's pid.
+            let child = try spawn(
+                plan, mayHaveAnyPid: image.order.flags.contains(.anyPid) || image is OwnImage)
             return RankProcess(
                 launch: launch, rank: rank, shownRank: plan.rank, nice: image.order.nice,
                 isHeld: image.order.flags.contains(.hold), stepsBack: plan.stepsBack, child: child,
@@ -219,7 +221,17 @@ extension SlaveDaemon {
         }
     }
 
+    /// Nobody waits for those that are done: a slave at rest has nothing to wake up for.
+    private mutating func forgetSetUps() {
+        while let first = setUps.first {
+            let process = ranks.process(first.status)
+            if let process, !process.isPlaced, !process.hasFailed { return }
+            setUps.removeFirst()
+        }
+    }
+
     private mutating func take(_ record: RestoreRecord, of process: RankProcess) {
+        defer { forgetSetUps() }
         let now = Clock.monotonicNanoseconds
         if let failure = record.failure {
             process.hasFailed = true
@@ -289,6 +301,7 @@ extension SlaveDaemon {
         drainOutputs(process)
         guard process.outputs.allSatisfy({ $0 == nil }) else { return }
         ranks.remove(process)
+        forgetSetUps()
         guard process.isPlaced else { return }
         host.store.state.rankExited(
             ExitRecord(

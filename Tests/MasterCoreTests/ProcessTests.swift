@@ -11,18 +11,19 @@ import Wire
     /// - Parameter processes: empty: the master chooses the numbers.
     static func launch(
         _ table: inout Table, on nodes: [Int32], processes: [Int32] = [],
-        by caller: Caller = Table.owner
+        refused: Set<Int32> = [], by caller: Caller = Table.owner, from origin: Int32? = nil
     ) -> UInt64 {
         let order = LaunchOrder(
             imageByteCount: 100_000, chunkByteCount: 16384, user: caller.user,
             group: caller.group, supplementaryGroups: [], umask: 0, nice: 0, limits: [],
             descriptors: .forwarded(standardInput: false), directory: "/", command: "a",
             stallMilliseconds: 1000)
-        let launch = table.state.launch(
-            LaunchRequest(
-                client: client, caller: caller, nodes: nodes, processes: processes, order: order,
-                fanOut: 1000, chunkByteCount: 0, wantsProgress: false),
-            now: 1, effects: &table.effects)
+        var request = LaunchRequest(
+            client: client, caller: caller, nodes: nodes, processes: processes, order: order,
+            fanOut: 1000, chunkByteCount: 0, wantsProgress: false,
+            origin: origin.map { LaunchOrigin(node: $0, client: 1) })
+        request.refusedProcesses = refused
+        let launch = table.state.launch(request, now: 1, effects: &table.effects)
         for case .relay(launch, .connect(let node, _)) in table.effects {
             table.state.linkIsReady(
                 launch: launch, node: node, link: relayLink(node), now: 1,
@@ -197,6 +198,28 @@ import Wire
         #expect(Self.kill(&table, 501, 40) == FailureCode.noProcess)
         #expect(table.state.book.contains { $0.name == "kept signals" && $0.count == 0 })
         #expect(Self.sent(&table) == [])
+    }
+
+    /// What a node's ghosts are called may be another process's number: those ranks fail alone, as
+    /// if the node that they are meant for had such a process.
+    @Test func aNumberFromANodeIsNotGivenTwice() throws {
+        var table = Table()
+        let first = Self.launch(&table, on: [0], processes: [500])
+        Self.place(&table, first, ranks: [0], on: 0)
+        table.effects.removeAll()
+        let second = Self.launch(
+            &table, on: [1, 1, 1], processes: [500, 501, 502], refused: [501], from: 0)
+        let failures = table.effects.compactMap { effect -> Answer.Failure? in
+            if case .failed(_, let failure) = effect { failure } else { nil }
+        }
+        #expect(failures.map(\.rank) == [0, 1])
+        #expect(
+            failures.allSatisfy {
+                $0.stage == .spawn && $0.errorNumber == FailureCode.alreadyExists
+            })
+        #expect(table.state.process(500)?.place.launch == first)
+        #expect(table.state.process(501) == nil)
+        #expect(table.state.process(502)?.place.launch == second)
     }
 
     /// A process that moves on keeps its number: the one that it leaves behind is not it.

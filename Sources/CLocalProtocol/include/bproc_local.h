@@ -247,7 +247,9 @@ struct bproc_local_book_request {
 enum {
     BPROC_LOCAL_LAUNCH_PROGRESS = 1,
     BPROC_LOCAL_LAUNCH_HOLD = 2,
-    /* The caller's side has chosen the ranks' process numbers: they follow the nodes. */
+    /* The caller's side has chosen the ranks' process numbers: they follow the nodes. From a node
+       without a pid namespace they are ignored; from one with it, a number that is taken fails its
+       rank with EEXIST in stage SPAWN. */
     BPROC_LOCAL_LAUNCH_PROCESSES = 4,
     /* What the bproc_io_t do not name of 0, 1 and 2 is forwarded over the job channel. */
     BPROC_LOCAL_LAUNCH_FORWARD = 16,
