@@ -66,6 +66,7 @@ final class TestCluster {
         defer { cluster.tearDown() }
         try cluster.start()
         try body(cluster)
+        cluster.expectNothingLeft()
     }
 
     static func with(nodes: Int, _ body: (TestCluster) throws -> Void) throws {
@@ -74,6 +75,7 @@ final class TestCluster {
 
     // MARK: Daemons
 
+    var daemons: [Subprocess] { ([master] + Array(slaves.values)).compactMap { $0 } }
     var socket: String { "\(folder)/socket" }
     var masterLog: String { TestFile.text("\(folder)/daemons/master.log") }
     func slaveLog(_ node: Int) -> String { TestFile.text("\(folder)/daemons/\(node).log") }
@@ -213,7 +215,7 @@ final class TestCluster {
 
     /// Ends the master and the slaves as a service manager does, and looks for what is left.
     private func tearDown() {
-        let daemons = ([master] + Array(slaves.values)).compactMap { $0 }
+        let daemons = daemons
         let below = RunningProcess.descendants(of: daemons.map(\.pid))
         for daemon in daemons {
             daemon.signal(SIGTERM)
