@@ -21,6 +21,7 @@ enum {
     PAGE = BP_IMAGE_PAGE,
     BLOCK = BP_IMAGE_CHECKSUM_BLOCK,
     RUNS_OF_PIECE = 4, // stretches of zeros are 16 pages long, a piece has 64
+    CUTS = 4,          // where memory begins or ends that changes by itself
     STATIC_BELOW = 64 << 10, // the thread pointer is its static memory, and little above
     STATIC_ABOVE = 16 << 10,
     USER_CS = 0x33,
@@ -175,15 +176,33 @@ static bool is_sparse(const struct own_memory *memory, const struct own_line *li
     return whole > 64 << 20 && byte_count < whole / 2;
 }
 
-// Whether the kernel writes there by itself: the area of restartable sequences, which lies in the
-// thread's static memory, whoever has registered it. Such a piece is copied first, so that the file
-// and its checksum are of the same moment.
-static bool may_change(const struct writer *writer, uint64_t address, size_t byte_count) {
+// Where the next piece ends: at the end of the range, after the most that a piece may have, or where
+// the memory begins or ends that changes by itself.
+static uint64_t end_of_piece(uint64_t at, uint64_t end, const struct own_range changing[2]) {
+    if (end - at > OWN_PIECE_BYTES) end = at + OWN_PIECE_BYTES;
+    for (int i = 0; i < 2; i++) {
+        if (changing[i].start > at && changing[i].start < end) end = changing[i].start;
+        if (changing[i].end > at && changing[i].end < end) end = changing[i].end;
+    }
+    return end;
+}
+
+static bool is_changing(uint64_t at, const struct own_range changing[2]) {
+    return (at >= changing[0].start && at < changing[0].end) ||
+           (at >= changing[1].start && at < changing[1].end);
+}
+
+// The kernel writes by itself to the area of restartable sequences, which lies in the thread's
+// static memory, whoever has registered it. Such pages are copied first, so that the file and its
+// checksum are of the same moment.
+static void find_changing(const struct writer *writer, struct own_range changing[2]) {
     const struct bp_image_header *header = writer->header;
-    uint64_t end = address + byte_count;
-    return (address < header->fs_base + STATIC_ABOVE && end > header->fs_base - STATIC_BELOW) ||
-           (address < header->rseq_address + header->rseq_byte_count &&
-            end > header->rseq_address);
+    const uint64_t within = ~(uint64_t)(PAGE - 1);
+    changing[0] = (struct own_range){(header->fs_base - STATIC_BELOW) & within,
+                                     (header->fs_base + STATIC_ABOVE + PAGE - 1) & within};
+    changing[1] = (struct own_range){
+        header->rseq_address & within,
+        (header->rseq_address + header->rseq_byte_count + PAGE - 1) & within};
 }
 
 static int store_line(struct writer *writer, const struct own_line *line) {
@@ -198,13 +217,14 @@ static int store_line(struct writer *writer, const struct own_line *line) {
         .bytes = BP_IMAGE_BYTES_INLINE,
         .first_run = writer->run_count,
     };
+    struct own_range changing[2];
+    find_changing(writer, changing);
     for (uint32_t i = 0; i < line->range_count; i++) {
         const struct own_range *range = &writer->memory->ranges[line->first_range + i];
         for (uint64_t at = range->start; at < range->end;) {
-            size_t byte_count = range->end - at < OWN_PIECE_BYTES ? range->end - at
-                                                                   : OWN_PIECE_BYTES;
+            size_t byte_count = (size_t)(end_of_piece(at, range->end, changing) - at);
             const unsigned char *bytes = (const unsigned char *)at;
-            bool is_copied = may_change(writer, at, byte_count);
+            bool is_copied = is_changing(at, changing);
             if (is_copied) bytes = bplib_copy_guarded(writer->memory, at, byte_count);
             int result = is_guarded && !is_copied ? store_guarded(writer, at, byte_count)
                                                   : store_piece(writer, at, bytes, byte_count);
@@ -379,7 +399,7 @@ static int begin(struct writer *writer) {
     if (bplib_fill_header(&header, writer->memory, writer->thread) < 0) return -1;
     struct bp_restore_code code = bp_restore_code();
     writer->code_bytes = PAGE + whole_pages(code.byte_count + 3 * sizeof(Elf64_Phdr));
-    uint64_t runs = RUNS_OF_PIECE * memory->piece_count;
+    uint64_t runs = RUNS_OF_PIECE * (memory->piece_count + CUTS);
     uint64_t checksums = memory->byte_count / BLOCK + 1;
     uint64_t stack_bytes = bplib_own_stack(memory)->end - header.stack_address;
     uint64_t tables = stack_bytes + header.vdso_byte_count + BP_IMAGE_FRAME +
