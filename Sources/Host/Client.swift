@@ -85,6 +85,11 @@ package final class Client {
         process = 0
     }
 
+    func endLoan() {
+        lentDirectory = nil
+        lentDirectoryNumber = nil
+    }
+
     /// Takes the next whole message off what was received.
     func takeMessage() throws(LocalProtocolError) -> LocalMessage? {
         try LocalMessage.take(from: &received)

@@ -96,6 +96,8 @@ extension DaemonHost {
             client.outgoing.removeFirst(sent)
         }
         client.outgoingDescriptors = client.outgoingDescriptors.map { ($0.place - sent, $0.number) }
+        // The connection may become a job's, and live for days.
+        if client.outgoingDescriptors.isEmpty { client.endLoan() }
         return true
     }
 }

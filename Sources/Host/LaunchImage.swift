@@ -3,8 +3,9 @@ import ProcessImage
 package import System
 
 /// The image of one launch as its caller handed it over, as it is or packed: sealed, so that it
-/// cannot change while it is sent by reference, and checked before the first node is asked to take
-/// it.
+/// cannot change while it is sent by reference. Header and tables are checked before the first node
+/// is asked to take it. What each node that receives it checks anyhow is left to the nodes: here it
+/// would only be time that the nodes wait.
 package final class LaunchImage {
     package let file: OwnedDescriptor
     /// What travels.
@@ -58,8 +59,20 @@ package final class LaunchImage {
                 throw ImageError.cutShort(
                     part: "image", byteCount: bytes.byteCount, needed: header.totalByteCount)
             }
-            try header.verify(image: bytes)
             return header
+        } catch {
+            throw .invalid("\(error)")
+        }
+    }
+
+    /// Verifies the checksums of the data, for a node that starts ranks from this very file.
+    package func verify() throws(LaunchImageError) {
+        do {
+            let mapping = try OwnedMapping(
+                of: file.number, byteCount: byteCount, isWritable: false)
+            let bytes = unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(mapping.bytes))
+            try ImageHeader.parse(prefix: bytes).verify(image: bytes)
+            _ = mapping.byteCount
         } catch {
             throw .invalid("\(error)")
         }

@@ -174,8 +174,21 @@ extension SlaveDaemon {
                 launch: launch, stage: .header, errorNumber: 8,
                 reason: "the CPU lacks \(image.missingFeatures.joined(separator: ", "))",
                 now: now, effects: &host.effects)
+        } else if host.store.state.expectsRanks(of: launch) {
+            verify(image, launch: launch, now: now)
         }
         host.store.state.storageIsReady(launch: launch, now: now, effects: &host.effects)
+    }
+
+    /// Other nodes check what they receive; this one has not received it.
+    private mutating func verify(_ image: LaunchImage, launch: UInt64, now: UInt64) {
+        do throws(LaunchImageError) {
+            try image.verify()
+        } catch {
+            host.store.state.imageIsRefused(
+                launch: launch, stage: .receive, errorNumber: FailureCode.badMessage,
+                reason: error.description, now: now, effects: &host.effects)
+        }
     }
 
     private mutating func closeStorage(_ launch: UInt64, childrenHaveAll: Bool) {
