@@ -103,7 +103,7 @@ int bproc_capture(const char *command, char *const argv[], char *const envp[], i
     }
     if (!envp) envp = environ;
     struct bplib_helper helper;
-    if (bplib_request_helper(&helper, NULL) < 0) return -1;
+    if (bplib_request_helper(&helper) < 0) return -1;
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         int error = errno;

@@ -318,7 +318,7 @@ static int connect_to_daemon(void) {
     return connect_to(system_socket);
 }
 
-int bplib_channel_open(struct bplib_channel *channel) {
+int bplib_channel_connect(struct bplib_channel *channel) {
     *channel = (struct bplib_channel){.descriptor = -1, .received = {-1, -1}};
     int descriptor = connect_to_daemon();
     if (descriptor < 0) return -1;
@@ -327,9 +327,14 @@ int bplib_channel_open(struct bplib_channel *channel) {
                                       .architecture = BPROC_ARCH_X86_64,
                                       .version = "bproc"};
     struct iovec part = {.iov_base = &hello, .iov_len = sizeof hello};
+    if (bplib_channel_queue(channel, BPROC_LOCAL_HELLO, &part, 1) == 0) return 0;
+    bplib_channel_close(channel);
+    return -1;
+}
+
+int bplib_channel_greet(struct bplib_channel *channel) {
     struct bplib_message answer;
-    if (bplib_channel_queue(channel, BPROC_LOCAL_HELLO, &part, 1) < 0 ||
-        bplib_channel_send(channel, -1, BPLIB_ANSWER_MILLISECONDS) < 0 ||
+    if (bplib_channel_send(channel, -1, BPLIB_ANSWER_MILLISECONDS) < 0 ||
         bplib_channel_expect(channel, &answer, BPROC_LOCAL_WELCOME, sizeof channel->welcome,
                              "hello") < 0) {
         bplib_channel_close(channel);
@@ -343,4 +348,8 @@ int bplib_channel_open(struct bplib_channel *channel) {
         return -1;
     }
     return 0;
+}
+
+int bplib_channel_open(struct bplib_channel *channel) {
+    return bplib_channel_connect(channel) < 0 ? -1 : bplib_channel_greet(channel);
 }

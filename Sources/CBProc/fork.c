@@ -9,14 +9,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-int bplib_begin(struct bplib_start *start) {
-    struct bproc_local_welcome welcome;
-    start->node = bplib_has_place() ? bplib_place.node : BPROC_NODE_MASTER;
-    if (bplib_request_helper(&start->helper, &welcome) < 0) return errno == EBUSY ? 0 : -1;
-    start->node = welcome.node;
-    return 0;
-}
-
 static bool is_here(const struct bplib_start *start, int node) {
     return node == start->node || node == BPROC_NODE_SELF;
 }
@@ -61,28 +53,44 @@ static void note_remote(const struct fork_call *call, const int *pids) {
     }
 }
 
-// 0 in the caller, -1, or BPLIB_RESTORED in a child.
-static int fork_remote(const struct fork_call *call) {
-    char name[16] = "";
-    (void)prctl(PR_GET_NAME, name, 0, 0, 0);
-    sigset_t mask;
-    int image = bplib_image_of_caller(&call->start.helper, &mask);
-    if (image == BPLIB_RESTORED) return image;
-    bplib_return_helper(&call->start.helper);
-    if (image < 0) return image;
-    bplib_set_mask(&mask);
+// Has the ranks started whose ghosts have begun. 0 or -1.
+static int launch_remote(struct fork_call *call, struct bplib_ghosts *ghosts, int image,
+                         const char *name) {
     int *pids = malloc((size_t)call->remote_count * sizeof *pids);
     if (!pids) {
+        bplib_end_ghosts(ghosts);
         close(image);
         return bplib_fail(ENOMEM, "out of memory: %d ranks", call->remote_count);
     }
-    int result = bplib_launch_children(image, call->remote_count, call->remote_nodes, call->io,
-                                       call->iolen, name, pids);
+    int result =
+        bplib_launch_children(&call->start, ghosts, image, call->remote_count, call->remote_nodes,
+                              call->io, call->iolen, name, pids);
     int error = errno;
     if (result >= 0) note_remote(call, pids);
     free(pids);
     errno = error;
     return result < 0 ? -1 : 0;
+}
+
+// 0 in the caller, -1, or BPLIB_RESTORED in a child. The ghosts' helper starts while the image is
+// taken, which lasts as long.
+static int fork_remote(struct fork_call *call) {
+    char name[16] = "";
+    (void)prctl(PR_GET_NAME, name, 0, 0, 0);
+    struct bplib_ghosts *ghosts = bplib_begin_ghosts(&call->start.helper, call->remote_count, name);
+    if (!ghosts) return -1;
+    sigset_t mask;
+    int image = bplib_image_of_caller(&call->start.helper, &mask);
+    if (image == BPLIB_RESTORED) {
+        bplib_forget_ghosts(ghosts);
+        return image;
+    }
+    if (image < 0) {
+        bplib_end_ghosts(ghosts);
+        return image;
+    }
+    bplib_set_mask(&mask);
+    return launch_remote(call, ghosts, image, name);
 }
 
 enum { STATUS_NO_IO = 255 };
@@ -115,20 +123,18 @@ static int run(struct fork_call *call) {
     if (bplib_begin(&call->start) < 0) return -1;
     int error = errno;
     if (find_remote(call) < 0) {
-        bplib_return_helper(&call->start.helper);
+        bplib_end(&call->start);
         return -1;
     }
     int result = 0;
-    if (call->remote_count == 0) {
-        bplib_return_helper(&call->start.helper);
-    } else if (call->start.helper.program < 0) {
+    if (call->remote_count > 0) {
         errno = error;
-        result = -1;
-    } else {
-        result = fork_remote(call);
+        result = call->start.helper.program < 0 ? -1 : fork_remote(call);
     }
     error = errno;
     free(call->remote_nodes);
+    if (result == BPLIB_RESTORED) bplib_forget(&call->start);
+    else bplib_end(&call->start);
     errno = error;
     if (result == BPLIB_RESTORED) return own_rank(call);
     if (result < 0) return -1;

@@ -4,7 +4,8 @@
 //   caller ── ghosts                               after
 //
 // The helper, which becomes the holder, makes a ghost for each rank, all in its own small address
-// space, and leaves a server behind that traces them. Between is a child of the caller that gives
+// space, and leaves a server behind that traces them. It does so while the caller goes on: a caller
+// that takes its own image has both in the time of one. Between is a child of the caller that gives
 // no signal when it ends, so that no plain wait reports it. When the launch is over, the ghosts of
 // ranks that failed disappear below the holder. Then the holder is killed while the caller is the
 // one that orphans go to, and the ghosts become children like any other. Until that moment the
@@ -33,7 +34,7 @@ enum { STACK_BYTES = 16384, BYTES_MOST = 1 << 20 };
 // In place of a pid while a call lasts: the rank has not begun, and gets another ghost.
 enum { PID_TAKEN = INT_MIN };
 
-struct group {
+struct bplib_ghosts {
     const struct bplib_helper *helper;
     int socket; // the helper's end
     // What between tells: it shares the caller's memory and descriptors, but not errno's meaning,
@@ -43,19 +44,22 @@ struct group {
     int error;
     pid_t between;
     struct bplib_channel channel; // to the server
-    int made_count;               // ghosts
+    int wanted_count, made_count;
     int *pids;
+    bool is_making; // and nobody adopts orphans, and all signals are blocked
+    int orphans;    // how it was before
+    sigset_t mask;
     unsigned char stack[STACK_BYTES] __attribute__((aligned(64)));
 };
 
-static void tell_begun(struct group *group) {
+static void tell_begun(struct bplib_ghosts *group) {
     __atomic_store_n(&group->has_begun, 1, __ATOMIC_RELEASE);
     (void)syscall(SYS_futex, &group->has_begun, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
 // The life of the process between the caller and the holder: it lives as long as the holder.
 static int between(void *argument) {
-    struct group *group = argument;
+    struct bplib_ghosts *group = argument;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     pid_t pid = vfork();
     if (pid == 0) {
@@ -71,7 +75,7 @@ static int between(void *argument) {
 }
 
 // False when between was killed before it could tell.
-static bool await_begin(struct group *group) {
+static bool await_begin(struct bplib_ghosts *group) {
     while (!__atomic_load_n(&group->has_begun, __ATOMIC_ACQUIRE)) {
         const struct timespec a_while = {.tv_nsec = 100000000};
         (void)syscall(SYS_futex, &group->has_begun, FUTEX_WAIT, 0, &a_while, NULL, 0);
@@ -84,7 +88,7 @@ static bool await_begin(struct group *group) {
 }
 
 // Starts the helper. All signals are blocked. 0 or -1.
-static int start(struct group *group, const struct bplib_helper *helper) {
+static int start(struct bplib_ghosts *group, const struct bplib_helper *helper) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         return bplib_fail(errno, "ghosts: socket pair: %s", bproc_strerror(errno));
@@ -103,18 +107,23 @@ static int start(struct group *group, const struct bplib_helper *helper) {
     return bplib_channel_adopt(&group->channel, ends[0]);
 }
 
-// Has the ghosts made. 0 or -1; fewer than wanted is no error here.
-static int make(struct group *group, int count, const char *name) {
-    struct bproc_local_ghosts question = {.count = (uint32_t)count};
-    struct bproc_local_ghosts_made made;
-    struct bplib_message answer;
+// Asks for the ghosts. 0 or -1.
+static int ask(struct bplib_ghosts *group, const char *name) {
+    struct bproc_local_ghosts question = {.count = (uint32_t)group->wanted_count};
     const char *slash = strrchr(name, '/');
     if (slash && slash[1]) name = slash + 1;
     memcpy(question.name, name, strnlen(name, sizeof question.name - 1));
     struct iovec part = {&question, sizeof question};
-    if (bplib_channel_queue(&group->channel, BPROC_LOCAL_GHOSTS, &part, 1) < 0 ||
-        bplib_channel_send(&group->channel, -1, -1) < 0 ||
-        bplib_channel_expect(&group->channel, &answer, BPROC_LOCAL_GHOSTS_MADE, sizeof made,
+    if (bplib_channel_queue(&group->channel, BPROC_LOCAL_GHOSTS, &part, 1) < 0) return -1;
+    return bplib_channel_send(&group->channel, -1, -1);
+}
+
+// Waits for them. 0 or -1; fewer than wanted is no error here.
+static int take(struct bplib_ghosts *group) {
+    int count = group->wanted_count;
+    struct bproc_local_ghosts_made made;
+    struct bplib_message answer;
+    if (bplib_channel_expect(&group->channel, &answer, BPROC_LOCAL_GHOSTS_MADE, sizeof made,
                              "ghosts") < 0) {
         return -1;
     }
@@ -133,32 +142,42 @@ static int make(struct group *group, int count, const char *name) {
     return 0;
 }
 
-static int begin(struct group *group, int count, const char *name) {
-    struct bplib_helper helper;
-    sigset_t all, mask;
-    group->pids = malloc((size_t)count * sizeof *group->pids);
-    if (!group->pids) return bplib_fail(ENOMEM, "out of memory: %d ranks", count);
-    struct bproc_local_welcome welcome;
-    if (bplib_request_helper(&helper, &welcome) < 0) return -1;
-    // It looks at nobody's memory.
-    if (helper.directory >= 0) close(helper.directory);
-    helper.directory = -1;
+// The ghosts are made, or will not be.
+static void stop_making(struct bplib_ghosts *group) {
+    if (!group->is_making) return;
+    group->is_making = false;
+    bplib_end_orphans(group->orphans);
+    (void)pthread_sigmask(SIG_SETMASK, &group->mask, NULL);
+}
+
+struct bplib_ghosts *bplib_begin_ghosts(const struct bplib_helper *helper, int count,
+                                        const char *name) {
+    sigset_t all;
+    struct bplib_ghosts *group = aligned_alloc(64, sizeof *group);
+    int *pids = malloc((size_t)count * sizeof *pids);
+    if (!group || !pids) {
+        free(group);
+        free(pids);
+        bplib_fail(ENOMEM, "out of memory: %d ranks", count);
+        return NULL;
+    }
+    memset(group, 0, offsetof(struct bplib_ghosts, stack));
+    group->holder = group->between = -1;
+    group->channel = (struct bplib_channel){.descriptor = -1, .received = {-1, -1}};
+    group->wanted_count = count;
+    group->pids = pids;
     sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &mask);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &group->mask);
     // The server shall not come back as a child.
-    int before = bplib_begin_orphans(0);
-    int result = start(group, &helper);
-    if (result == 0) result = make(group, count, name);
-    bplib_end_orphans(before);
-    int error = errno;
-    (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    bplib_return_helper(&helper);
-    errno = error;
-    return result;
+    group->orphans = bplib_begin_orphans(0);
+    group->is_making = true;
+    if (start(group, helper) == 0 && ask(group, name) == 0) return group;
+    bplib_end_ghosts(group);
+    return NULL;
 }
 
 // Ends the holder; orphans go to whom they go to at present.
-static void release(struct group *group) {
+static void release(struct bplib_ghosts *group) {
     if (group->holder >= 0) {
         (void)syscall(SYS_pidfd_send_signal, group->holder, SIGKILL, NULL, 0);
         close(group->holder);
@@ -168,9 +187,9 @@ static void release(struct group *group) {
     group->between = -1;
 }
 
-// Whatever is left of the group ends with this, unless it was adopted.
-static void end(struct group *group) {
+void bplib_end_ghosts(struct bplib_ghosts *group) {
     int error = errno;
+    stop_making(group);
     bplib_channel_close(&group->channel);
     // Ghosts that nobody adopts die with their server, which may take its time; a caller that
     // orphans go to must not see them do it.
@@ -178,11 +197,21 @@ static void end(struct group *group) {
     release(group);
     bplib_end_orphans(before);
     free(group->pids);
+    free(group);
     errno = error;
 }
 
+void bplib_forget_ghosts(struct bplib_ghosts *group) {
+    group->channel.descriptor = group->channel.received[0] = group->channel.received[1] = -1;
+    bplib_channel_close(&group->channel);
+    bplib_forget_orphans();
+    bplib_set_mask(&group->mask);
+    free(group->pids);
+    free(group);
+}
+
 // Hands the job over to the server, which lets the ghosts of failed ranks disappear.
-static int hand_over(struct group *group, bproc_job_t *job) {
+static int hand_over(struct bplib_ghosts *group, bproc_job_t *job) {
     struct bplib_channel *channel = &job->channel;
     struct bplib_message answer;
     const unsigned char *bytes = channel->in.bytes + channel->in.start;
@@ -208,7 +237,7 @@ static int hand_over(struct group *group, bproc_job_t *job) {
 }
 
 // The ghosts become the caller's children. 0 or -1.
-static int adopt(struct group *group, bproc_job_t *job) {
+static int adopt(struct bplib_ghosts *group, bproc_job_t *job) {
     sigset_t all, mask;
     if (hand_over(group, job) < 0) return -1;
     sigfillset(&all);
@@ -245,10 +274,11 @@ static bool is_taken(bproc_job_t *job, int rank) {
            failure.error == EEXIST;
 }
 
-static int launch(struct group *group, const struct call *call, int *pids) {
+static int launch(struct bplib_channel *channel, struct bplib_ghosts *group, const struct call *call,
+                  int *pids) {
     const struct bplib_numbers numbers = {.processes = group->pids,
                                           .first_rank = call->first_rank};
-    bproc_job_t *job = bplib_launch(call->image, group->made_count, call->nodes, &numbers,
+    bproc_job_t *job = bplib_launch(channel, call->image, group->made_count, call->nodes, &numbers,
                                     call->io, call->iolen, call->command);
     if (!job) return -1;
     int started = 0;
@@ -263,20 +293,36 @@ static int launch(struct group *group, const struct call *call, int *pids) {
     return result < 0 ? -1 : call->rank_count;
 }
 
-// One launch with ghosts of its own.
-static int launch_once(const struct call *call, int *pids) {
-    struct group group = {
-        .holder = -1, .between = -1, .channel = {.descriptor = -1, .received = {-1, -1}}};
-    int result = -1;
-    if (begin(&group, call->rank_count, call->command) == 0) {
-        result = launch(&group, call, pids);
+// One launch, with ghosts that have begun and end here.
+static int launch_once(struct bplib_channel *channel, struct bplib_ghosts *group,
+                       const struct call *call, int *pids) {
+    int result = take(group);
+    int error = errno;
+    stop_making(group);
+    if (result == 0) {
+        result = launch(channel, group, call, pids);
     } else {
-        int error = errno;
         close(call->image);
         errno = error;
     }
-    end(&group);
+    bplib_end_ghosts(group);
     return result;
+}
+
+// The same from the beginning.
+static int launch_anew(const struct call *call, int *pids) {
+    struct bplib_start start;
+    int result = bplib_begin(&start);
+    struct bplib_ghosts *group = NULL;
+    if (result == 0 && start.helper.program >= 0) {
+        group = bplib_begin_ghosts(&start.helper, call->rank_count, call->command);
+    }
+    if (group) result = launch_once(&start.channel, group, call, pids);
+    int error = errno;
+    if (!group) close(call->image);
+    bplib_end(&start);
+    errno = error;
+    return group ? result : -1;
 }
 
 // A rank whose pid was taken on its node: another ghost, with another pid, until one is free.
@@ -290,21 +336,27 @@ static int launch_again(const struct call *call, int image, int rank) {
         single.rank_count = 1;
         single.first_rank = call->first_rank + (uint32_t)rank;
         single.nodes = &call->nodes[rank];
-        if (launch_once(&single, &pid) < 0) return -errno;
+        if (launch_anew(&single, &pid) < 0) return -errno;
     }
     return pid == PID_TAKEN ? -EEXIST : pid;
 }
 
-int bplib_launch_children(int image, int rank_count, const int *nodes, const struct bproc_io_t *io,
-                          int iolen, const char *command, int *pids) {
+int bplib_launch_children(struct bplib_start *start, struct bplib_ghosts *ghosts, int image,
+                          int rank_count, const int *nodes, const struct bproc_io_t *io, int iolen,
+                          const char *command, int *pids) {
     struct call call = {.image = fcntl(image, F_DUPFD_CLOEXEC, 0),
                         .rank_count = rank_count,
                         .nodes = nodes,
                         .io = io,
                         .iolen = iolen,
                         .command = command};
-    int result = call.image < 0 ? bplib_fail(errno, "the image: %s", bproc_strerror(errno))
-                                : launch_once(&call, pids);
+    int result;
+    if (call.image < 0) {
+        result = bplib_fail(errno, "the image: %s", bproc_strerror(errno));
+        bplib_end_ghosts(ghosts);
+    } else {
+        result = launch_once(&start->channel, ghosts, &call, pids);
+    }
     int error = errno;
     for (int rank = 0; result >= 0 && rank < rank_count; rank++) {
         if (pids[rank] == PID_TAKEN) pids[rank] = launch_again(&call, image, rank);

@@ -36,29 +36,34 @@ static int open_installed_helper(struct bplib_helper *helper) {
     return helper->program < 0 ? -1 : 0;
 }
 
-int bplib_request_helper(struct bplib_helper *helper, struct bproc_local_welcome *welcome) {
-    struct bplib_channel channel;
+int bplib_take_helper(struct bplib_channel *channel, struct bplib_helper *helper) {
     struct bplib_message answer;
+    if (bplib_channel_expect(channel, &answer, BPROC_LOCAL_HELPER, sizeof helper->network,
+                             "capture helper") < 0) {
+        return -1;
+    }
+    helper->program = channel->received[0];
+    helper->directory = channel->received[1];
+    memcpy(&helper->network, answer.body, sizeof helper->network);
+    channel->received[0] = channel->received[1] = -1;
+    if (helper->program >= 0) return 0;
+    return bplib_fail(EPROTO, "capture helper: the daemon sent no descriptor");
+}
+
+int bplib_request_helper(struct bplib_helper *helper) {
+    struct bplib_channel channel;
     *helper = (struct bplib_helper){.program = -1, .directory = -1};
     // Who needs no daemon may name the helper: tests, and installations without one.
-    const char *name = welcome ? NULL : secure_getenv("BPROC_HELPER");
+    const char *name = secure_getenv("BPROC_HELPER");
     if (name && *name) return open_named_helper(helper, name);
-    if (bplib_channel_open(&channel) < 0) return welcome ? -1 : open_installed_helper(helper);
-    if (welcome) *welcome = channel.welcome;
+    if (bplib_channel_open(&channel) < 0) return open_installed_helper(helper);
+    int result = -1;
     if (bplib_channel_queue(&channel, BPROC_LOCAL_HELPER_REQUEST, NULL, 0) == 0 &&
-        bplib_channel_send(&channel, -1, BPLIB_ANSWER_MILLISECONDS) == 0 &&
-        bplib_channel_expect(&channel, &answer, BPROC_LOCAL_HELPER, sizeof helper->network,
-                             "capture helper") == 0) {
-        helper->program = channel.received[0];
-        helper->directory = channel.received[1];
-        memcpy(&helper->network, answer.body, sizeof helper->network);
-        channel.received[0] = channel.received[1] = -1;
-        if (helper->program < 0) {
-            bplib_fail(EPROTO, "capture helper: the daemon sent no descriptor");
-        }
+        bplib_channel_send(&channel, -1, BPLIB_ANSWER_MILLISECONDS) == 0) {
+        result = bplib_take_helper(&channel, helper);
     }
     bplib_channel_close(&channel);
-    return helper->program < 0 ? -1 : 0;
+    return result;
 }
 
 void bplib_return_helper(const struct bplib_helper *helper) {

@@ -47,6 +47,9 @@ struct bplib_message {
 
 // Connects to the daemon and exchanges hello and welcome.
 int bplib_channel_open(struct bplib_channel *channel);
+// The same in two steps: what is queued between them goes with the hello.
+int bplib_channel_connect(struct bplib_channel *channel);
+int bplib_channel_greet(struct bplib_channel *channel);
 // Takes over a connected socket.
 int bplib_channel_adopt(struct bplib_channel *channel, int descriptor);
 void bplib_channel_close(struct bplib_channel *channel);
@@ -88,8 +91,10 @@ struct bplib_helper {
     int program, directory;
     struct bproc_local_network network;
 };
-// 0 or -1. Who needs nothing else of a daemon (welcome NULL) gets an installed one where none runs.
-int bplib_request_helper(struct bplib_helper *helper, struct bproc_local_welcome *welcome);
+// For who needs nothing else of a daemon, and gets an installed one where none runs. 0 or -1.
+int bplib_request_helper(struct bplib_helper *helper);
+// Takes the daemon's answer to BPROC_LOCAL_HELPER_REQUEST. 0 or -1.
+int bplib_take_helper(struct bplib_channel *channel, struct bplib_helper *helper);
 void bplib_return_helper(const struct bplib_helper *helper);
 // Starts the helper on its end of a socket pair, with this signal mask (NULL: as now); all signals
 // are blocked. It is not a child of the caller; its end is the end of its socket. Its pid, or -1.
@@ -101,6 +106,8 @@ int bplib_execute_helper(const struct bplib_helper *helper, int own_socket, cons
 // it was. One thread at a time.
 int bplib_begin_orphans(int adopts);
 void bplib_end_orphans(int before);
+// In a restored process, whose image was taken between the two.
+void bplib_forget_orphans(void);
 // The image that came with a helper's answer, or -1 with what the answer says. Takes the descriptor
 // over.
 int bplib_accept_image(const char *what, const struct bproc_local_header *header,
@@ -129,29 +136,46 @@ int bplib_check_caller(void);
 int bplib_check_flags(int flags);
 void bplib_set_mask(const sigset_t *mask);
 
-// What a call that makes images of its caller begins with: the helper, and the node it is on.
+// What a call that starts processes begins with: one connection, which lends the helper and then
+// carries the launch, and the node that the caller is on.
 struct bplib_start {
+    struct bplib_channel channel;
     struct bplib_helper helper; // without program: no daemon answers; errno says why
     int node;
 };
 // 0; -1 for another failure than that there is no daemon.
 int bplib_begin(struct bplib_start *start);
+void bplib_end(struct bplib_start *start);
+// In a restored process, in which the numbers of the descriptors mean others: frees the memory.
+void bplib_forget(struct bplib_start *start);
 // The numbers that ranks shall have.
 struct bplib_numbers {
     const int *processes; // pids of the front end; NULL: the daemon chooses
     bool are_own;         // the caller's, who is about to become the rank; else its ghosts'
     uint32_t first_rank;  // what rank 0 takes for its rank
 };
-// Launches an image (closed here) and waits until every rank has started or failed. NULL: nothing
-// has started.
-bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes,
-                          const struct bplib_numbers *numbers, const struct bproc_io_t *io,
-                          int iolen, const char *command);
-// The same, with ranks that are children of the caller: pids[] gets their pids, or negated error
-// numbers for those that have not started. The number of ranks, or -1: then there was never a
-// child.
-int bplib_launch_children(int image, int rank_count, const int *nodes, const struct bproc_io_t *io,
-                          int iolen, const char *command, int *pids);
+// Launches an image (closed here) over a connection, which becomes the job's, and waits until every
+// rank has started or failed. NULL: nothing has started.
+bproc_job_t *bplib_launch(struct bplib_channel *channel, int image, int rank_count,
+                          const int *nodes, const struct bplib_numbers *numbers,
+                          const struct bproc_io_t *io, int iolen, const char *command);
+
+// Ghosts: what the ranks of a launch are among the caller's children.
+struct bplib_ghosts;
+// Has them made, beside what the caller does next. All signals are blocked from here to the end of
+// the launch's first part, or of the ghosts. NULL: not at all.
+struct bplib_ghosts *bplib_begin_ghosts(const struct bplib_helper *helper, int count,
+                                        const char *name);
+// Whatever is left of them ends with this, unless it was adopted.
+void bplib_end_ghosts(struct bplib_ghosts *ghosts);
+// In a restored process: frees the memory, and sets the caller's mask.
+void bplib_forget_ghosts(struct bplib_ghosts *ghosts);
+// bplib_launch with ranks that are children of the caller, whose ghosts have begun and end here:
+// pids[] gets their pids, or negated error numbers for those that have not started. The number of
+// ranks, or -1: then there was never a child.
+int bplib_launch_children(struct bplib_start *start, struct bplib_ghosts *ghosts, int image,
+                          int rank_count, const int *nodes, const struct bproc_io_t *io, int iolen,
+                          const char *command, int *pids);
 // Opens what io describes, under numbers above all that it names; 0 or -1. Then, in a child, puts
 // it in its place; 0 or -1.
 int bplib_open_io(const struct bproc_io_t *io, int count, int *descriptors);

@@ -137,12 +137,16 @@ static int queue_launch(bproc_job_t *job, const struct bproc_job_request *reques
     return result;
 }
 
-static int launch(const struct bproc_job_request *request, struct bplib_numbers numbers,
-                  bproc_job_t **result) {
+// Over this connection, which becomes the job's, or a new one (NULL).
+static int launch(struct bplib_channel *channel, const struct bproc_job_request *request,
+                  struct bplib_numbers numbers, bproc_job_t **result) {
     if (check_request(request) < 0) return -1;
     struct bproc_job *job = bplib_job_create(request);
     if (!job) return -1;
-    if (bplib_channel_open(&job->channel) < 0) {
+    if (channel) {
+        job->channel = *channel;
+        *channel = (struct bplib_channel){.descriptor = -1, .received = {-1, -1}};
+    } else if (bplib_channel_open(&job->channel) < 0) {
         bproc_job_close(job);
         return -1;
     }
@@ -162,12 +166,12 @@ static int launch(const struct bproc_job_request *request, struct bplib_numbers 
 int bproc_job_launch(const struct bproc_job_request *request, bproc_job_t **result) {
     if (!result) return bplib_fail(EFAULT, "no place for the job");
     *result = NULL;
-    return launch(request, (struct bplib_numbers){.processes = NULL}, result);
+    return launch(NULL, request, (struct bplib_numbers){.processes = NULL}, result);
 }
 
-bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes,
-                          const struct bplib_numbers *numbers, const struct bproc_io_t *io,
-                          int iolen, const char *command) {
+bproc_job_t *bplib_launch(struct bplib_channel *channel, int image, int rank_count,
+                          const int *nodes, const struct bplib_numbers *numbers,
+                          const struct bproc_io_t *io, int iolen, const char *command) {
     struct bproc_job_request request = {
         .struct_bytes = sizeof request,
         .image = image,
@@ -180,7 +184,7 @@ bproc_job_t *bplib_launch(int image, int rank_count, const int *nodes,
         .flags = iolen == BPROC_JOB_FORWARD ? BPROC_JOB_NULL_INPUT : 0,
     };
     bproc_job_t *job = NULL;
-    int result = launch(&request, *numbers, &job);
+    int result = launch(channel, &request, *numbers, &job);
     if (result == 0 && bproc_job_wait_started(job) < 0) {
         bproc_job_close(job);
         job = NULL;

@@ -31,7 +31,7 @@ enum { MOVE_HERE = 1 };
 static int begin(struct bplib_start *start, int node) {
     if (bplib_begin(start) < 0) return -1;
     if (node != start->node && node != BPROC_NODE_SELF) return start->helper.program < 0 ? -1 : 0;
-    bplib_return_helper(&start->helper);
+    bplib_end(start);
     return MOVE_HERE;
 }
 
@@ -45,11 +45,13 @@ static int own_number(void) {
 
 // Starts the image, of the caller or its program, as the caller's successor. All signals are
 // blocked: those that come meanwhile are for the successor. Returns only with -1.
-static int become(int image, int node, const struct bproc_io_t *io, int iolen, const char *name) {
+static int become(struct bplib_start *start, int image, int node, const struct bproc_io_t *io,
+                  int iolen, const char *name) {
     int process = own_number();
     const struct bplib_numbers numbers = {.processes = process > 0 ? &process : NULL,
                                           .are_own = true};
-    bproc_job_t *job = bplib_launch(image, 1, &node, &numbers, io, iolen, name);
+    bproc_job_t *job =
+        bplib_launch(&start->channel, image, 1, &node, &numbers, io, iolen, name);
     if (!job) return -1;
     int pid = bproc_job_pids(job)[0];
     if (pid > 0) bplib_stand_in(job);
@@ -57,17 +59,21 @@ static int become(int image, int node, const struct bproc_io_t *io, int iolen, c
     return bplib_fail(-pid, "node %d: %s", node, bproc_strerror(pid));
 }
 
-// BPLIB_RESTORED on the node; otherwise -1. The helper is taken over.
-static int go(const struct bplib_helper *helper, int node, const struct bproc_io_t *io, int iolen) {
+// BPLIB_RESTORED on the node; otherwise -1. What has begun ends here.
+static int go(struct bplib_start *start, int node, const struct bproc_io_t *io, int iolen) {
     char name[16] = "";
     (void)prctl(PR_GET_NAME, name, 0, 0, 0);
     sigset_t mask;
-    int image = bplib_image_of_caller(helper, &mask);
-    if (image == BPLIB_RESTORED) return image;
-    bplib_return_helper(helper);
-    if (image < 0) return image;
-    (void)become(image, node, io, iolen, name);
-    bplib_set_mask(&mask);
+    int image = bplib_image_of_caller(&start->helper, &mask);
+    if (image == BPLIB_RESTORED) {
+        bplib_forget(start);
+        return image;
+    }
+    if (image >= 0) {
+        (void)become(start, image, node, io, iolen, name);
+        bplib_set_mask(&mask);
+    }
+    bplib_end(start);
     return -1;
 }
 
@@ -77,7 +83,7 @@ int _bproc_move_io(int node, struct bproc_io_t *io, int iolen, int flags) {
     if (check(io, iolen, flags) < 0) return -1;
     int ready = begin(&start, node);
     if (ready < 0) return -1;
-    if (ready == 0 && go(&start.helper, node, io, iolen) != BPLIB_RESTORED) return -1;
+    if (ready == 0 && go(&start, node, io, iolen) != BPLIB_RESTORED) return -1;
     errno = error;
     return 0;
 }
@@ -113,7 +119,7 @@ int _bproc_rexec_io(int node, struct bproc_io_t *io, int iolen, int flags, const
     if (check(io, iolen, flags | BPROC_MOVE_ORPHANS) < 0) return -1;
     int ready = begin(&start, node);
     if (ready < 0) return -1;
-    if (ready == 0 && go(&start.helper, node, io, iolen) != BPLIB_RESTORED) return -1;
+    if (ready == 0 && go(&start, node, io, iolen) != BPLIB_RESTORED) return -1;
     return bplib_execute_here(cmd, argv, envp ? envp : environ);
 }
 
@@ -141,14 +147,16 @@ int _bproc_execmove_io(int node, struct bproc_io_t *io, int iolen, int flags, co
     int ready = begin(&start, node);
     if (ready < 0) return -1;
     if (ready == MOVE_HERE) return bplib_execute_here(cmd, argv, envp ? envp : environ);
-    bplib_return_helper(&start.helper);
     int image = bproc_capture(cmd, argv, envp, BPROC_CAPTURE_AT_ENTRY, NULL);
-    if (image < 0) return -1;
+    if (image < 0) {
+        bplib_end(&start);
+        return -1;
+    }
     // The program counts as executed from here on: there is no way back to the caller.
     sigset_t all;
     sigfillset(&all);
     bplib_set_mask(&all);
-    (void)become(image, node, io, iolen, cmd);
+    (void)become(&start, image, node, io, iolen, cmd);
     _exit(errno > 0 && errno < 256 ? errno : 255);
 }
 

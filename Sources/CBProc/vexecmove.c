@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <unistd.h>
 
 int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
                        const char *cmd, char *const argv[], char *const envp[]) {
@@ -12,7 +13,23 @@ int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io,
     if (bplib_check_io(io, iolen) < 0) return -1;
     int image = bproc_capture(cmd, argv, envp, BPROC_CAPTURE_AT_ENTRY, NULL);
     if (image < 0) return -1;
-    return bplib_launch_children(image, nnodes, nodes, io, iolen, cmd, pids);
+    struct bplib_start start;
+    int result = bplib_begin(&start);
+    struct bplib_ghosts *ghosts = NULL;
+    if (result == 0 && start.helper.program >= 0) {
+        ghosts = bplib_begin_ghosts(&start.helper, nnodes, cmd);
+    }
+    int error = errno;
+    if (ghosts) {
+        result = bplib_launch_children(&start, ghosts, image, nnodes, nodes, io, iolen, cmd, pids);
+        error = errno;
+    } else {
+        result = -1;
+        close(image);
+    }
+    bplib_end(&start);
+    errno = error;
+    return result;
 }
 
 int bproc_vexecmove(int nnodes, int *nodes, int *pids, const char *cmd, char *const argv[],
