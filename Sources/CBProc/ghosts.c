@@ -274,8 +274,8 @@ static bool is_taken(bproc_job_t *job, int rank) {
            failure.error == EEXIST;
 }
 
-static int launch(struct bplib_channel *channel, struct bplib_ghosts *group, const struct call *call,
-                  int *pids) {
+static int launch(struct bplib_channel *channel, struct bplib_ghosts *group,
+                  const struct call *call, int *pids) {
     const struct bplib_numbers numbers = {.processes = group->pids,
                                           .first_rank = call->first_rank};
     bproc_job_t *job = bplib_launch(channel, call->image, group->made_count, call->nodes, &numbers,

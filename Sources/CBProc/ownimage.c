@@ -176,8 +176,8 @@ static bool is_sparse(const struct own_memory *memory, const struct own_line *li
     return whole > 64 << 20 && byte_count < whole / 2;
 }
 
-// Where the next piece ends: at the end of the range, after the most that a piece may have, or where
-// the memory begins or ends that changes by itself.
+// Where the next piece ends: with the range, after the most that a piece may have, or where the
+// memory begins or ends that changes by itself.
 static uint64_t end_of_piece(uint64_t at, uint64_t end, const struct own_range changing[2]) {
     if (end - at > OWN_PIECE_BYTES) end = at + OWN_PIECE_BYTES;
     for (int i = 0; i < 2; i++) {
