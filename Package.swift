@@ -109,7 +109,7 @@ let package = Package(
             name: "SlaveCore", dependencies: ["NodeSpec", "RelayTree", "Wire", "Relay"],
             swiftSettings: strict),
 
-        .target(name: "GhostCore", swiftSettings: strict),
+        .target(name: "GhostCore", dependencies: ["Wire"], swiftSettings: strict),
 
         // I/O: carries the decisions out.
         .target(name: "System", dependencies: ["CSystem"], swiftSettings: strict),
@@ -128,7 +128,8 @@ let package = Package(
         .target(
             name: "Ghosts",
             dependencies: [
-                "GhostCore", "LocalProtocol", "System", "CSystem", "CGhosts", "CLocalProtocol",
+                "GhostCore", "Wire", "LocalProtocol", "System", "CSystem", "CGhosts",
+                "CLocalProtocol",
             ], swiftSettings: strict),
 
         .target(
@@ -279,7 +280,8 @@ let package = Package(
         .executableTarget(
             name: "fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz", exclude: ["corpus"],
             swiftSettings: testing),
-        .testTarget(name: "GhostTests", dependencies: ["GhostCore"], swiftSettings: testing),
+        .testTarget(
+            name: "GhostTests", dependencies: ["GhostCore", "Wire"], swiftSettings: testing),
         .testTarget(name: "StyleTests", swiftSettings: testing),
         .testTarget(
             name: "ClusterTests",

@@ -277,7 +277,8 @@ static bool is_taken(bproc_job_t *job, int rank) {
 static int launch(struct bplib_channel *channel, struct bplib_ghosts *group,
                   const struct call *call, int *pids) {
     const struct bplib_numbers numbers = {.processes = group->pids,
-                                          .first_rank = call->first_rank};
+                                          .first_rank = call->first_rank,
+                                          .wants_stops = true};
     bproc_job_t *job = bplib_launch(channel, call->image, group->made_count, call->nodes, &numbers,
                                     call->io, call->iolen, call->command);
     if (!job) return -1;

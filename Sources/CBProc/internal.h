@@ -153,6 +153,7 @@ struct bplib_numbers {
     const int *processes; // pids of the front end; NULL: the daemon chooses
     bool are_own;         // the caller's, who is about to become the rank; else its ghosts'
     uint32_t first_rank;  // what rank 0 takes for its rank
+    bool wants_stops;     // somebody mirrors the stops of the ranks
 };
 // Launches an image (closed here) over a connection, which becomes the job's, and waits until every
 // rank has started or failed. NULL: nothing has started.

@@ -204,6 +204,7 @@ static size_t least_bytes(uint16_t kind) {
     case BPROC_LOCAL_OUTPUT: return sizeof(struct bproc_local_stream);
     case BPROC_LOCAL_INPUT_CREDIT: return sizeof(struct bproc_local_credit);
     case BPROC_LOCAL_REFUSED: return sizeof(struct bproc_local_refused);
+    case BPROC_LOCAL_STOP: return sizeof(struct bproc_local_stop);
     default: return SIZE_MAX;
     }
 }

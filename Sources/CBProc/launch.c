@@ -115,6 +115,7 @@ static int queue_launch(bproc_job_t *job, const struct bproc_job_request *reques
     if (processes) launch.flags |= BPROC_LOCAL_LAUNCH_PROCESSES;
     // A process that moves has only the one; where it is taken it goes on under another.
     if (processes && numbers->are_own) launch.flags |= BPROC_LOCAL_LAUNCH_ANY_PID;
+    if (numbers->wants_stops) launch.flags |= BPROC_LOCAL_LAUNCH_STOPS;
     describe_caller(&launch);
     char *directory = getcwd(NULL, 0);
     // A directory that was removed, or lies outside the caller's root, has no name that a node

@@ -115,6 +115,13 @@ long bp_ghost_resume(int32_t pid, int signal) {
     return result(ptrace(PTRACE_CONT, pid, NULL, signal));
 }
 
+// Of all signals this comes last, after a SIGCONT above all, and it takes none of them back.
+enum { CALL = 64 };
+
+long bp_ghost_call(int32_t pid) { return result(kill(pid, CALL)); }
+
+long bp_ghost_continue(int32_t pid) { return result(kill(pid, SIGCONT)); }
+
 long bp_ghost_listen(int32_t pid) { return result(ptrace(PTRACE_LISTEN, pid, NULL, 0)); }
 
 void bp_ghost_drop(struct bp_ghost_group *group, const uint8_t *is_dropped) {
@@ -133,6 +140,16 @@ void bp_ghost_drop(struct bp_ghost_group *group, const uint8_t *is_dropped) {
     wait_while(&group->dropped, request);
 }
 
+static int origin_of(pid_t pid, int number) {
+    siginfo_t information;
+    if (ptrace(PTRACE_GETSIGINFO, pid, NULL, &information) < 0) return BP_GHOST_ORIGIN_OTHER;
+    if (information.si_code == SI_KERNEL) return BP_GHOST_ORIGIN_TERMINAL;
+    if (information.si_code != SI_USER || information.si_pid != getpid()) {
+        return BP_GHOST_ORIGIN_OTHER;
+    }
+    return number == CALL ? BP_GHOST_ORIGIN_CALL : BP_GHOST_ORIGIN_SERVER;
+}
+
 long bp_ghost_next(struct bp_ghost_news *news) {
     int status = 0;
     pid_t pid = waitpid(-1, &status, __WALL | WNOHANG);
@@ -142,6 +159,7 @@ long bp_ghost_next(struct bp_ghost_news *news) {
     if (WIFSTOPPED(status)) {
         news->signal = WSTOPSIG(status);
         news->is_group_stop = status >> 16 == PTRACE_EVENT_STOP;
+        if (!news->is_group_stop) news->origin = origin_of(pid, news->signal);
     } else if (WIFSIGNALED(status)) {
         news->signal = WTERMSIG(status);
     }

@@ -50,7 +50,32 @@ long bp_reap(int pidfd, struct bp_child_exit *exit) {
     return 1;
 }
 
+long bp_child_descriptor(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) return -errno;
+    return result(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+}
+
+void bp_drain_child_descriptor(int fd) {
+    struct signalfd_siginfo info;
+    while (read(fd, &info, sizeof info) > 0) continue;
+}
+
+long bp_next_child_stop(struct bp_child_stop *stop) {
+    siginfo_t info = {0};
+    const int wanted = WSTOPPED | WCONTINUED | WNOHANG | __WALL;
+    if (waitid(P_ALL, 0, &info, wanted) < 0) return errno == ECHILD ? 0 : -errno;
+    if (info.si_pid == 0) return 0;
+    stop->pid = info.si_pid;
+    stop->signal = info.si_code == CLD_CONTINUED ? 0 : info.si_status;
+    return 1;
+}
+
 long bp_kill(int32_t pid, int32_t signal) { return result(kill(pid, signal)); }
+
+long bp_process_group(int32_t pid) { return result(getpgid(pid)); }
 
 long bp_process_user(int32_t pid) {
     char path[32];

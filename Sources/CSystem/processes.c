@@ -93,6 +93,21 @@ long bp_process_status(int processes, int32_t pid, struct bp_process_status *sta
     return 0;
 }
 
+static uint64_t signal_set(const char *text, const char *name) {
+    const char *line = strstr(text, name);
+    return line ? strtoull(line + strlen(name), NULL, 16) : 0;
+}
+
+long bp_process_takes_default(int processes, int32_t pid, int32_t signal) {
+    char path[48], text[4096];
+    (void)snprintf(path, sizeof path, "%d/status", pid);
+    long count = read_file(processes, path, text, sizeof text);
+    if (count < 0) return count;
+    uint64_t other = signal_set(text, "\nSigBlk:") | signal_set(text, "\nSigIgn:") |
+                     signal_set(text, "\nSigCgt:");
+    return !(other >> (signal - 1) & 1);
+}
+
 static long take_numbers(const char *text, int32_t *numbers, long capacity) {
     long count = 0;
     for (char *end; count < capacity; text = end) {

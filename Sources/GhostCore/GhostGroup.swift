@@ -1,3 +1,5 @@
+public import Wire
+
 /// The ghosts of one job: for each rank a child of the caller, which shall live, stop and end as
 /// the rank does. Pure: events in, effects out.
 public struct GhostGroup: Sendable {
@@ -9,19 +11,43 @@ public struct GhostGroup: Sendable {
         case listen(ghost: Int)
         /// Have the ghost, stopped by a signal or not, end as this wait status says.
         case end(ghost: Int, status: Int32, isStopped: Bool)
+        /// Have the ghost come to `ghostIsReadyToStop`.
+        case stop(ghost: Int)
+        /// Let a ghost that has stopped as a process go on.
+        case go(ghost: Int)
         /// Send the signal to the rank.
-        case forward(rank: Int, signal: Int32)
+        case forward(rank: Int, RankSignal)
         /// Send it to every rank.
-        case forwardToAll(signal: Int32)
+        case forwardToAll(RankSignal)
+    }
+
+    /// Who has sent a ghost a signal.
+    public enum Origin: Sendable {
+        /// The terminal, to a process group.
+        case terminal
+        /// The ghosts' own server.
+        case server
+        case other
     }
 
     struct Ghost: Sendable {
         var isDead = false
         /// How it was told to end.
         var order: Int32?
+        /// It has stopped as a process.
         var isStopped = false
+        /// SIGSTOP was let through; the stop that comes of it, if one does, is still to be seen.
+        var stopOrigin: Origin?
+        /// It was told to come and stop, and has not come yet.
+        var isCalled = false
+        /// Whether the rank has stopped, as far as is known.
+        var rankHasStopped = false
+        /// Of the last stop or continue that was sent to the rank.
+        var sequence: UInt32 = 0
+        /// Whom the last stop has reached, until the rank goes on.
+        var stopReach: SignalReach?
         /// Signals that came before there was a rank to send them to.
-        var early: [Int32] = []
+        var early: [RankSignal] = []
         var rank = Rank.awaited
         /// Bit 1: standard output has ended; bit 2: standard error.
         var endedOutputs: UInt8 = 0
@@ -56,10 +82,9 @@ public struct GhostGroup: Sendable {
     /// More than signals can pile up for a process: each number counts once.
     static let earlyLimit = 64
     static let kill: Int32 = 9
-    static let trap: Int32 = 5
-    /// SIGSTOP, and what stops a process unless it does something else about them.
     static let stop: Int32 = 19
-    static let stops: ClosedRange<Int32> = 19...22
+    /// SIGTSTP, SIGTTIN and SIGTTOU stop a process unless it does something else about them.
+    static let terminalStops: ClosedRange<Int32> = 20...22
     static let go: Int32 = 18
     private static let allOutputs: UInt8 = 6
 
@@ -87,7 +112,7 @@ public struct GhostGroup: Sendable {
             }
             ghosts[index].rank = .running
             for signal in ghosts[index].early {
-                effects.append(.forward(rank: index, signal: signal))
+                effects.append(.forward(rank: index, signal))
             }
             ghosts[index].early = []
         }
@@ -127,7 +152,7 @@ public struct GhostGroup: Sendable {
         guard closingNanoseconds == nil else { return }
         closingNanoseconds = now + Self.closingNanoseconds
         if isAdopted, openRankCount > 0 {
-            effects.append(.forwardToAll(signal: Self.kill))
+            effects.append(.forwardToAll(RankSignal(Self.kill, reach: .descendants)))
         } else if !isAdopted {
             jobIsLost(effects: &effects)
         }
@@ -160,30 +185,96 @@ public struct GhostGroup: Sendable {
     // MARK: Ghosts
 
     /// A signal has come for a ghost, which waits to be told what to do about it.
-    public mutating func ghostGot(signal: Int32, ghost: Int, effects: inout [Effect]) {
+    public mutating func ghostGot(
+        signal: Int32, ghost: Int, from origin: Origin, effects: inout [Effect]
+    ) {
         if let order = ghosts[ghost].order {
             effects.append(.resume(ghost: ghost, signal: order & 0x7f == signal ? signal : 0))
-        } else if Self.stops.contains(signal) {
-            // Whether the ghost really stops the kernel decides, by its process group.
+            return
+        }
+        guard signal != Self.stop else {
+            // Whether the ghost really stops the kernel decides: a SIGCONT may come before.
+            ghosts[ghost].stopOrigin = origin
             effects.append(.resume(ghost: ghost, signal: signal))
-        } else {
-            effects.append(.resume(ghost: ghost, signal: 0))
-            forward(signal, of: ghost, effects: &effects)
+            return
+        }
+        effects.append(.resume(ghost: ghost, signal: 0))
+        if signal == Self.go {
+            ghosts[ghost].isStopped = false
+            ghosts[ghost].stopOrigin = nil
+        }
+        // Its own server's: the rank goes on already.
+        guard origin != .server else { return }
+        let reach: SignalReach = origin == .terminal ? .group : .process
+        switch signal {
+        case Self.go: sendGo(reach, to: ghost, effects: &effects)
+        case Self.terminalStops:
+            // Whether the rank stops is its own affair; the ghost follows.
+            sendStop(signal, reach, to: ghost, effects: &effects)
+        default: forward(RankSignal(signal, reach: reach), of: ghost, effects: &effects)
         }
     }
 
     /// A signal has stopped the ghost as a process, or (SIGTRAP) one has let it go on.
     public mutating func ghostStopped(signal: Int32, ghost: Int, effects: inout [Effect]) {
-        guard Self.stops.contains(signal) else {
+        guard signal == Self.stop || Self.terminalStops.contains(signal) else {
             ghosts[ghost].isStopped = false
             effects.append(.resume(ghost: ghost, signal: 0))
             return
         }
         effects.append(.listen(ghost: ghost))
-        guard !ghosts[ghost].isStopped else { return }
+        guard ghosts[ghost].order == nil else {
+            effects.append(.go(ghost: ghost))
+            return
+        }
+        // Told once more, it is still the same stop.
+        guard let origin = ghosts[ghost].stopOrigin else { return }
+        ghosts[ghost].stopOrigin = nil
         ghosts[ghost].isStopped = true
-        // A rank has no terminal, so that the others would not stop it.
-        if ghosts[ghost].order == nil { forward(Self.stop, of: ghost, effects: &effects) }
+        if origin == .server {
+            follow(ghost, effects: &effects)
+        } else {
+            ghosts[ghost].rankHasStopped = true
+            sendStop(Self.stop, .process, to: ghost, effects: &effects)
+        }
+    }
+
+    /// A ghost has come, as it was told, to stop as its rank has. It comes after a SIGCONT that was
+    /// on its way to it, which must not be lost: a SIGSTOP would have taken it back.
+    public mutating func ghostIsReadyToStop(ghost: Int, effects: inout [Effect]) {
+        ghosts[ghost].isCalled = false
+        guard ghosts[ghost].order == nil, ghosts[ghost].rankHasStopped else {
+            effects.append(.resume(ghost: ghost, signal: 0))
+            return
+        }
+        ghosts[ghost].stopOrigin = .server
+        effects.append(.resume(ghost: ghost, signal: Self.stop))
+    }
+
+    /// A rank has stopped by this signal, or (0) goes on; `sequence`: of the last order that had
+    /// reached it by then. What crosses an order is old news: the rank has obeyed since.
+    public mutating func rankStopped(
+        _ rank: Int, signal: Int32, sequence: UInt32, effects: inout [Effect]
+    ) {
+        guard ghosts.indices.contains(rank), ghosts[rank].rank == .running,
+            sequence == ghosts[rank].sequence
+        else { return }
+        ghosts[rank].rankHasStopped = signal != 0
+        follow(rank, effects: &effects)
+    }
+
+    /// Has a ghost stop or go on as its rank.
+    private mutating func follow(_ index: Int, effects: inout [Effect]) {
+        let ghost = ghosts[index]
+        guard !ghost.isDead, ghost.order == nil else { return }
+        if ghost.rankHasStopped {
+            guard !ghost.isStopped, ghost.stopOrigin == nil, !ghost.isCalled else { return }
+            ghosts[index].isCalled = true
+            effects.append(.stop(ghost: index))
+        } else if ghost.isStopped {
+            ghosts[index].isStopped = false
+            effects.append(.go(ghost: index))
+        }
     }
 
     /// A ghost has ended; by a signal, or with 0.
@@ -192,16 +283,49 @@ public struct GhostGroup: Sendable {
         ghosts[ghost].isDead = true
         livingCount -= 1
         // Only SIGKILL ends a ghost that was not told to.
-        if ghosts[ghost].order == nil {
-            forward(signal > 0 ? signal : Self.kill, of: ghost, effects: &effects)
-        }
+        guard ghosts[ghost].order == nil else { return }
+        forward(
+            RankSignal(signal > 0 ? signal : Self.kill, reach: .process), of: ghost,
+            effects: &effects)
     }
 
-    private mutating func forward(_ signal: Int32, of ghost: Int, effects: inout [Effect]) {
+    // MARK: Signals to ranks
+
+    private mutating func sendStop(
+        _ signal: Int32, _ reach: SignalReach, to ghost: Int, effects: inout [Effect]
+    ) {
+        ghosts[ghost].stopReach = reach
+        sendNumbered(signal, reach, to: ghost, effects: &effects)
+    }
+
+    /// All whom the stop has reached go on.
+    private mutating func sendGo(
+        _ reach: SignalReach, to ghost: Int, effects: inout [Effect]
+    ) {
+        let stopped = ghosts[ghost].stopReach
+        ghosts[ghost].stopReach = nil
+        ghosts[ghost].rankHasStopped = false
+        sendNumbered(Self.go, stopped ?? reach, to: ghost, effects: &effects)
+    }
+
+    private mutating func sendNumbered(
+        _ signal: Int32, _ reach: SignalReach, to ghost: Int, effects: inout [Effect]
+    ) {
+        let next = ghosts[ghost].sequence &+ 1
+        // 0 is no number.
+        ghosts[ghost].sequence = max(next, 1)
+        forward(
+            RankSignal(signal, reach: reach, sequence: ghosts[ghost].sequence), of: ghost,
+            effects: &effects)
+    }
+
+    private mutating func forward(
+        _ signal: RankSignal, of ghost: Int, effects: inout [Effect]
+    ) {
         switch ghosts[ghost].rank {
         case .awaited:
             if ghosts[ghost].early.count < Self.earlyLimit { ghosts[ghost].early.append(signal) }
-        case .running: effects.append(.forward(rank: ghost, signal: signal))
+        case .running: effects.append(.forward(rank: ghost, signal))
         case .ended, .draining, .over: break
         }
     }

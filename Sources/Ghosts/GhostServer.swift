@@ -5,6 +5,7 @@ import Glibc
 import GhostCore
 import LocalProtocol
 import System
+import Wire
 
 /// The process that stands between the ghosts of one call and their job: it carries out what
 /// `GhostGroup` decides, and lives until the last ghost has ended.
@@ -131,11 +132,24 @@ struct GhostServer: ~Copyable {
             } else if event.is_group_stop != 0 {
                 group.ghostStopped(signal: event.signal, ghost: ghost, effects: &effects)
             } else {
-                group.ghostGot(signal: event.signal, ghost: ghost, effects: &effects)
+                ghostGot(event, ghost: ghost)
             }
             carryOut()
         }
         hasMoreNews = true
+    }
+
+    private mutating func ghostGot(_ event: bp_ghost_news, ghost: Int) {
+        let origin: GhostGroup.Origin
+        switch bp_ghost_origin(rawValue: UInt32(event.origin)) {
+        case BP_GHOST_ORIGIN_CALL:
+            group.ghostIsReadyToStop(ghost: ghost, effects: &effects)
+            return
+        case BP_GHOST_ORIGIN_TERMINAL: origin = .terminal
+        case BP_GHOST_ORIGIN_SERVER: origin = .server
+        default: origin = .other
+        }
+        group.ghostGot(signal: event.signal, ghost: ghost, from: origin, effects: &effects)
     }
 
     private mutating func carryOut() {
@@ -146,6 +160,8 @@ struct GhostServer: ~Copyable {
             case .listen(let ghost): _ = bp_ghost_listen(pids[ghost])
             case .end(let ghost, let status, let isStopped):
                 memory.end(ghost, status: status, isStopped: isStopped)
+            case .stop(let ghost): _ = bp_ghost_call(pids[ghost])
+            case .go(let ghost): _ = bp_ghost_continue(pids[ghost])
             case .forward(let rank, let signal): send(signal, to: UInt32(rank))
             case .forwardToAll(let signal): send(signal, to: UInt32(BPROC_LOCAL_ALL_RANKS))
             }
@@ -252,6 +268,9 @@ struct GhostServer: ~Copyable {
                     group.rankEnded(
                         rank, status: status, isNodeDeath: isNodeDeath,
                         now: Clock.monotonicNanoseconds, effects: &effects)
+                case .stopped(let rank, let signal, let sequence):
+                    group.rankStopped(
+                        rank, signal: signal, sequence: sequence, effects: &effects)
                 case .outputEnded(let rank, let stream):
                     group.outputEnded(rank, stream: stream, effects: &effects)
                 case .output(let rank, let stream, let bytes):
@@ -271,10 +290,13 @@ struct GhostServer: ~Copyable {
         group.jobIsLost(effects: &effects)
     }
 
-    private mutating func send(_ signal: Int32, to rank: UInt32) {
+    private mutating func send(_ signal: RankSignal, to rank: UInt32) {
         outgoing += LocalMessage.bytes(
-            BPROC_LOCAL_SIGNAL,
-            body: LocalMessage.bytes(of: bproc_local_signal(rank: rank, signal: signal)))
+            BPROC_LOCAL_RANK_SIGNAL,
+            body: LocalMessage.bytes(
+                of: bproc_local_rank_signal(
+                    rank: rank, signal: signal.number, reach: UInt32(signal.reach.rawValue),
+                    sequence: signal.sequence)))
     }
 
     private mutating func writeOutput() {

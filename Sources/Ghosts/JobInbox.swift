@@ -4,6 +4,8 @@ package import LocalProtocol
 /// What a job channel has to tell the server of the job's ghosts.
 package enum JobNews: Equatable, Sendable {
     case ended(rank: Int, status: Int32, isNodeDeath: Bool)
+    /// By this signal; 0: it goes on. `sequence` is that of the last order that had reached it.
+    case stopped(rank: Int, signal: Int32, sequence: UInt32)
     /// Bytes that a rank has written to stream 1 or 2, in the channel's buffer.
     case output(rank: UInt32, stream: UInt32, bytes: Range<Int>)
     case outputEnded(rank: Int, stream: UInt32)
@@ -47,6 +49,13 @@ package struct JobInbox: Sendable {
             switch bproc_local_kind(rawValue: UInt32(header.kind)) {
             case BPROC_LOCAL_EXIT:
                 if let news = try nextExit(body..<end) { return news }
+            case BPROC_LOCAL_STOP:
+                guard let raw = LocalMessage.load(bproc_local_stop.self, from: bytes, at: body),
+                    header.body_bytes >= UInt32(MemoryLayout<bproc_local_stop>.size)
+                else { throw .tooSmall("stop message") }
+                start = end
+                return .stopped(
+                    rank: Int(raw.rank), signal: raw.signal, sequence: raw.sequence)
             case BPROC_LOCAL_OUTPUT:
                 start = end
                 return try output(body..<end)

@@ -76,7 +76,8 @@ package struct LaunchParser {
         return LaunchRequest(
             client: client, caller: caller, nodes: nodes, processes: processes, order: order,
             fanOut: Int(min(raw.fan_out, 65536)), chunkByteCount: chunk,
-            wantsProgress: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROGRESS) != 0, origin: origin)
+            wantsProgress: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROGRESS) != 0,
+            wantsStops: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_STOPS) != 0, origin: origin)
     }
 
     /// The ranks' numbers where the caller's side has chosen them: each the pid of a process of the

@@ -37,13 +37,30 @@ extension MasterDaemon {
             }
             guard let launch = client.launch, (1...64).contains(raw.signal) else { return }
             host.store.state.signal(
-                launch, rank: raw.rank, number: raw.signal, effects: &host.effects)
+                launch, rank: raw.rank, RankSignal(raw.signal, reach: .group),
+                effects: &host.effects)
+        case BPROC_LOCAL_RANK_SIGNAL: try rankSignal(message, from: client)
         case BPROC_LOCAL_OUTPUT_CREDIT: try outputCredit(message, from: client)
         default:
             if try processRequest(message, from: client) { break }
             if try bookRequest(message, from: client) { break }
             throw .invalid("unknown message kind \(message.header.kind)")
         }
+    }
+
+    private mutating func rankSignal(
+        _ message: LocalMessage, from client: Client
+    ) throws(LocalProtocolError) {
+        guard let raw = message.load(bproc_local_rank_signal.self) else {
+            throw .tooSmall("signal message")
+        }
+        guard let reach = SignalReach(rawValue: UInt16(clamping: raw.reach)) else {
+            throw .invalid("a signal with reach \(raw.reach)")
+        }
+        guard let launch = client.launch, (1...64).contains(raw.signal) else { return }
+        host.store.state.signal(
+            launch, rank: raw.rank,
+            RankSignal(raw.signal, reach: reach, sequence: raw.sequence), effects: &host.effects)
     }
 
     /// The network of the nodes that are up.
@@ -226,6 +243,17 @@ extension MasterDaemon {
         raw.max_resident_kilobytes = exit.usage.maximumResidentKilobytes
         exits[id, default: []] += LocalMessage.bytes(of: raw)
         if let client = host.programs[id] { endInput(of: client, rank: exit.rank) }
+    }
+
+    mutating func tellStop(_ record: StopRecord, to id: ClientID) {
+        guard let client = host.programs[id] else { return }
+        let raw = bproc_local_stop(
+            rank: record.rank, signal: record.signal, sequence: record.sequence)
+        // Exits that came before it are still to be sent, but of other ranks.
+        send(
+            LocalMessage.bytes(
+                BPROC_LOCAL_STOP, request: client.launchRequest,
+                body: LocalMessage.bytes(of: raw)), to: client)
     }
 
     /// Sends the exits of this round, one message for each client.

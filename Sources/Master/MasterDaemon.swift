@@ -224,6 +224,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         case .launched(let client, let report): tellLaunched(report, to: client)
         case .progress(let client, let progress): tellProgress(progress, to: client)
         case .exited(let client, let exit): noteExit(exit, of: client)
+        case .stopped(let client, let record): tellStop(record, to: client)
         case .closeStorage(let launch): host.store.entries[launch] = nil
         case .forget(let launch): streams[launch] = nil
         case .nodeIsGone(let node): forgetPrograms(on: node)

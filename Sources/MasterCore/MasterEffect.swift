@@ -14,6 +14,7 @@ public enum MasterEffect: Equatable, Sendable {
     case launched(ClientID, LaunchReport)
     case progress(ClientID, LaunchProgress)
     case exited(ClientID, RankExit)
+    case stopped(ClientID, StopRecord)
     /// The image is not needed any more.
     case closeStorage(launch: UInt64)
     /// Every rank has ended and been reported.

@@ -29,13 +29,15 @@ public struct LaunchRequest: Sendable {
     public var fanOut: Int
     public var chunkByteCount: UInt32
     public var wantsProgress: Bool
+    /// The client mirrors the stops of its ranks.
+    public var wantsStops: Bool
     /// nil: the program runs beside the master, and the master has the image.
     public var origin: LaunchOrigin?
 
     public init(
         client: ClientID, caller: Caller, nodes: [Int32], processes: [Int32] = [],
         order: LaunchOrder, fanOut: Int, chunkByteCount: UInt32, wantsProgress: Bool,
-        origin: LaunchOrigin? = nil
+        wantsStops: Bool = false, origin: LaunchOrigin? = nil
     ) {
         self.processes = processes
         self.origin = origin
@@ -46,6 +48,7 @@ public struct LaunchRequest: Sendable {
         self.fanOut = fanOut
         self.chunkByteCount = chunkByteCount
         self.wantsProgress = wantsProgress
+        self.wantsStops = wantsStops
     }
 }
 
@@ -65,6 +68,8 @@ final class MasterLaunch {
         var state: RankState = .waiting
         /// An exit that overtook the news of its own start.
         var earlyExit: RankExit?
+        /// A stop, or the end of one, that has overtaken it.
+        var earlyStop: StopRecord?
 
         /// It runs on this node, or is about to.
         func isAlive(on node: Int32) -> Bool {
@@ -78,10 +83,11 @@ final class MasterLaunch {
     let startedNanoseconds: UInt64
     let fanOut: Int
     let wantsProgress: Bool
+    let wantsStops: Bool
     var ranks: [Rank]
     var relay: LaunchRelay
     /// Signals to ranks that are still being started, by rank, in their order.
-    var keptSignals: [UInt32: [KeptSignal]] = [:]
+    var keptSignals: [UInt32: [RankSignal]] = [:]
     var outstandingCount: Int
     var placedCount = 0
     var failedCount = 0
@@ -102,13 +108,14 @@ final class MasterLaunch {
 
     init(
         client: ClientID, origin: LaunchOrigin?, order: LaunchOrder, fanOut: Int,
-        wantsProgress: Bool, ranks: [Rank], relay: LaunchRelay, now: UInt64
+        wantsProgress: Bool, wantsStops: Bool, ranks: [Rank], relay: LaunchRelay, now: UInt64
     ) {
         self.origin = origin
         self.client = client
         self.order = order
         self.fanOut = fanOut
         self.wantsProgress = wantsProgress
+        self.wantsStops = wantsStops
         self.ranks = ranks
         self.relay = relay
         outstandingCount = ranks.count

@@ -60,7 +60,8 @@ extension MasterState {
             chunksHeld: origin == nil ? order.chunkCount : 0, holder: origin?.client, now: now)
         launches[launch] = MasterLaunch(
             client: request.client, origin: origin, order: order, fanOut: choice.fanOut,
-            wantsProgress: request.wantsProgress, ranks: ranks, relay: relay, now: now)
+            wantsProgress: request.wantsProgress, wantsStops: request.wantsStops, ranks: ranks,
+            relay: relay, now: now)
         for failure in failures { fail(failure, launch: launch, effects: &effects) }
         let rootLink = origin.flatMap { nodes.record(of: $0.node)?.link }
         withRelay(launch, now: now, effects: &effects) { relay, relayEffects in
@@ -264,7 +265,9 @@ extension MasterState {
         case .placed, .ended: return
         case .failed:
             // The caller was told otherwise, so the process must not live.
-            signal(launch, rank: entry.rank, number: Self.killSignal, effects: &effects)
+            signal(
+                launch, rank: entry.rank, RankSignal(Self.killSignal, reach: .descendants),
+                effects: &effects)
             return
         }
         known.ranks[index].state = .placed
@@ -339,6 +342,9 @@ extension MasterState {
             var report = known.report
             report.elapsedNanoseconds = now - known.startedNanoseconds
             effects.append(.launched(known.client, report))
+            for record in known.ranks.compactMap(\.earlyStop) {
+                effects.append(.stopped(known.client, record))
+            }
         }
         for index in known.ranks.indices {
             guard let exit = known.ranks[index].earlyExit else { continue }
@@ -362,6 +368,19 @@ extension MasterState {
             index, launch: record.launch, waitStatus: record.waitStatus, isNodeDeath: false,
             usage: record.usage, effects: &effects)
         forgetIfOver(record.launch, effects: &effects)
+    }
+
+    /// A rank has stopped, or goes on. Its caller hears of it once it has the rank's number.
+    func rankStopped(_ record: StopRecord, on node: Int32, effects: inout [MasterEffect]) {
+        let index = Int(record.rank)
+        guard let known = launches[record.launch], index < known.ranks.count,
+            known.ranks[index].node == node, known.wantsStops, !known.isCondemned
+        else { return }
+        if !known.isReported {
+            known.ranks[index].earlyStop = record
+        } else if known.ranks[index].state == .placed {
+            effects.append(.stopped(known.client, record))
+        }
     }
 
     /// The caller hears of exits after it has the numbers of all ranks: until then they are kept.

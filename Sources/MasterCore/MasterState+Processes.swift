@@ -91,8 +91,8 @@ extension MasterState {
         }
         guard number > 0 else { return }
         signal(
-            place.launch, rank: wholeJob ? FrameHeader.allRanks : place.rank, number: number,
-            reach: wholeJob ? .descendants : .process, effects: &effects)
+            place.launch, rank: wholeJob ? FrameHeader.allRanks : place.rank,
+            RankSignal(number, reach: wholeJob ? .descendants : .process), effects: &effects)
     }
 
     // MARK: Signals
@@ -100,13 +100,12 @@ extension MasterState {
     /// Sends a signal to one rank or to all. A rank that is still being started gets it when it is
     /// there, and nothing reaches one that has ended.
     public mutating func signal(
-        _ launch: UInt64, rank: UInt32, number: Int32, reach: SignalReach = .group,
-        effects: inout [MasterEffect]
+        _ launch: UInt64, rank: UInt32, _ signal: RankSignal, effects: inout [MasterEffect]
     ) {
         guard let known = launches[launch] else { return }
         guard rank == FrameHeader.allRanks else {
             guard Int(rank) < known.ranks.count else { return }
-            signal(known, rank: rank, number: number, reach: reach, effects: &effects)
+            send(signal, to: rank, of: known, effects: &effects)
             return
         }
         // Nodes of which only a part is there get the signal for each rank by itself.
@@ -115,44 +114,31 @@ extension MasterState {
         var reached = Set<Int32>()
         for (index, entry) in known.ranks.enumerated() where entry.state != .ended {
             if unready.contains(entry.node) {
-                signal(
-                    known, rank: UInt32(index), number: number, reach: reach, effects: &effects)
+                send(signal, to: UInt32(index), of: known, effects: &effects)
             } else if entry.state == .placed, reached.insert(entry.node).inserted {
-                send(
-                    number, reach, to: entry.node, launch: launch, rank: rank, effects: &effects)
+                send(signal.frame(launch: launch, rank: rank), to: entry.node, &effects)
             }
         }
     }
 
-    private func signal(
-        _ launch: MasterLaunch, rank: UInt32, number: Int32, reach: SignalReach,
+    private func send(
+        _ signal: RankSignal, to rank: UInt32, of launch: MasterLaunch,
         effects: inout [MasterEffect]
     ) {
         let entry = launch.ranks[Int(rank)]
         switch entry.state {
-        case .waiting: launch.keep(KeptSignal(number: number, reach: reach), for: rank)
+        case .waiting: launch.keep(signal, for: rank)
         // One that was given up may have started all the same.
         case .placed, .failed:
             send(
-                number, reach, to: entry.node, launch: launch.relay.launch, rank: rank,
-                effects: &effects)
+                signal.frame(launch: launch.relay.launch, rank: rank), to: entry.node, &effects)
         case .ended: break
         }
     }
 
-    private func send(
-        _ number: Int32, _ reach: SignalReach, to node: Int32, launch: UInt64, rank: UInt32,
-        effects: inout [MasterEffect]
-    ) {
+    private func send(_ frame: [UInt8], to node: Int32, _ effects: inout [MasterEffect]) {
         guard let link = nodes.record(of: node)?.link else { return }
-        var writer = WireWriter()
-        writer.write(number)
-        effects.append(
-            .control(
-                link,
-                frame: FrameHeader.frame(
-                    FrameHeader(.signal, launch: launch, subject: rank, stream: reach.rawValue),
-                    body: writer.bytes)))
+        effects.append(.control(link, frame: frame))
     }
 
     /// A rank is there: what was sent to it meanwhile follows, in its order.
@@ -160,8 +146,7 @@ extension MasterState {
         of launch: MasterLaunch, rank: UInt32, effects: inout [MasterEffect]
     ) {
         for kept in launch.keptSignals.removeValue(forKey: rank) ?? [] {
-            signal(
-                launch, rank: rank, number: kept.number, reach: kept.reach, effects: &effects)
+            send(kept, to: rank, of: launch, effects: &effects)
         }
     }
 
@@ -188,21 +173,16 @@ extension MasterState {
     }
 }
 
-/// A signal to a rank that is still being started.
-struct KeptSignal: Equatable, Sendable {
-    let number: Int32
-    let reach: SignalReach
-    /// Kept for one rank at most: as in the kernel, a signal below 32 that is pending is pending
-    /// once.
-    static let limit = 64
-    static let firstQueued: Int32 = 32
-}
-
 extension MasterLaunch {
-    func keep(_ signal: KeptSignal, for rank: UInt32) {
+    /// Signals that are kept for one rank at most.
+    private static let keptLimit = 64
+    /// As in the kernel, a signal below this that is pending is pending once.
+    private static let firstQueued: Int32 = 32
+
+    func keep(_ signal: RankSignal, for rank: UInt32) {
         var kept = keptSignals[rank] ?? []
-        guard kept.count < KeptSignal.limit,
-            signal.number >= KeptSignal.firstQueued || !kept.contains(signal)
+        guard kept.count < Self.keptLimit,
+            signal.number >= Self.firstQueued || !kept.contains(signal)
         else { return }
         kept.append(signal)
         keptSignals[rank] = kept

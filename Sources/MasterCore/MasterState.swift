@@ -153,6 +153,10 @@ public struct MasterState: RelayState {
             for record in try ExitRecord.records(decoding: body) {
                 rankExited(record, on: node, effects: &effects)
             }
+        case .stop:
+            for record in try StopRecord.records(decoding: body) {
+                rankStopped(record, on: node, effects: &effects)
+            }
         case .answer:
             // From the root of a launch that a program on its node has asked for.
             let answer = try Answer(decoding: body)

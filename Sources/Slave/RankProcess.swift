@@ -26,6 +26,10 @@ final class RankProcess {
     var isPlaced = false
     /// The restorer has said why it could not.
     var hasFailed = false
+    /// What has stopped it; 0: it goes on.
+    var stopSignal: Int32 = 0
+    /// Of the last stop or continue that its ghost has sent.
+    var sequence: UInt32 = 0
     var input: InputStream?
     /// stdout and stderr, while they are open.
     var outputs: [OutputStream?]

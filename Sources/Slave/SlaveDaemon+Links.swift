@@ -128,8 +128,8 @@ extension SlaveDaemon {
         case .release(let launch):
             release(launch: launch)
         case .spawn(let launch, let rank): spawn(launch: launch, rank: rank)
-        case .signal(let launch, let rank, let number, let reach):
-            signal(launch: launch, rank: rank, number: number, reach: reach)
+        case .signal(let launch, let rank, let signal):
+            self.signal(launch: launch, rank: rank, signal)
         case .forget(let launch): host.log.launch.debug("launch \(launch) is over here")
         case .refuse(let link, let reason):
             host.log.link.warning("closing \(link): \(reason)")

@@ -31,7 +31,8 @@ extension SlaveDaemon {
             BPROC_LOCAL_STATUS_REQUEST:
             try askMaster(message, client)
         case BPROC_LOCAL_LAUNCH: launch(message, from: client)
-        case BPROC_LOCAL_INPUT, BPROC_LOCAL_SIGNAL, BPROC_LOCAL_OUTPUT_CREDIT:
+        case BPROC_LOCAL_INPUT, BPROC_LOCAL_SIGNAL, BPROC_LOCAL_RANK_SIGNAL,
+            BPROC_LOCAL_OUTPUT_CREDIT:
             guard client.hasJob else { return }
             try passOn(message, of: client)
         default: throw .invalid("unknown message kind \(message.header.kind)")

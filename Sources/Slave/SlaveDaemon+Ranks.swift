@@ -249,6 +249,7 @@ extension SlaveDaemon {
         host.store.state.rankIsPlaced(
             launch: process.launch, rank: process.rank,
             undumpNanoseconds: placed - min(placed, complete), now: now, effects: &host.effects)
+        if process.stopSignal != 0 { tellOfStop(process) }
     }
 
     // MARK: Priority
@@ -311,25 +312,6 @@ extension SlaveDaemon {
                     systemMicroseconds: exit.systemMicroseconds,
                     maximumResidentKilobytes: exit.maximumResidentKilobytes)),
             effects: &host.effects)
-    }
-
-    mutating func signal(launch: UInt64, rank: UInt32, number: Int32, reach: SignalReach) {
-        guard let process = ranks.process(launch: launch, rank: rank), process.exit == nil else {
-            return
-        }
-        switch reach {
-        case .process: _ = bp_kill(process.pid, number)
-        case .group: signalGroup(of: process, number: number)
-        case .descendants:
-            let others = descendants(of: process)
-            signalGroup(of: process, number: number)
-            for other in others { _ = bp_kill(other.process, number) }
-        }
-    }
-
-    /// Each rank leads a session and a group of its own: what it started gets the signal as well.
-    private func signalGroup(of process: RankProcess, number: Int32) {
-        if bp_kill(-process.pid, number) < 0 { _ = bp_kill(process.pid, number) }
     }
 
     /// Nothing outlives its slave.

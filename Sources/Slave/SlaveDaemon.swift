@@ -21,6 +21,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         static let standardError: UInt8 = 19
         static let input: UInt8 = 20
         static let namespaceEnd: UInt8 = 21
+        static let childNews: UInt8 = 22
     }
 
     let configuration: SlaveConfiguration
@@ -33,6 +34,8 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     /// /dev/null, opened before a root without one is entered.
     let nullNumber: Int32?
     let isPrivileged: Bool
+    /// Readable when a child has stopped, goes on, or has ended.
+    let children: OwnedDescriptor
     /// Where processes get the pids that they have on the front end; nil: they have others here.
     var namespace: PidNamespace?
     /// Which other daemons share its processors; seen before a root without /proc is entered.
@@ -73,12 +76,15 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
             warmByteCount: configuration.arenaByteCount,
             warmSlotCount: configuration.arenaSlotCount)
         let restorer = try Restorer.makeFile()
+        let children = OwnedDescriptor(
+            adopting: Int32(try check("signalfd", bp_child_descriptor())))
         let machine = Hello.Machine.local
         let nullNumber = unsafe "/dev/null".withCString { unsafe bp_open_read_write($0) }
         if let root = configuration.rootDirectory {
             try check("chroot to \(root)", unsafe root.withCString { unsafe bp_change_root($0) })
         }
         self.host = host
+        self.children = children
         self.arena = arena
         self.restorer = restorer
         self.machine = machine
@@ -93,6 +99,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
             host.log.daemon.notice("images are received into fresh memory each time: \(reason)")
         }
         beginNamespace()
+        pollStops()
         connectToMaster()
     }
 
@@ -142,6 +149,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         case OperationKind.standardError: outputIsReady(completion.tag, stream: 2)
         case OperationKind.input: inputIsReady(completion.tag)
         case OperationKind.namespaceEnd: namespaceHasEnded()
+        case OperationKind.childNews: childNewsIsThere()
         default: preconditionFailure("unknown operation kind \(completion.tag.kind)")
         }
     }

@@ -20,7 +20,7 @@ public enum SlaveEffect: Equatable, Sendable {
     /// Start one rank from the complete image; answered by `rankIsPlaced` or `rankFailed`.
     case spawn(launch: UInt64, rank: RelaySubtree.Rank)
     /// Send a signal to a rank.
-    case signal(launch: UInt64, rank: UInt32, number: Int32, reach: SignalReach)
+    case signal(launch: UInt64, rank: UInt32, RankSignal)
     /// The launch and everything the daemon keeps for it can be forgotten.
     case forget(launch: UInt64)
     /// A link broke the protocol: close it, with this sentence in the log.

@@ -12,7 +12,8 @@ public struct SlaveState: RelayState, Sendable {
     private var relayEffects: [RelayEffect] = []
     /// Launches a slave takes part in at once; more are refused before anything is allocated.
     public static let launchLimit = 1024
-    static let killSignal: Int32 = 9
+    /// What ends a rank, and all that it has started.
+    static let end = RankSignal(9, reach: .descendants)
 
     public init(node: Int32) { self.node = node }
 
@@ -136,13 +137,8 @@ public struct SlaveState: RelayState, Sendable {
                 holder: header.subject, from: link, now: now, effects: &effects)
         case .done, .alive: receive(header, body: body, from: link, now: now, effects: &effects)
         case .signal:
-            let number = try reader.read(Int32.self, "signal number")
-            try reader.finish()
-            guard let reach = SignalReach(rawValue: header.stream) else {
-                throw .invalidValue(field: "signal reach", value: UInt64(header.stream))
-            }
             signal(
-                header.launch, rank: header.subject, number: number, reach: reach,
+                header.launch, rank: header.subject, try RankSignal(header, decoding: body),
                 effects: &effects)
         case .abort:
             if launches[header.launch] == nil { remember(ended: header.launch) }
@@ -313,8 +309,7 @@ public struct SlaveState: RelayState, Sendable {
         launches[launch]?.rankStates[index] = .running
         if known.isCondemned {
             effects.append(
-                .signal(
-                    launch: launch, rank: rank, number: Self.killSignal, reach: .descendants))
+                .signal(launch: launch, rank: rank, Self.end))
         } else if known.isDone {
             effects.append(.release(launch: launch))
         }
@@ -356,6 +351,14 @@ public struct SlaveState: RelayState, Sendable {
         closeIfOver(record.launch, effects: &effects)
     }
 
+    /// A placed rank has stopped, or goes on.
+    public func rankStopped(_ record: StopRecord, effects: inout [SlaveEffect]) {
+        guard let known = launches[record.launch], let index = known.index(ofRank: record.rank),
+            known.rankStates[index] == .running
+        else { return }
+        effects.append(.control(frame: StopRecord.frame([record])))
+    }
+
     private mutating func answer(
         _ launch: UInt64, failing failures: [Answer.Failure], now: UInt64,
         effects: inout [SlaveEffect]
@@ -368,16 +371,14 @@ public struct SlaveState: RelayState, Sendable {
     }
 
     private func signal(
-        _ launch: UInt64, rank: UInt32, number: Int32, reach: SignalReach,
-        effects: inout [SlaveEffect]
+        _ launch: UInt64, rank: UInt32, _ signal: RankSignal, effects: inout [SlaveEffect]
     ) {
         guard let known = launches[launch] else { return }
         for (index, own) in known.ownRanks.enumerated()
         where known.rankStates[index] == .running
             && (rank == FrameHeader.allRanks || rank == own.rank)
         {
-            effects.append(
-                .signal(launch: launch, rank: own.rank, number: number, reach: reach))
+            effects.append(.signal(launch: launch, rank: own.rank, signal))
         }
     }
 
@@ -471,9 +472,7 @@ public struct SlaveState: RelayState, Sendable {
             // One that is not placed yet may never be, if it waits for a file of the caller's.
             case .running, .spawning:
                 effects.append(
-                    .signal(
-                        launch: launch, rank: known.ownRanks[index].rank, number: Self.killSignal,
-                        reach: .descendants))
+                    .signal(launch: launch, rank: known.ownRanks[index].rank, Self.end))
             case .waiting: known.rankStates[index] = .failed
             case .ended, .failed: break
             }

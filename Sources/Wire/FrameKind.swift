@@ -48,6 +48,7 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case nodeControlled = 61
     case processes = 63
     case book = 64
+    case stop = 70
 
     /// The largest body a receiver accepts, in bytes: checked before anything is allocated.
     public var bodyLimit: UInt32 {
@@ -65,7 +66,8 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
         case .nodeControl: 8192
         case .nodeControlled: 256
         case .inputCredit, .outputCredit: 8
-        case .signal: 4
+        case .signal: UInt32(RankSignal.byteCount)
+        case .stop: 1 << 20
         case .verdict: 1
         case .clientLaunch: ClientLaunch.byteLimit
         case .clientRequest: ClientRequest.byteLimit

@@ -8,7 +8,8 @@ extension ClusterTests {
         .enabled(if: access("/usr/bin/cc", X_OK) == 0, "needs /usr/bin/cc"))
     struct Ghosts {
         static let cases = [
-            "statuses", "place", "signals", "stops", "any", "failures", "ignored", "threads",
+            "statuses", "place", "signals", "stops", "mirror", "storm", "any", "failures",
+            "ignored", "threads",
             "group", "server", "forks", "output", "claims",
         ]
 

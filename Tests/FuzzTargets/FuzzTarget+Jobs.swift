@@ -14,6 +14,8 @@ extension FuzzTarget {
                     system_microseconds: 8, max_resident_kilobytes: 9)
                 let said = bproc_local_stream(rank: 0, stream: 1)
                 let exits = LocalMessage.bytes(of: ended) + LocalMessage.bytes(of: ended)
+                let stop = LocalMessage.bytes(
+                    of: bproc_local_stop(rank: 2, signal: 19, sequence: 0))
                 let text = LocalMessage.bytes(of: said) + Array("text".utf8)
                 return [
                     LocalMessage.bytes(BPROC_LOCAL_EXIT, body: exits),
@@ -21,6 +23,8 @@ extension FuzzTarget {
                         + LocalMessage.bytes(
                             BPROC_LOCAL_OUTPUT, body: LocalMessage.bytes(of: said)),
                     LocalMessage.bytes(BPROC_LOCAL_PROGRESS, body: text)
+                        + LocalMessage.bytes(BPROC_LOCAL_EXIT, body: exits),
+                    LocalMessage.bytes(BPROC_LOCAL_STOP, body: stop)
                         + LocalMessage.bytes(BPROC_LOCAL_EXIT, body: exits),
                 ]
             },
@@ -44,6 +48,9 @@ extension FuzzTarget {
                         group.rankEnded(
                             rank, status: status, isNodeDeath: isNodeDeath, now: 0,
                             effects: &effects)
+                    case .stopped(let rank, let signal, let sequence):
+                        group.rankStopped(
+                            rank, signal: signal, sequence: sequence, effects: &effects)
                     case .outputEnded(let rank, let stream):
                         group.outputEnded(rank, stream: stream, effects: &effects)
                     case .output(_, _, let range):
@@ -56,6 +63,9 @@ extension FuzzTarget {
                 return "\(error)".isEmpty ? "an error without a sentence" : nil
             }
         }
-        return effects.count > 3 ? "more ends than ghosts" : nil
+        let ends = effects.count {
+            if case .end = $0 { true } else { false }
+        }
+        return ends > 3 ? "more ends than ghosts" : nil
     }
 }

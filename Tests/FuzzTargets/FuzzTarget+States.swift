@@ -84,7 +84,8 @@ extension FuzzTarget {
             add(.attach, subject: 1, link: link)
         }
         bytes += launch.frame(launch: 5, isAdoption: true)
-        add(.signal, subject: .max, body: [15, 0, 0, 0])
+        add(.signal, subject: .max, body: [19, 0, 0, 0, 1, 0, 0, 0])
+        add(.signal, subject: .max, body: [16, 0, 0, 0, 0, 0, 0, 0])
         if seed % 2 == 0 { add(.done) }
         add(.verdict, body: [UInt8(seed % 3)])
         add(.abort)
@@ -171,6 +172,8 @@ extension FuzzTarget {
             bytes += FrameHeader.frame(
                 FrameHeader(.answer, launch: 70, stream: node + 100, flags: .final),
                 body: Array(answer.frame(launch: 70, flags: [])[FrameHeader.byteCount...]))
+            let stop = StopRecord(launch: 70, rank: UInt32(node), signal: 19, sequence: 0)
+            bytes += StopRecord.frame([stop])
             let exit = ExitRecord(launch: 70, rank: UInt32(node), waitStatus: 0)
             bytes += ExitRecord.frame([exit])
         }

@@ -34,7 +34,7 @@ struct MasterTalk {
             state.receiveHello(
                 hello, peer: NodeAddress(ipv4: 10, 0, 0, 1, port: 9), from: control, now: now,
                 effects: &effects)
-        case .pong, .exit, .query, .nodeControlled, .processes, .book:
+        case .pong, .exit, .stop, .query, .nodeControlled, .processes, .book:
             start()
             let control = LinkID(UInt64(header.stream % 8))
             try? state.receiveControl(
@@ -119,6 +119,8 @@ struct MasterTalk {
             }
         case .exited(_, let exit):
             if reportCount == 0 { fault = "rank \(exit.rank) ended before it was reported" }
+        case .stopped(_, let record):
+            if reportCount == 0 { fault = "rank \(record.rank) stopped before it was reported" }
         case .control, .failed, .progress, .closeStorage, .forget, .nodeIsGone, .nodeAnswered,
             .nodeAnswers, .questionIsOver, .note, .beginHook, .endHook, .warning, .relay:
             break

@@ -96,9 +96,18 @@ struct SlaveTalk {
                     launch: launch, rank: rank.rank, undumpNanoseconds: 5, now: now,
                     effects: &effects)
             }
-        case .signal(let launch, let rank, let number, _):
+        case .signal(let launch, let rank, let signal):
+            // Some are stopped, some end.
+            if signal.number % 4 == 3 {
+                state.rankStopped(
+                    StopRecord(
+                        launch: launch, rank: rank, signal: signal.number,
+                        sequence: signal.sequence), effects: &effects)
+                break
+            }
             state.rankExited(
-                ExitRecord(launch: launch, rank: rank, waitStatus: number), effects: &effects)
+                ExitRecord(launch: launch, rank: rank, waitStatus: signal.number),
+                effects: &effects)
         case .refuse(let link, let reason):
             state.linkIsLost(link, reason: reason, now: now, effects: &effects)
         case .control, .closeStorage, .forget, .release, .note, .relay: break

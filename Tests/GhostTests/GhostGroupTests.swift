@@ -1,13 +1,41 @@
 import GhostCore
 import Testing
+import Wire
 
 /// What is decided for the ghosts of a job, event by event.
 @Suite struct GhostGroupTests {
     typealias Effect = GhostGroup.Effect
+    typealias Origin = GhostGroup.Origin
 
     static let (interrupt, kill, user, segment, terminate): (Int32, Int32, Int32, Int32, Int32) =
         (2, 9, 10, 11, 15)
     static let (go, stop, terminalStop, trap): (Int32, Int32, Int32, Int32) = (18, 19, 20, 5)
+
+    /// A signal for a ghost.
+    static func got(
+        _ signal: Int32, _ ghost: Int, from origin: Origin = .other, _ group: inout GhostGroup
+    ) -> [Effect] {
+        effects { group.ghostGot(signal: signal, ghost: ghost, from: origin, effects: &$0) }
+    }
+
+    static func stopped(_ signal: Int32, _ ghost: Int, _ group: inout GhostGroup) -> [Effect] {
+        effects { group.ghostStopped(signal: signal, ghost: ghost, effects: &$0) }
+    }
+
+    /// What the slave tells of a rank.
+    static func told(
+        _ signal: Int32, of rank: Int, sequence: UInt32, _ group: inout GhostGroup
+    ) -> [Effect] {
+        effects {
+            group.rankStopped(rank, signal: signal, sequence: sequence, effects: &$0)
+        }
+    }
+
+    static func numbered(
+        _ signal: Int32, _ sequence: UInt32, _ reach: SignalReach = .process
+    ) -> Effect {
+        .forward(rank: 0, RankSignal(signal, reach: reach, sequence: sequence))
+    }
 
     /// The effects of one event.
     static func effects(_ body: (inout [Effect]) -> Void) -> [Effect] {
@@ -45,12 +73,18 @@ import Testing
         #expect(end == [.end(ghost: 0, status: Self.kill, isStopped: false)])
     }
 
+    /// What comes from the terminal is for the whole group of the rank.
     @Test func signalsAreForwardedAndDoNothingElse() {
         var group = Self.adopted(count: 3)
-        for signal in [Self.interrupt, Self.user, Self.go, Self.segment] {
-            #expect(
-                Self.effects { group.ghostGot(signal: signal, ghost: 2, effects: &$0) }
-                    == [.resume(ghost: 2, signal: 0), .forward(rank: 2, signal: signal)])
+        for (origin, reach) in [(Origin.other, SignalReach.process), (.terminal, .group)] {
+            for signal in [Self.interrupt, Self.user, Self.segment] {
+                #expect(
+                    Self.got(signal, 2, from: origin, &group)
+                        == [
+                            .resume(ghost: 2, signal: 0),
+                            .forward(rank: 2, RankSignal(signal, reach: reach)),
+                        ])
+            }
         }
     }
 
@@ -59,18 +93,16 @@ import Testing
         var group = GhostGroup(count: 2)
         for signal in [Self.user, Self.interrupt] {
             #expect(
-                Self.effects { group.ghostGot(signal: signal, ghost: 0, effects: &$0) }
-                    == [.resume(ghost: 0, signal: 0)])
+                Self.got(signal, 0, &group) == [.resume(ghost: 0, signal: 0)])
         }
-        #expect(
-            Self.effects { group.ghostGot(signal: Self.user, ghost: 1, effects: &$0) }
-                == [.resume(ghost: 1, signal: 0)])
+        #expect(Self.got(Self.user, 1, &group) == [.resume(ghost: 1, signal: 0)])
         let adoption = Self.effects {
             group.adopt(started: [true, false], isForwarding: false, effects: &$0)
         }
         #expect(
             adoption == [
-                .forward(rank: 0, signal: Self.user), .forward(rank: 0, signal: Self.interrupt),
+                .forward(rank: 0, RankSignal(Self.user, reach: .process)),
+                .forward(rank: 0, RankSignal(Self.interrupt, reach: .process)),
             ])
         // The ghost of the rank that failed is gone already.
         let end = Self.effects {
@@ -83,27 +115,108 @@ import Testing
 
     @Test func theRankStopsWhenItsGhostHasStopped() {
         var group = Self.adopted(count: 1)
+        #expect(Self.got(Self.stop, 0, &group) == [.resume(ghost: 0, signal: Self.stop)])
         #expect(
-            Self.effects { group.ghostGot(signal: Self.terminalStop, ghost: 0, effects: &$0) }
-                == [.resume(ghost: 0, signal: Self.terminalStop)])
+            Self.stopped(Self.stop, 0, &group)
+                == [.listen(ghost: 0), Self.numbered(Self.stop, 1)])
+        // Told once more, it is still the same stop; and the rank's is the one that is known.
+        #expect(Self.stopped(Self.stop, 0, &group) == [.listen(ghost: 0)])
+        #expect(Self.told(Self.stop, of: 0, sequence: 1, &group).isEmpty)
+        #expect(Self.stopped(Self.trap, 0, &group) == [.resume(ghost: 0, signal: 0)])
         #expect(
-            Self.effects { group.ghostStopped(signal: Self.terminalStop, ghost: 0, effects: &$0) }
-                == [.listen(ghost: 0), .forward(rank: 0, signal: Self.stop)])
-        // Told once more, it is still the same stop.
+            Self.got(Self.go, 0, &group)
+                == [.resume(ghost: 0, signal: 0), Self.numbered(Self.go, 2)])
+        #expect(Self.told(0, of: 0, sequence: 2, &group).isEmpty)
+    }
+
+    /// What the terminal stops a job with goes to the rank, and the ghost stops when that has.
+    @Test func theGhostStopsWhenItsRankHasStopped() {
+        var group = Self.adopted(count: 1)
         #expect(
-            Self.effects { group.ghostStopped(signal: Self.stop, ghost: 0, effects: &$0) }
-                == [.listen(ghost: 0)])
+            Self.got(Self.terminalStop, 0, from: .terminal, &group)
+                == [.resume(ghost: 0, signal: 0), Self.numbered(Self.terminalStop, 1, .group)])
+        #expect(Self.told(Self.stop, of: 0, sequence: 1, &group) == [.stop(ghost: 0)])
+        let comes = Self.effects { group.ghostIsReadyToStop(ghost: 0, effects: &$0) }
+        #expect(comes == [.resume(ghost: 0, signal: Self.stop)])
+        // The rank is not told to stop once more.
+        #expect(Self.stopped(Self.stop, 0, &group) == [.listen(ghost: 0)])
+        // A shell's SIGCONT comes from a process, and is for all whom the stop has reached.
+        #expect(Self.stopped(Self.trap, 0, &group) == [.resume(ghost: 0, signal: 0)])
         #expect(
-            Self.effects { group.ghostStopped(signal: Self.trap, ghost: 0, effects: &$0) }
+            Self.got(Self.go, 0, &group)
+                == [.resume(ghost: 0, signal: 0), Self.numbered(Self.go, 2, .group)])
+    }
+
+    @Test func aRankThatGoesOnByItselfTakesItsGhostAlong() {
+        var group = Self.adopted(count: 1)
+        #expect(Self.told(Self.stop, of: 0, sequence: 0, &group) == [.stop(ghost: 0)])
+        _ = Self.effects { group.ghostIsReadyToStop(ghost: 0, effects: &$0) }
+        _ = Self.stopped(Self.stop, 0, &group)
+        #expect(Self.told(0, of: 0, sequence: 0, &group) == [.go(ghost: 0)])
+        // The server's own SIGCONT is not for the rank.
+        #expect(Self.stopped(Self.trap, 0, &group) == [.resume(ghost: 0, signal: 0)])
+        #expect(
+            Self.got(Self.go, 0, from: .server, &group) == [.resume(ghost: 0, signal: 0)])
+    }
+
+    /// A rank that goes on while its ghost is about to stop for it.
+    @Test func theGhostFollowsTheLastNews() {
+        var group = Self.adopted(count: 1)
+        _ = Self.told(Self.stop, of: 0, sequence: 0, &group)
+        #expect(Self.told(0, of: 0, sequence: 0, &group).isEmpty)
+        #expect(
+            Self.effects { group.ghostIsReadyToStop(ghost: 0, effects: &$0) }
                 == [.resume(ghost: 0, signal: 0)])
+        // Later still: the stop has been let through.
+        _ = Self.told(Self.stop, of: 0, sequence: 0, &group)
+        _ = Self.effects { group.ghostIsReadyToStop(ghost: 0, effects: &$0) }
+        #expect(Self.told(0, of: 0, sequence: 0, &group).isEmpty)
         #expect(
-            Self.effects { group.ghostGot(signal: Self.go, ghost: 0, effects: &$0) }
-                == [.resume(ghost: 0, signal: 0), .forward(rank: 0, signal: Self.go)])
+            Self.stopped(Self.stop, 0, &group) == [.listen(ghost: 0), .go(ghost: 0)])
+    }
+
+    /// News that has crossed an order is dropped, and an order that comes before the ghost does
+    /// keeps it from stopping.
+    @Test func newsThatCrossesAnOrderIsOld() {
+        var group = Self.adopted(count: 1)
+        _ = Self.got(Self.stop, 0, &group)
+        _ = Self.stopped(Self.stop, 0, &group)
+        _ = Self.stopped(Self.trap, 0, &group)
+        // The SIGCONT has not come to its turn yet.
+        #expect(Self.told(Self.stop, of: 0, sequence: 1, &group) == [.stop(ghost: 0)])
+        #expect(Self.got(Self.go, 0, &group).last == Self.numbered(Self.go, 2))
+        #expect(
+            Self.effects { group.ghostIsReadyToStop(ghost: 0, effects: &$0) }
+                == [.resume(ghost: 0, signal: 0)])
+        #expect(Self.told(Self.stop, of: 0, sequence: 1, &group).isEmpty)
+        #expect(Self.told(0, of: 0, sequence: 2, &group).isEmpty)
+    }
+
+    /// SIGCONT and SIGSTOP in a row: the kernel may have shown nothing of the first.
+    @Test func aStopBehindAnUnseenContinueIsANewOne() {
+        var group = Self.adopted(count: 1)
+        for sequence: UInt32 in 1...3 {
+            _ = Self.got(Self.stop, 0, &group)
+            #expect(
+                Self.stopped(Self.stop, 0, &group)
+                    == [.listen(ghost: 0), Self.numbered(Self.stop, sequence)])
+        }
+    }
+
+    @Test func aGhostThatStopsTooLateStillEnds() {
+        var group = Self.adopted(count: 1)
+        _ = Self.got(Self.stop, 0, &group)
+        let end = Self.effects {
+            group.rankEnded(0, status: 0, isNodeDeath: false, now: 0, effects: &$0)
+        }
+        #expect(end == [.end(ghost: 0, status: 0, isStopped: false)])
+        #expect(Self.stopped(Self.stop, 0, &group) == [.listen(ghost: 0), .go(ghost: 0)])
     }
 
     @Test func aStoppedGhostIsWokenToEnd() {
         var group = Self.adopted(count: 1)
-        _ = Self.effects { group.ghostStopped(signal: Self.stop, ghost: 0, effects: &$0) }
+        _ = Self.got(Self.stop, 0, &group)
+        _ = Self.stopped(Self.stop, 0, &group)
         #expect(
             Self.effects {
                 group.rankEnded(
@@ -119,8 +232,7 @@ import Testing
         }
         for (signal, passed) in [(Self.terminate, 0), (Self.segment, Self.segment)] {
             #expect(
-                Self.effects { group.ghostGot(signal: signal, ghost: 0, effects: &$0) }
-                    == [.resume(ghost: 0, signal: passed)])
+                Self.got(signal, 0, &group) == [.resume(ghost: 0, signal: passed)])
         }
         #expect(
             Self.effects { group.ghostDied(signal: Self.segment, ghost: 0, effects: &$0) }.isEmpty)
@@ -131,7 +243,7 @@ import Testing
         var group = Self.adopted(count: 1)
         #expect(
             Self.effects { group.ghostDied(signal: Self.kill, ghost: 0, effects: &$0) }
-                == [.forward(rank: 0, signal: Self.kill)])
+                == [.forward(rank: 0, RankSignal(Self.kill, reach: .process))])
         #expect(!group.isOver)
         #expect(
             Self.effects {
@@ -191,7 +303,7 @@ import Testing
         var group = Self.adopted(count: 1)
         #expect(
             Self.effects { group.callerIsGone(now: 5, effects: &$0) }
-                == [.forwardToAll(signal: Self.kill)])
+                == [.forwardToAll(RankSignal(Self.kill, reach: .descendants))])
         let deadline = 5 + GhostGroup.closingNanoseconds
         #expect(group.deadlineNanoseconds == deadline)
         #expect(

@@ -11,7 +11,8 @@ import Wire
     /// - Parameter processes: empty: the master chooses the numbers.
     static func launch(
         _ table: inout Table, on nodes: [Int32], processes: [Int32] = [],
-        refused: Set<Int32> = [], by caller: Caller = Table.owner, from origin: Int32? = nil
+        refused: Set<Int32> = [], by caller: Caller = Table.owner, from origin: Int32? = nil,
+        wantsStops: Bool = false
     ) -> UInt64 {
         let order = LaunchOrder(
             imageByteCount: 100_000, chunkByteCount: 16384, user: caller.user,
@@ -20,7 +21,7 @@ import Wire
             stallMilliseconds: 1000)
         var request = LaunchRequest(
             client: client, caller: caller, nodes: nodes, processes: processes, order: order,
-            fanOut: 1000, chunkByteCount: 0, wantsProgress: false,
+            fanOut: 1000, chunkByteCount: 0, wantsProgress: false, wantsStops: wantsStops,
             origin: origin.map { LaunchOrigin(node: $0, client: 1) })
         request.refusedProcesses = refused
         let launch = table.state.launch(request, now: 1, effects: &table.effects)
@@ -220,6 +221,45 @@ import Wire
         #expect(table.state.process(500)?.place.launch == first)
         #expect(table.state.process(501) == nil)
         #expect(table.state.process(502)?.place.launch == second)
+    }
+
+    static func stop(_ table: inout Table, _ record: StopRecord, on node: Int32) throws {
+        let frame = StopRecord.frame([record])
+        try table.state.receiveControl(
+            FrameHeader(.stop), body: Array(frame[FrameHeader.byteCount...]),
+            from: LinkID(UInt64(node) + 1), now: 3, effects: &table.effects)
+    }
+
+    static func stops(_ table: inout Table) -> [StopRecord] {
+        defer { table.effects.removeAll() }
+        return table.effects.compactMap {
+            guard case .stopped(client, let record) = $0 else { return nil }
+            return record
+        }
+    }
+
+    /// Its client hears of the stop of a rank when it knows the rank; of no other node's ranks, and
+    /// only if it has asked for it.
+    @Test(arguments: [true, false]) func stopsAreTold(wantsStops: Bool) throws {
+        var table = Table()
+        let launch = Self.launch(
+            &table, on: [0, 1], processes: [500, 501], wantsStops: wantsStops)
+        func record(_ rank: UInt32, _ signal: Int32) -> StopRecord {
+            StopRecord(launch: launch, rank: rank, signal: signal, sequence: 3)
+        }
+        Self.place(&table, launch, ranks: [0], on: 0)
+        try Self.stop(&table, record(0, 19), on: 0)
+        #expect(Self.stops(&table) == [])
+        Self.place(&table, launch, ranks: [1], on: 1)
+        #expect(Self.stops(&table) == (wantsStops ? [record(0, 19)] : []))
+        try Self.stop(&table, record(0, 0), on: 0)
+        try Self.stop(&table, record(1, 20), on: 1)
+        #expect(Self.stops(&table) == (wantsStops ? [record(0, 0), record(1, 20)] : []))
+        try Self.stop(&table, record(1, 19), on: 0)
+        try Self.stop(&table, record(2, 19), on: 0)
+        try Self.exit(&table, launch, rank: 1, on: 1)
+        try Self.stop(&table, record(1, 19), on: 1)
+        #expect(Self.stops(&table) == [])
     }
 
     /// A process that moves on keeps its number: the one that it leaves behind is not it.

@@ -71,6 +71,14 @@ static int rank(char *const argv[]) {
         printf("%s\n", argv[3]);
         return 0;
     }
+    if (strcmp(argv[2], "stop") == 0) {
+        (void)raise(SIGSTOP);
+        return 7;
+    }
+    if (strcmp(argv[2], "catch") == 0) {
+        (void)signal(SIGTSTP, report);
+        note_rank(argv[3]);
+    }
     if (strcmp(argv[2], "stay") == 0) {
         for (;;) (void)pause();
     }
@@ -239,6 +247,147 @@ static void stops(void) {
     await_state(remote, true);
     CHECK(kill(remote, SIGKILL) == 0);
     CHECK(status_of(pid) == SIGKILL);
+    expect_no_children();
+}
+
+// A rank that is stopped on its node stops its ghost, and lets it go on.
+static void mirror(void) {
+    char file[300], text[4096];
+    snprintf(file, sizeof file, "%s/mirror", folder);
+    int pid = start(1, "note", file), status = 0;
+    int remote = outer_pid(await_notes(file, 1, text, sizeof text));
+    for (int i = 0; i < 3; i++) {
+        CHECK(kill(remote, SIGSTOP) == 0);
+        CHECK(waitpid(pid, &status, WUNTRACED) == pid);
+        CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+        CHECK(kill(remote, SIGCONT) == 0);
+        CHECK(waitpid(pid, &status, WCONTINUED) == pid);
+        CHECK(WIFCONTINUED(status));
+        // Stopped there, continued here.
+        CHECK(kill(remote, SIGSTOP) == 0);
+        CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+        CHECK(kill(pid, SIGCONT) == 0);
+        CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+        await_state(remote, false);
+        // And the other way round.
+        CHECK(kill(pid, SIGSTOP) == 0);
+        CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+        await_state(remote, true);
+        CHECK(kill(remote, SIGCONT) == 0);
+        CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+        await_state(remote, false);
+    }
+    // What a terminal stops a job with, of a process that has no terminal.
+    const int stops[] = {SIGTSTP, SIGTTIN, SIGTTOU};
+    for (int i = 0; i < 3; i++) {
+        CHECK(kill(pid, stops[i]) == 0);
+        CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+        CHECK(state_of(remote) == 'T');
+        CHECK(kill(pid, SIGCONT) == 0);
+        CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+        await_state(remote, false);
+    }
+    CHECK(kill(pid, SIGKILL) == 0);
+    CHECK(status_of(pid) == SIGKILL);
+    // One that stops by itself, and one that catches SIGTSTP, which does not stop it.
+    pid = start(0, "stop", "");
+    CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+    CHECK(kill(pid, SIGCONT) == 0);
+    CHECK(status_of(pid) == 7 << 8);
+    snprintf(file, sizeof file, "%s/catch", folder);
+    pid = start(0, "catch", file);
+    (void)await_notes(file, 1, text, sizeof text);
+    CHECK(kill(pid, SIGTSTP) == 0);
+    (void)await_notes(file, 2, text, sizeof text);
+    CHECK(waitpid(pid, &status, WUNTRACED | WNOHANG) == 0);
+    CHECK(kill(pid, SIGTERM) == 0);
+    CHECK(status_of(pid) == 5 << 8);
+    expect_no_children();
+}
+
+// Whether a process has stopped, as its parent would be told: a ghost is being traced.
+static bool has_stopped(int pid) {
+    siginfo_t information = {0};
+    (void)waitid(P_PID, (id_t)pid, &information, WSTOPPED | WNOHANG | WNOWAIT);
+    return information.si_pid == pid;
+}
+
+static bool same_state(int pid, int remote, bool stopped) {
+    return has_stopped(pid) == stopped && (state_of(remote) == 'T') == stopped;
+}
+
+static void await_same(int pid, int remote, bool stopped) {
+    for (int tries = 0; tries < 10000; tries++) {
+        if (same_state(pid, remote, stopped)) return;
+        pause_briefly();
+    }
+    CHECK(!"ghost and rank agree");
+}
+
+// Waits until this many signals of a kind are noted.
+static void await_number(const char *file, int number, int count) {
+    static char text[1 << 16];
+    char line[16];
+    snprintf(line, sizeof line, "\n%d\n", number);
+    for (int tries = 0; tries < 10000; tries++) {
+        int found = 0;
+        if (read_text(file, text, sizeof text) > 0) {
+            for (const char *at = text; (at = strstr(at, line)); at++) found++;
+        }
+        if (found >= count) return;
+        pause_briefly();
+    }
+    CHECK(!"the signal is noted");
+}
+
+enum { STORM_RANKS = 4, STORM_ROUNDS = 300, STORM_PHASES = 8 };
+
+// Stops and continues in any order, in the later phases from the nodes as well. What is sent on
+// both sides at once has no order, so there both sides have a last word, the same.
+static void storm_phase(int phase, const int *pids, const int *remotes) {
+    const int numbers[] = {SIGSTOP, SIGCONT, SIGTSTP, SIGCONT};
+    static unsigned int seed = 20261127;
+    bool has_node = phase >= STORM_PHASES / 2;
+    for (int round = 0; round < STORM_ROUNDS; round++) {
+        int rank = rand_r(&seed) % STORM_RANKS, number = numbers[rand_r(&seed) % 4];
+        bool from_node = has_node && rand_r(&seed) % 3 == 0;
+        (void)kill(from_node ? remotes[rank] : pids[rank], number);
+    }
+    int last = phase % 2 == 1 ? SIGSTOP : SIGCONT;
+    for (int rank = 0; rank < STORM_RANKS; rank++) {
+        CHECK(kill(pids[rank], last) == 0);
+        if (has_node) CHECK(kill(remotes[rank], last) == 0);
+    }
+}
+
+// Whatever crosses whatever, both sides agree when it is over, and the next signals find them so.
+static void storm(void) {
+    int nodes[STORM_RANKS] = {0, 1, 0, 1}, pids[STORM_RANKS], remotes[STORM_RANKS];
+    char files[STORM_RANKS][300], text[4096];
+    for (int rank = 0; rank < STORM_RANKS; rank++) {
+        snprintf(files[rank], sizeof files[rank], "%s/storm%d", folder, rank);
+        pids[rank] = start(nodes[rank], "catch", files[rank]);
+        remotes[rank] = outer_pid(await_notes(files[rank], 1, text, sizeof text));
+    }
+    for (int phase = 0; phase < STORM_PHASES; phase++) {
+        storm_phase(phase, pids, remotes);
+        for (int rank = 0; rank < STORM_RANKS; rank++) {
+            await_same(pids[rank], remotes[rank], phase % 2 == 1);
+            if (phase % 2 == 1) continue;
+            // All that was sent before has arrived when this has.
+            CHECK(kill(pids[rank], SIGUSR2) == 0);
+            await_number(files[rank], SIGUSR2, phase / 2 + 1);
+            await_same(pids[rank], remotes[rank], false);
+        }
+    }
+    for (int rank = 0; rank < STORM_RANKS; rank++) {
+        CHECK(kill(pids[rank], SIGCONT) == 0);
+        await_same(pids[rank], remotes[rank], false);
+        CHECK(kill(pids[rank], SIGSTOP) == 0);
+        await_same(pids[rank], remotes[rank], true);
+        CHECK(kill(pids[rank], SIGKILL) == 0);
+        CHECK(status_of(pids[rank]) == SIGKILL);
+    }
     expect_no_children();
 }
 
@@ -504,6 +653,7 @@ static const struct {
     void (*run)(void);
 } cases[] = {
     {"statuses", statuses}, {"place", place},     {"signals", signals}, {"stops", stops},
+    {"mirror", mirror},     {"storm", storm},
     {"any", any},           {"failures", failures_case}, {"ignored", ignored},
     {"threads", threads},   {"group", group},     {"server", server},   {"forks", forks},
     {"output", output},     {"claims", claims},   {"family", family},

@@ -182,6 +182,7 @@ public final class SimulatedCluster {
         case .failed(_, let failure): failures[failure.rank, default: 0] += 1
         case .launched(_, let report): reports.append(report)
         case .exited(_, let exit): exits[exit.rank, default: 0] += 1
+        case .stopped: break
         case .nodeIsGone(let node):
             // A slave that has been given up ends the conversations of its programs.
             if node == scenario.clientNode { hasClient = false }
@@ -206,8 +207,8 @@ public final class SimulatedCluster {
             queue.insert(
                 .restored(node: node, launch: launch, rank: rank.rank),
                 at: now + UInt64.random(in: 50_000...3_000_000, using: &generator))
-        case .signal(let launch, let rank, let number, _):
-            if number == 9, processes.contains(Process(node: node, rank: rank)) {
+        case .signal(let launch, let rank, let signal):
+            if signal.number == 9, processes.contains(Process(node: node, rank: rank)) {
                 queue.insert(
                     .exited(node: node, launch: launch, rank: rank, status: 9), at: now + 30_000)
             }

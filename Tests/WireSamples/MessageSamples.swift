@@ -139,6 +139,17 @@ public struct MessageSamples {
         }
     }
 
+    public mutating func stopRecords() -> [StopRecord] {
+        (0..<count(0...5)).map { _ in
+            StopRecord(launch: number(), rank: number(), signal: number(), sequence: number())
+        }
+    }
+
+    public mutating func rankSignal() -> RankSignal {
+        RankSignal(
+            number(), reach: SignalReach(rawValue: UInt16(count(0...2)))!, sequence: number())
+    }
+
     public mutating func descriptors() -> Descriptors {
         guard count(0...2) == 0 else {
             let hasItems = count(0...1) == 0

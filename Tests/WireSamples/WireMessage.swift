@@ -60,6 +60,16 @@ public struct WireMessage: Sendable {
         WireMessage(
             name: "exit", sample: { body(ExitRecord.frame($0.exitRecords())) },
             recode: { body(ExitRecord.frame(try ExitRecord.records(decoding: $0))) }),
+        WireMessage(
+            name: "stop", sample: { body(StopRecord.frame($0.stopRecords())) },
+            recode: { body(StopRecord.frame(try StopRecord.records(decoding: $0))) }),
+        WireMessage(
+            name: "signal", sample: { body($0.rankSignal().frame(launch: 1, rank: 2)) },
+            recode: { bytes in
+                let header = FrameHeader(.signal)
+                let signal = try RankSignal(header, decoding: bytes)
+                return body(signal.frame(launch: 1, rank: 2))
+            }),
     ]
 
     public static func order(_ bytes: [UInt8]) throws -> LaunchOrder {

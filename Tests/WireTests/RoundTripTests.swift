@@ -19,8 +19,9 @@ import WireSamples
         for _ in 0..<30 {
             let bytes = message.sample(&samples)
             for length in 0..<bytes.count {
-                // Exit records lie one behind the other: any whole number of them is a message.
+                // Records lie one behind the other: any whole number of them is a message.
                 if message.name == "exit" && length % ExitRecord.byteCount == 0 { continue }
+                if message.name == "stop" && length % StopRecord.byteCount == 0 { continue }
                 let cut = Array(bytes[..<length])
                 #expect(throws: WireError.self, "\(message.name) of \(length) bytes") {
                     _ = try message.recode(cut)
@@ -56,6 +57,12 @@ import WireSamples
             #expect(try Answer(decoding: body(answer.frame(launch: 3, flags: .final))) == answer)
             let records = samples.exitRecords()
             #expect(try ExitRecord.records(decoding: body(ExitRecord.frame(records))) == records)
+            let stops = samples.stopRecords()
+            #expect(try StopRecord.records(decoding: body(StopRecord.frame(stops))) == stops)
+            let signal = samples.rankSignal()
+            let frame = signal.frame(launch: 4, rank: 5)
+            let header = try FrameHeader(decoding: frame.span.bytes)
+            #expect(try RankSignal(header, decoding: body(frame)) == signal)
             let order = samples.order()
             #expect(try WireMessage.order(LaunchFrame.encode(order)) == order)
             let launch = LaunchFrame(order: order, subtree: samples.subtree())

@@ -42,6 +42,10 @@ void bp_ghost_end(struct bp_ghost_group *_Nonnull group, uint32_t index, int32_t
 long bp_ghost_resume(int32_t pid, int signal);
 // Leaves a ghost that a signal has stopped as it is, until the next SIGCONT.
 long bp_ghost_listen(int32_t pid);
+// Has a ghost stop for its tracer, after what else is on its way to it.
+long bp_ghost_call(int32_t pid);
+// Lets a ghost that has stopped as a process go on.
+long bp_ghost_continue(int32_t pid);
 // Ghosts of which the holder is still the parent: kills the marked ones and has the holder reap
 // them, so that nobody else ever hears of them. is_dropped[i] belongs to ghost i.
 void bp_ghost_drop(struct bp_ghost_group *_Nonnull group, const uint8_t *_Nonnull is_dropped);
@@ -52,6 +56,13 @@ struct bp_ghost_news {
     int32_t is_stopped; // 0: it has ended
     int32_t signal;     // that stopped or ended it
     int32_t is_group_stop; // it has stopped, or (SIGTRAP) goes on, as a process
+    int32_t origin;        // of a signal that it is to get: bp_ghost_origin
+};
+enum bp_ghost_origin {
+    BP_GHOST_ORIGIN_OTHER = 0,
+    BP_GHOST_ORIGIN_TERMINAL = 1, // it came from the terminal, to a process group
+    BP_GHOST_ORIGIN_SERVER = 2,
+    BP_GHOST_ORIGIN_CALL = 3, // it is none: the ghost comes because bp_ghost_call has called it
 };
 long bp_ghost_next(struct bp_ghost_news *_Nonnull news);
 

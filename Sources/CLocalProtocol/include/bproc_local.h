@@ -43,6 +43,7 @@ enum bproc_local_kind {
     BPROC_LOCAL_INPUT = 5,          /* bproc_local_stream, then bytes; no bytes: end of input */
     BPROC_LOCAL_SIGNAL = 6,         /* bproc_local_signal */
     BPROC_LOCAL_OUTPUT_CREDIT = 7,  /* bproc_local_credit: output bytes the client has consumed */
+    BPROC_LOCAL_RANK_SIGNAL = 8,    /* bproc_local_rank_signal */
     BPROC_LOCAL_NODE_REQUEST = 16,  /* bproc_local_node_request and tail; answered with NODE_DONE */
     /* No body; answered with NODE_DONE. From then on the daemon sends no messages but a
        bproc_local_watched and its entries: after every change of the table, if the client has taken
@@ -67,6 +68,7 @@ enum bproc_local_kind {
     BPROC_LOCAL_OUTPUT = 71,        /* bproc_local_stream, then bytes; no bytes: the stream ended */
     BPROC_LOCAL_INPUT_CREDIT = 72,  /* bproc_local_credit: input bytes that every rank has taken */
     BPROC_LOCAL_REFUSED = 73,       /* bproc_local_refused: not understood, or not allowed */
+    BPROC_LOCAL_STOP = 74,          /* bproc_local_stop, only if asked for */
     BPROC_LOCAL_NODE_DONE = 80,     /* the bytes that were asked for, or none */
     BPROC_LOCAL_PROCESSES = 88,     /* bproc_local_processes, then its entries */
     BPROC_LOCAL_STATUS = 89,        /* bproc_local_statuses, then its entries */
@@ -256,6 +258,8 @@ enum {
     /* With it: where a node has another process of that pid already, the rank runs under any other
        pid. Without: it fails, with EEXIST in stage SPAWN, before it has begun. */
     BPROC_LOCAL_LAUNCH_ANY_PID = 8,
+    /* Ranks that stop or go on are told of. */
+    BPROC_LOCAL_LAUNCH_STOPS = 32,
 };
 /* io_count: no descriptors (0), forwarding over the job channel (-1), or that many bproc_io_t. */
 enum { BPROC_LOCAL_IO_FORWARD = -1 };
@@ -349,9 +353,29 @@ struct bproc_local_credit {
     uint64_t byte_count;
 };
 
-struct bproc_local_signal {
+struct bproc_local_signal { /* to its process group */
     uint32_t rank; /* or BPROC_LOCAL_ALL_RANKS */
     int32_t signal;
+};
+
+enum bproc_local_reach {
+    BPROC_LOCAL_REACH_GROUP = 0,
+    BPROC_LOCAL_REACH_PROCESS = 1,     /* alone, as kill(2) has it */
+    BPROC_LOCAL_REACH_DESCENDANTS = 2, /* and all that it has started */
+};
+
+struct bproc_local_rank_signal {
+    uint32_t rank; /* or BPROC_LOCAL_ALL_RANKS */
+    int32_t signal;
+    uint32_t reach; /* bproc_local_reach */
+    /* The sender counts the stops and continues of each rank from 1; 0: none of these. */
+    uint32_t sequence;
+};
+
+struct bproc_local_stop {
+    uint32_t rank;
+    int32_t signal;    /* that has stopped it; 0: it goes on */
+    uint32_t sequence; /* the last that had reached it: another than the sender's last is too old */
 };
 
 struct bproc_local_refused {

@@ -14,7 +14,19 @@ struct bp_child_exit {
 uint64_t bp_monotonic_nanoseconds(void);
 /* Reaps the child behind a pidfd without waiting: 1 reaped, 0 still running. */
 long bp_reap(int pidfd, struct bp_child_exit *_Nonnull exit);
+/* A child that has stopped by this signal, or (0) goes on. */
+struct bp_child_stop {
+    int32_t pid;
+    int32_t signal;
+};
+/* Blocks SIGCHLD and answers a non-blocking signalfd for it. */
+long bp_child_descriptor(void);
+/* Empties it; then says of one child after the other what has become of it: 1, or 0: no news. */
+void bp_drain_child_descriptor(int fd);
+long bp_next_child_stop(struct bp_child_stop *_Nonnull stop);
 long bp_kill(int32_t pid, int32_t signal);
+/* The group of a process, or a negated errno. */
+long bp_process_group(int32_t pid);
 long bp_pidfd_open(int32_t pid);
 /* The number under which /proc shows a process; that of another pid namespace shows all under
    numbers of its own. */

@@ -16,6 +16,9 @@ struct bp_process_status {
 
 /* Reads what a procfs (bp_open_processes) says of a process. 0 or a negated errno. */
 long bp_process_status(int processes, int32_t pid, struct bp_process_status *_Nonnull status);
+/* 1: this signal does to the process what it does to one that has never heard of signals; 0: it is
+   caught, ignored or blocked. Or a negated errno. */
+long bp_process_takes_default(int processes, int32_t pid, int32_t signal);
 /* The children of a process, of any of its threads. Their number, at most capacity, or a negated
    errno: the kernel need not list them. */
 long bp_process_children(int processes, int32_t pid, int32_t *_Nonnull children, long capacity);
