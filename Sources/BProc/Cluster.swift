@@ -133,6 +133,8 @@ public struct LaunchOptions: Sendable {
     public var reportsProgress = false
     /// Start all ranks after the last is placed.
     public var holdsUntilPlaced = false
+    /// Tell `Job.stageTimes`.
+    public var tellsTimes = false
     /// With forwarding: standard input is /dev/null.
     public var inputIsNull = false
     /// The descriptors of every rank; nil: forwarded over the job.
@@ -148,7 +150,7 @@ public struct LaunchOptions: Sendable {
 
     var flags: UInt32 {
         (reportsProgress ? BPROC_JOB_PROGRESS : 0) | (holdsUntilPlaced ? BPROC_JOB_HOLD : 0)
-            | (inputIsNull ? BPROC_JOB_NULL_INPUT : 0)
+            | (tellsTimes ? BPROC_JOB_TIMES : 0) | (inputIsNull ? BPROC_JOB_NULL_INPUT : 0)
             | (forwardsRest ? BPROC_JOB_FORWARD_REST : 0)
     }
 }

@@ -86,6 +86,37 @@ public struct Job: ~Copyable {
         return unsafe BProcError(failure: event)
     }
 
+    /// How far the node of a rank was when, in microseconds since the master began the launch, by
+    /// its clock; what messages took on their way to the node is not in it.
+    public struct StageTimes: Sendable, Equatable {
+        /// The node has the launch.
+        public var reached: UInt32
+        /// And the first piece of the image, with its header.
+        public var header: UInt32
+        /// And the whole image, checked.
+        public var complete: UInt32
+        /// The process is about to enter its program.
+        public var placed: UInt32
+
+        public init(reached: UInt32, header: UInt32, complete: UInt32, placed: UInt32) {
+            self.reached = reached
+            self.header = header
+            self.complete = complete
+            self.placed = placed
+        }
+    }
+
+    /// Known after the start, of ranks that are placed, if the launch asked for it.
+    public func stageTimes(of rank: Int) -> StageTimes? {
+        var times = bproc_job_times()
+        guard unsafe bproc_job_stage_times(pointer, number(of: rank), &times) == 0 else {
+            return nil
+        }
+        return StageTimes(
+            reached: times.reached, header: times.header, complete: times.complete,
+            placed: times.placed)
+    }
+
     private func number(of rank: Int?) -> Int32 {
         rank.map { Int32(clamping: $0) } ?? BPROC_JOB_ALL_RANKS
     }

@@ -59,6 +59,8 @@ public struct WaitStatus: Equatable, Sendable {
     public var signal: Int32? { rawValue & 0x7f == 0 ? nil : rawValue & 0x7f }
     /// What it gave to exit, 0 to 255; nil: a signal killed it.
     public var exitCode: Int32? { signal == nil ? (rawValue >> 8) & 0xff : nil }
+    /// "exit 1" or "signal 9".
+    public var sentence: String { signal.map { "signal \($0)" } ?? "exit \(exitCode ?? 0)" }
     /// As a shell reports it: the exit code, or 128 and the signal.
     public var shellStatus: Int32 { signal.map { 128 + $0 } ?? (rawValue >> 8) & 0xff }
 }

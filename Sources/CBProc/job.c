@@ -50,6 +50,7 @@ void bproc_job_close(bproc_job_t *job) {
     free(job->pids);
     free(job->states);
     free(job->usages);
+    free(job->times);
     free(job);
     errno = error;
 }
@@ -156,6 +157,19 @@ static int note_usage(bproc_job_t *job, const struct bproc_local_exit *record) {
     return 0;
 }
 
+static int note_times(bproc_job_t *job, const struct bplib_message *message) {
+    _Static_assert(sizeof(struct bproc_job_times) == sizeof(struct bproc_local_times), "the same");
+    size_t bytes = (size_t)job->rank_count * sizeof *job->times;
+    if (message->header.body_bytes != bytes || job->times) {
+        return bplib_fail(EPROTO, "the daemon told times in %u bytes; there are %d ranks",
+                          message->header.body_bytes, job->rank_count);
+    }
+    job->times = malloc(bytes);
+    if (!job->times) return bplib_fail(ENOMEM, "out of memory");
+    memcpy(job->times, message->body, bytes);
+    return 0;
+}
+
 static int note_exits(bproc_job_t *job, const struct bplib_message *message) {
     size_t count = message->header.body_bytes / sizeof(struct bproc_local_exit);
     if (count * sizeof(struct bproc_local_exit) != message->header.body_bytes) {
@@ -200,6 +214,7 @@ static size_t least_bytes(uint16_t kind) {
     case BPROC_LOCAL_PROGRESS: return sizeof(struct bproc_local_progress);
     case BPROC_LOCAL_FAILURE: return sizeof(struct bproc_local_failure);
     case BPROC_LOCAL_LAUNCHED: return sizeof(struct bproc_local_launched);
+    case BPROC_LOCAL_TIMES:
     case BPROC_LOCAL_EXIT: return 0;
     case BPROC_LOCAL_OUTPUT: return sizeof(struct bproc_local_stream);
     case BPROC_LOCAL_INPUT_CREDIT: return sizeof(struct bproc_local_credit);
@@ -227,6 +242,7 @@ static int note(bproc_job_t *job, const struct bplib_message *message) {
                             failure.reason, sizeof failure.reason);
     }
     case BPROC_LOCAL_LAUNCHED: return note_launched(job, message);
+    case BPROC_LOCAL_TIMES: return note_times(job, message);
     case BPROC_LOCAL_EXIT: return note_exits(job, message);
     case BPROC_LOCAL_OUTPUT: return note_output(job, message);
     case BPROC_LOCAL_REFUSED: return note_refusal(job, message);
@@ -326,6 +342,15 @@ int bproc_job_usage(const bproc_job_t *job, int rank, struct bproc_usage *usage)
         return bplib_fail(ENOENT, "rank %d has not ended", rank);
     }
     *usage = job->usages[rank];
+    return 0;
+}
+
+int bproc_job_stage_times(const bproc_job_t *job, int rank, struct bproc_job_times *times) {
+    if (!job || !times) return bplib_fail(EFAULT, "no job, or no place for the times");
+    if (rank < 0 || rank >= job->rank_count || !job->times || job->pids[rank] <= 0) {
+        return bplib_fail(ENOENT, "no times of rank %d are known", rank);
+    }
+    *times = job->times[rank];
     return 0;
 }
 

@@ -27,6 +27,7 @@ struct bproc_job {
     int *pids;
     uint8_t *states; // BPLIB_RANK_ bits
     struct bproc_usage *usages; // of those that have ended; NULL: none has
+    struct bproc_job_times *times; // NULL: the daemon has not told
     struct bplib_failure **failures;
     // Messages are noted once, as they come, and become events later, when the caller asks: this
     // many bytes from in.start on are noted.

@@ -54,7 +54,7 @@ static int check_request(const struct bproc_job_request *request) {
     }
     if (!request->nodes || !request->command) return bplib_fail(EFAULT, "no nodes, or no command");
     const unsigned int known = BPROC_JOB_PROGRESS | BPROC_JOB_HOLD | BPROC_JOB_NULL_INPUT |
-                               BPROC_JOB_FORWARD_REST;
+                               BPROC_JOB_FORWARD_REST | BPROC_JOB_TIMES;
     if (request->flags & ~known) {
         return bplib_fail(EINVAL, "unknown flags %#x", request->flags);
     }
@@ -100,6 +100,7 @@ static int queue_launch(bproc_job_t *job, const struct bproc_job_request *reques
         .rank_count = (uint32_t)request->rank_count,
         .io_count = request->io_count,
         .flags = (request->flags & BPROC_JOB_PROGRESS ? BPROC_LOCAL_LAUNCH_PROGRESS : 0) |
+                 (request->flags & BPROC_JOB_TIMES ? BPROC_LOCAL_LAUNCH_TIMES : 0) |
                  (request->flags & BPROC_JOB_HOLD ? BPROC_LOCAL_LAUNCH_HOLD : 0) |
                  (request->flags & BPROC_JOB_FORWARD_REST ? BPROC_LOCAL_LAUNCH_FORWARD : 0),
         .stdin_mode = request->flags & BPROC_JOB_NULL_INPUT ? 1 : 0,

@@ -10,6 +10,26 @@ public enum TextFile {
         return read(descriptor: descriptor, byteLimit: byteLimit)
     }
 
+    /// A file for a text that is written later, made or emptied now; nil, with errno: it cannot be.
+    public static func create(_ path: String) -> Int32? {
+        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        return descriptor >= 0 ? descriptor : nil
+    }
+
+    /// Writes all of a text.
+    /// - Returns: false, with errno, if that did not succeed.
+    public static func write(_ text: String, to descriptor: Int32) -> Bool {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = unsafe bytes.withUnsafeBytes { bytes in
+                unsafe Glibc.write(descriptor, bytes.baseAddress, bytes.count)
+            }
+            if count < 0 && errno != EINTR { return false }
+            bytes = bytes.dropFirst(max(0, count))
+        }
+        return true
+    }
+
     /// The text of standard input up to its end.
     public static func readStandardInput(byteLimit: Int) -> String? {
         read(descriptor: STDIN_FILENO, byteLimit: byteLimit)

@@ -73,11 +73,13 @@ package struct LaunchParser {
         if raw.flags & UInt32(BPROC_LOCAL_LAUNCH_HOLD) != 0 || descriptors.hasDelayedItems {
             order.flags.insert(.hold)
         }
-        return LaunchRequest(
+        var request = LaunchRequest(
             client: client, caller: caller, nodes: nodes, processes: processes, order: order,
             fanOut: Int(min(raw.fan_out, 65536)), chunkByteCount: chunk,
             wantsProgress: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROGRESS) != 0,
             wantsStops: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_STOPS) != 0, origin: origin)
+        request.wantsTimes = raw.flags & UInt32(BPROC_LOCAL_LAUNCH_TIMES) != 0
+        return request
     }
 
     /// The ranks' numbers where the caller's side has chosen them: each the pid of a process of the

@@ -195,6 +195,7 @@ extension MasterDaemon {
             \(report.receivedChunkCountMaximum) of \(report.chunkCount) chunks received by one node
             """)
         guard let client = host.programs[id] else { return }
+        tellTimes(report, to: client)
         var raw = bproc_local_launched()
         raw.job = report.launch
         raw.rank_count = UInt32(report.processes.count)
@@ -212,6 +213,21 @@ extension MasterDaemon {
         send(
             LocalMessage.bytes(
                 BPROC_LOCAL_LAUNCHED, request: client.launchRequest, body: body), to: client)
+    }
+
+    private mutating func tellTimes(_ report: LaunchReport, to client: Client) {
+        guard !report.times.isEmpty else { return }
+        var body: [UInt8] = []
+        body.reserveCapacity(report.times.count * MemoryLayout<bproc_local_times>.stride)
+        for times in report.times {
+            body += LocalMessage.bytes(
+                of: bproc_local_times(
+                    reached_microseconds: times.reached, header_microseconds: times.header,
+                    complete_microseconds: times.complete, placed_microseconds: times.placed))
+        }
+        send(
+            LocalMessage.bytes(BPROC_LOCAL_TIMES, request: client.launchRequest, body: body),
+            to: client)
     }
 
     mutating func tellProgress(_ progress: LaunchProgress, to id: ClientID) {

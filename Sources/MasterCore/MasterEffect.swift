@@ -47,6 +47,8 @@ public struct LaunchReport: Equatable, Sendable {
     public var launch: UInt64
     /// Rank order: process number, or a negative error number.
     public var processes: [Int32]
+    /// Rank order, zeros for what has failed; empty: the client has not asked.
+    public var times: [StageTimes]
     public var placedCount: Int
     public var elapsedNanoseconds: UInt64
     /// From "image complete on the node" to the restorer's own word, over all placed ranks.

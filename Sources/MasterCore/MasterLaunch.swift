@@ -31,6 +31,8 @@ public struct LaunchRequest: Sendable {
     public var wantsProgress: Bool
     /// The client mirrors the stops of its ranks.
     public var wantsStops: Bool
+    /// Tell how far each rank's node was when.
+    public var wantsTimes = false
     /// nil: the program runs beside the master, and the master has the image.
     public var origin: LaunchOrigin?
 
@@ -93,6 +95,8 @@ final class MasterLaunch {
     var failedCount = 0
     var endedCount = 0
     var undumpNanoseconds: [UInt32] = []
+    /// In rank order; empty: nobody wants to know.
+    var times: [StageTimes] = []
     var receivedChunkCountMaximum: UInt32 = 0
     /// How much of the relay's answers has been taken over.
     var placedRead = 0
@@ -135,7 +139,7 @@ final class MasterLaunch {
             processes: ranks.map {
                 if case .failed(let errorNumber) = $0.state { return -errorNumber }
                 return $0.process
-            }, placedCount: placedCount, elapsedNanoseconds: 0,
+            }, times: times, placedCount: placedCount, elapsedNanoseconds: 0,
             undumpMedianNanoseconds: quantile(0.5), undump99thNanoseconds: quantile(0.99),
             receivedChunkCountMaximum: receivedChunkCountMaximum,
             chunkCount: order.chunkCount, fanOut: fanOut, chunkByteCount: order.chunkByteCount,

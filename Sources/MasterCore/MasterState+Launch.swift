@@ -62,6 +62,9 @@ extension MasterState {
             client: request.client, origin: origin, order: order, fanOut: choice.fanOut,
             wantsProgress: request.wantsProgress, wantsStops: request.wantsStops, ranks: ranks,
             relay: relay, now: now)
+        if request.wantsTimes {
+            launches[launch]?.times = Array(repeating: StageTimes(), count: request.nodes.count)
+        }
         for failure in failures { fail(failure, launch: launch, effects: &effects) }
         let rootLink = origin.flatMap { nodes.record(of: $0.node)?.link }
         withRelay(launch, now: now, effects: &effects) { relay, relayEffects in
@@ -274,6 +277,7 @@ extension MasterState {
         known.placedCount += 1
         known.outstandingCount -= 1
         known.undumpNanoseconds.append(entry.undumpNanoseconds)
+        if !known.times.isEmpty { known.times[index] = entry.times }
         known.receivedChunkCountMaximum = max(
             known.receivedChunkCountMaximum, entry.receivedChunkCount)
         deliverKeptSignals(of: known, rank: entry.rank, effects: &effects)

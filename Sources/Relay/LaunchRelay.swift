@@ -14,6 +14,9 @@ public struct LaunchRelay: Sendable {
     public let node: Int32
     let orderBytes: [UInt8]
     let stallNanoseconds: UInt64
+    /// What the clock here would have shown when the root began the launch; the root's machine may
+    /// have been started long before this one.
+    private let beginNanoseconds: Int64
     /// Ranks wait for the done frame, so it must reach every node.
     let isHeld: Bool
     /// Somebody wants to know how far the launch has come.
@@ -56,10 +59,11 @@ public struct LaunchRelay: Sendable {
     ///   - ownRankCount: ranks that this node itself starts.
     ///   - chunksHeld: all at the root, which has the image; none elsewhere.
     ///   - holder: the program of the only child that has the image, if this relay plans for it.
+    ///   - elapsedMicroseconds: how long the launch has been under way, as the parent said.
     public init(
         launch: UInt64, node: Int32, order: LaunchOrder, orderBytes: [UInt8], parent: LinkID?,
         subtrees: [RelaySubtree], ownRankCount: Int, chunksHeld: UInt32, holder: UInt32? = nil,
-        now: UInt64
+        elapsedMicroseconds: UInt32 = 0, now: UInt64
     ) {
         self.launch = launch
         self.node = node
@@ -67,6 +71,7 @@ public struct LaunchRelay: Sendable {
         self.parent = parent
         self.chunksHeld = chunksHeld
         self.holder = holder
+        beginNanoseconds = Int64(clamping: now) - Int64(elapsedMicroseconds) * 1000
         chunkCount = order.chunkCount
         isHeld = order.flags.contains(.hold)
         isWatched = order.flags.contains(.watched)
@@ -83,6 +88,11 @@ public struct LaunchRelay: Sendable {
                     node: subtree.root.node, subtree: subtree, isAdoption: false,
                     heardNanoseconds: now))
         }
+    }
+
+    /// How long the launch has been under way, by the root's clock.
+    public func elapsedMicroseconds(now: UInt64) -> UInt32 {
+        UInt32(clamping: (Int64(clamping: now) - beginNanoseconds) / 1000)
     }
 
     // MARK: Down
@@ -115,7 +125,9 @@ public struct LaunchRelay: Sendable {
         children[index].link = link
         children[index].heardNanoseconds = now
         let child = children[index]
-        let frame = LaunchFrame(orderBytes: orderBytes, subtree: child.subtree)
+        let frame = LaunchFrame(
+            orderBytes: orderBytes, subtree: child.subtree,
+            elapsedMicroseconds: elapsedMicroseconds(now: now))
         effects.append(
             .send(
                 link,

@@ -25,6 +25,8 @@ struct SlaveLaunch: Sendable {
     /// Chunks received in whole or in part, over all parents.
     var receivedChunkCount: UInt32 = 0
     var queriedNanoseconds: UInt64 = 0
+    /// How far the image had come when.
+    var times: StageTimes
 
     func index(ofRank rank: UInt32) -> Int? {
         ownRanks.firstIndex { $0.rank == rank }

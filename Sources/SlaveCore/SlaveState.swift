@@ -72,10 +72,13 @@ public struct SlaveState: RelayState, Sendable {
         let relay = LaunchRelay(
             launch: launch, node: node, order: order, orderBytes: frame.orderBytes, parent: link,
             subtrees: frame.subtree.children, ownRankCount: own.ranks.count,
-            chunksHeld: holder == nil ? 0 : order.chunkCount, now: now)
+            chunksHeld: holder == nil ? 0 : order.chunkCount,
+            elapsedMicroseconds: frame.elapsedMicroseconds, now: now)
+        let reached = frame.elapsedMicroseconds
         launches[launch] = SlaveLaunch(
             order: order, ownRanks: own.ranks, relay: relay,
-            rankStates: Array(repeating: .waiting, count: own.ranks.count))
+            rankStates: Array(repeating: .waiting, count: own.ranks.count),
+            times: StageTimes(reached: reached, header: reached, complete: reached))
         if isAdoption {
             withRelay(launch, effects: &effects) { relay, relayEffects in
                 relay.adopt(newParent: link, now: now, effects: &relayEffects)
@@ -239,6 +242,7 @@ public struct SlaveState: RelayState, Sendable {
         // new parent has brought the whole.
         guard let before = launches[launch], before.relay.chunksHeld == chunk else { return }
         let isComplete = chunk + 1 == before.relay.chunkCount
+        noteArrival(of: chunk, isLast: isComplete, launch: launch, now: now)
         // One restore is done before the children's chunk has left the sockets' buffers; many would
         // keep them waiting.
         let comesFirst = before.ownRanks.count == 1
@@ -247,6 +251,15 @@ public struct SlaveState: RelayState, Sendable {
             relay.holds(chunk: chunk, now: now, effects: &relayEffects)
         }
         if isComplete, !comesFirst { spawnRanks(ofComplete: launch, effects: &effects) }
+    }
+
+    private mutating func noteArrival(
+        of chunk: UInt32, isLast: Bool, launch: UInt64, now: UInt64
+    ) {
+        guard chunk == 0 || isLast, let time = launches[launch]?.relay.elapsedMicroseconds(now: now)
+        else { return }
+        if chunk == 0 { launches[launch]?.times.header = time }
+        if isLast { launches[launch]?.times.complete = time }
     }
 
     /// Starts this node's own ranks: the whole image is here.
@@ -314,10 +327,12 @@ public struct SlaveState: RelayState, Sendable {
             effects.append(.release(launch: launch))
         }
         var answer = Answer()
+        var times = known.times
+        times.placed = UInt32(clamping: UInt64(times.complete) + undumpNanoseconds / 1000)
         answer.placed.append(
             Answer.Placed(
                 rank: rank, undumpNanoseconds: UInt32(clamping: undumpNanoseconds),
-                receivedChunkCount: known.receivedChunkCount))
+                receivedChunkCount: known.receivedChunkCount, times: times))
         withRelay(launch, effects: &effects) { relay, relayEffects in
             relay.answerOwn(answer, now: now, effects: &relayEffects)
         }

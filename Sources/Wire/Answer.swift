@@ -7,10 +7,15 @@ public struct Answer: Equatable, Sendable {
         public var undumpNanoseconds: UInt32
         /// Chunks the node received over all its parents, whole or in part.
         public var receivedChunkCount: UInt32
-        public init(rank: UInt32, undumpNanoseconds: UInt32, receivedChunkCount: UInt32) {
+        public var times: StageTimes
+        public init(
+            rank: UInt32, undumpNanoseconds: UInt32, receivedChunkCount: UInt32,
+            times: StageTimes = StageTimes()
+        ) {
             self.rank = rank
             self.undumpNanoseconds = undumpNanoseconds
             self.receivedChunkCount = receivedChunkCount
+            self.times = times
         }
     }
 
@@ -36,7 +41,7 @@ public struct Answer: Equatable, Sendable {
     public var failures: [Failure] = []
 
     public static let reasonLimit = 159
-    static let placedByteCount = 12
+    static let placedByteCount = 12 + StageTimes.byteCount
     static let failureByteCount = 17
 
     public init() {}
@@ -60,6 +65,7 @@ public struct Answer: Equatable, Sendable {
             writer.write(entry.rank)
             writer.write(entry.undumpNanoseconds)
             writer.write(entry.receivedChunkCount)
+            entry.times.write(to: &writer)
         }
         writer.write(UInt32(failures.count))
         for failure in failures {
@@ -82,10 +88,11 @@ public struct Answer: Equatable, Sendable {
         for _ in 0..<placedCount {
             let rank = try reader.read(UInt32.self, "placed rank")
             let nanoseconds = try reader.read(UInt32.self, "undump nanoseconds")
+            let chunkCount = try reader.read(UInt32.self, "received chunk count")
             placed.append(
                 Placed(
-                    rank: rank, undumpNanoseconds: nanoseconds,
-                    receivedChunkCount: try reader.read(UInt32.self, "received chunk count")))
+                    rank: rank, undumpNanoseconds: nanoseconds, receivedChunkCount: chunkCount,
+                    times: try StageTimes(from: &reader)))
         }
         let failureCount = try reader.readCount(
             elementByteCount: Self.failureByteCount, limit: 1 << 20, "failure count")

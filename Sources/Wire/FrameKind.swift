@@ -60,7 +60,7 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
         case .launch: 16 << 20
         case .chunk: ChunkSize.limit
         case .attach: 0
-        case .answer: 16 << 20
+        case .answer: 32 << 20
         case .exit: 1 << 20
         case .output, .input: 1 << 16
         case .nodeControl: 8192

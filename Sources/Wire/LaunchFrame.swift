@@ -3,12 +3,15 @@ public struct LaunchFrame: Equatable, Sendable {
     /// The encoded `LaunchOrder`, passed on untouched from relay to relay.
     public var orderBytes: [UInt8]
     public var subtree: RelaySubtree
+    /// How long the launch has been under way, by the root's clock, when the frame is sent.
+    public var elapsedMicroseconds: UInt32
 
     public static let orderByteLimit = 1 << 20
 
-    public init(orderBytes: [UInt8], subtree: RelaySubtree) {
+    public init(orderBytes: [UInt8], subtree: RelaySubtree, elapsedMicroseconds: UInt32 = 0) {
         self.orderBytes = orderBytes
         self.subtree = subtree
+        self.elapsedMicroseconds = elapsedMicroseconds
     }
 
     public init(order: LaunchOrder, subtree: RelaySubtree) {
@@ -20,7 +23,8 @@ public struct LaunchFrame: Equatable, Sendable {
     /// - Parameter holder: the receiver's program that brought the image, where the receiver is the
     ///   root of the tree although the launch comes from the master.
     public func frame(launch: UInt64, isAdoption: Bool, holder: UInt32? = nil) -> [UInt8] {
-        var writer = WireWriter(reservingByteCount: 4 + orderBytes.count + subtree.bytes.count)
+        var writer = WireWriter(reservingByteCount: 8 + orderBytes.count + subtree.bytes.count)
+        writer.write(elapsedMicroseconds)
         writer.write(UInt32(orderBytes.count))
         writer.write(orderBytes)
         writer.write(subtree.bytes)
@@ -34,6 +38,7 @@ public struct LaunchFrame: Equatable, Sendable {
 
     public init(decoding body: [UInt8]) throws(WireError) {
         var reader = WireReader(body)
+        elapsedMicroseconds = try reader.read(UInt32.self, "time under way")
         let orderByteCount = try reader.readCount(
             elementByteCount: 1, limit: Self.orderByteLimit, "order byte count")
         orderBytes = try reader.readBytes(orderByteCount, "order")

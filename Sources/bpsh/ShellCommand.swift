@@ -28,7 +28,7 @@ struct ShellCommand: ParsableCommand {
     static let grammar = CommandSplit.Grammar(
         valued: [
             "-b", "--buffer", "-l", "-I", "--stdin", "-O", "--stdout", "-E", "--stderr",
-            "--fan-out", "--chunk", "--compression",
+            "--fan-out", "--chunk", "--compression", "--trace",
         ], nodeSelecting: ["-a", "-A", "--all-up", "--all-not-down"])
 
     @Flag(name: [.customShort("a"), .long], help: "All nodes that are up.")
@@ -38,6 +38,11 @@ struct ShellCommand: ParsableCommand {
     @OptionGroup var streams: StreamOptions
     @Flag(name: .shortAndLong, help: "Print the seconds that it took.")
     var time = false
+    @Option(
+        help: ArgumentHelp(
+            "Write when each node was how far, for a viewer of trace events; -: as a table.",
+            valueName: "file"))
+    var trace: String?
     @Flag(
         help: "Exit statuses of the original: 0 for nodes that are missing or start nothing.")
     var classic = false
@@ -82,6 +87,7 @@ struct ShellCommand: ParsableCommand {
             throw CommandError("no command is named; see bpsh --help")
         }
         let program = try find(String(decoding: name, as: UTF8.self))
+        let traceFile = try openTrace()
         do throws(BProcError) {
             let known = try Cluster().nodes()
             let chosen = try choose(nodes, known)
@@ -95,7 +101,7 @@ struct ShellCommand: ParsableCommand {
                 StandardOutput.report("there is no such node", command: "bpsh")
                 return ExitStatus.notStarted
             }
-            let status = try start(program, command, on: chosen.nodes)
+            let status = try start(program, command, on: chosen.nodes, traceFile: traceFile)
             return chosen.missing.isEmpty || classic ? status : ExitStatus.notStarted
         } catch {
             let status = error.code == .failed ? ExitStatus.failure : ExitStatus.notStarted
@@ -127,13 +133,34 @@ struct ShellCommand: ParsableCommand {
         }
     }
 
+    /// The file of `--trace`, before anything is started; nil: the table goes to standard error.
+    private func openTrace() throws(CommandError) -> Int32? {
+        guard let trace, trace != "-" else { return nil }
+        guard let descriptor = TextFile.create(trace) else {
+            throw CommandError(
+                "trace \(trace): \(BProcError.message(for: errno))",
+                exitStatus: ExitStatus.notStarted)
+        }
+        return descriptor
+    }
+
+    /// - Returns: the exit status, given that of the ranks.
+    private func write(_ launchTrace: LaunchTrace, to file: Int32?, status: Int32) -> Int32 {
+        let text = file == nil ? launchTrace.table : launchTrace.json
+        guard !TextFile.write(text, to: file ?? STDERR_FILENO) else { return status }
+        StandardOutput.report(
+            "trace \(trace ?? ""): \(BProcError.message(for: errno))", command: "bpsh")
+        return max(status, ExitStatus.failure)
+    }
+
     private func start(
-        _ program: String, _ command: [[UInt8]], on nodes: [Int32]
+        _ program: String, _ command: [[UInt8]], on nodes: [Int32], traceFile: Int32?
     ) throws(BProcError) -> Int32 {
         let environment = ProcessEnvironment.setting(
             [("BPROC_RANK", "XXXXXXX"), ("BPROC_PROGNAME", program)],
             in: ProcessEnvironment.entries())
         let begin = Stopwatch.nanoseconds()
+        var launchTrace = trace.map { _ in LaunchTrace(program: program, now: begin) }
         // Before the signals are taken: the program inherits this process's signal mask.
         let image: CapturedImage
         do throws(BProcError) {
@@ -145,16 +172,22 @@ struct ShellCommand: ParsableCommand {
             StandardOutput.report(error.description, command: "bpsh")
             return classic ? ExitStatus.failure : ExitStatus.notExecutable
         }
+        launchTrace?.isCaptured(now: Stopwatch.nanoseconds())
         var options = LaunchOptions()
+        options.tellsTimes = trace != nil
         options.fanOut = fanOut
         options.chunkByteCount = chunk
         streams.set(&options)
         var settings = streams.settings
         settings.isClassic = classic
+        launchTrace?.isLaunched(on: nodes, now: Stopwatch.nanoseconds())
         var session = try ShellSession(
             job: Cluster().launch(image, command: program, on: nodes, options: options),
-            settings: settings)
-        let status = try session.run()
+            settings: settings, trace: launchTrace)
+        var status = try session.run()
+        if let launchTrace = session.trace {
+            status = write(launchTrace, to: traceFile, status: status)
+        }
         if time {
             StandardOutput.write("\(Stopwatch.seconds(Stopwatch.nanoseconds() - begin))\n")
         }

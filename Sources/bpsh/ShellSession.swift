@@ -20,6 +20,9 @@ struct ShellSession: ~Copyable {
         var isClassic = false
     }
 
+    /// What `--trace` will show.
+    private(set) var trace: LaunchTrace?
+
     /// While this much waits to be written nothing more is read, and no credit is given.
     private static let pendingByteLimit = 1 << 20
     private static let killWindowNanoseconds: UInt64 = 1_000_000_000
@@ -45,7 +48,8 @@ struct ShellSession: ~Copyable {
     private var killed = false
     private var forwarded: Set<Int32> = []
 
-    init(job: consuming Job, settings: Settings) {
+    init(job: consuming Job, settings: Settings, trace: LaunchTrace? = nil) {
+        self.trace = trace
         nodes = job.nodes
         lines = LineAssembler(lineByteLimit: settings.lineByteLimit)
         turns = settings.inTurns ? OutputTurns(rankCount: job.rankCount) : nil
@@ -105,9 +109,14 @@ struct ShellSession: ~Copyable {
     private mutating func drainEvents() throws(BProcError) {
         while !ended, let event = try job.next() {
             switch event {
-            case .started: started = true
+            case .started:
+                started = true
+                trace?.hasStarted(
+                    times: job.nodes.indices.map { job.stageTimes(of: $0) },
+                    now: Stopwatch.nanoseconds())
             case .progress, .inputCredit: break
             case .failure(let rank, let failure):
+                trace?.hasFailed(rank, reason: failure.description)
                 report(failure.description)
                 raiseToNotStarted()
                 show(turns?.end(rank, wasStarted: false) ?? [])
@@ -136,6 +145,9 @@ struct ShellSession: ~Copyable {
     }
 
     private mutating func note(_ exit: JobEvent.RankExit) {
+        trace?.hasEnded(
+            exit.rank, status: exit.nodeDied ? "node died" : exit.status.sentence,
+            now: Stopwatch.nanoseconds())
         if exit.nodeDied {
             report("node \(exit.node): the node died with the process on it")
             show(turns?.end(exit.rank, wasStarted: true) ?? [])

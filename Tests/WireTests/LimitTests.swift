@@ -23,7 +23,7 @@ import WireSamples
                 == .countTooLarge(field: "placed count", count: UInt64(UInt32.max), limit: 1 << 20))
         #expect(
             error { _ = try Answer(decoding: word(2) + [UInt8](repeating: 0, count: 12)) }
-                == .truncated(field: "placed count", needed: 24, available: 12))
+                == .truncated(field: "placed count", needed: 56, available: 12))
         #expect(
             error { _ = try Answer(decoding: word(0) + word(1 << 20)) }
                 == .truncated(field: "failure count", needed: 17 << 20, available: 0))
@@ -51,14 +51,14 @@ import WireSamples
 
     @Test func launchFramesDoNotBelieveTheOrdersLength() {
         #expect(
-            error { _ = try LaunchFrame(decoding: word(1 << 20 + 1)) }
+            error { _ = try LaunchFrame(decoding: word(0) + word(1 << 20 + 1)) }
                 == .countTooLarge(
                     field: "order byte count", count: 1 << 20 + 1, limit: 1 << 20))
         #expect(
-            error { _ = try LaunchFrame(decoding: word(5) + [1, 2, 3]) }
+            error { _ = try LaunchFrame(decoding: word(0) + word(5) + [1, 2, 3]) }
                 == .truncated(field: "order byte count", needed: 5, available: 3))
         #expect(
-            error { _ = try LaunchFrame(decoding: word(0)) }
+            error { _ = try LaunchFrame(decoding: word(0) + word(0)) }
                 == .truncated(field: "subtree", needed: 32, available: 0))
     }
 

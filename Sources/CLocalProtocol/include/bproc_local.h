@@ -69,6 +69,7 @@ enum bproc_local_kind {
     BPROC_LOCAL_INPUT_CREDIT = 72,  /* bproc_local_credit: input bytes that every rank has taken */
     BPROC_LOCAL_REFUSED = 73,       /* bproc_local_refused: not understood, or not allowed */
     BPROC_LOCAL_STOP = 74,          /* bproc_local_stop, only if asked for */
+    BPROC_LOCAL_TIMES = 75,         /* array of bproc_local_times, only if asked for */
     BPROC_LOCAL_NODE_DONE = 80,     /* the bytes that were asked for, or none */
     BPROC_LOCAL_PROCESSES = 88,     /* bproc_local_processes, then its entries */
     BPROC_LOCAL_STATUS = 89,        /* bproc_local_statuses, then its entries */
@@ -260,6 +261,8 @@ enum {
     BPROC_LOCAL_LAUNCH_ANY_PID = 8,
     /* Ranks that stop or go on are told of. */
     BPROC_LOCAL_LAUNCH_STOPS = 32,
+    /* Before LAUNCHED comes TIMES. */
+    BPROC_LOCAL_LAUNCH_TIMES = 64,
 };
 /* io_count: no descriptors (0), forwarding over the job channel (-1), or that many bproc_io_t. */
 enum { BPROC_LOCAL_IO_FORWARD = -1 };
@@ -299,6 +302,15 @@ struct bproc_local_launched {
     uint32_t undump_99th_nanoseconds;
     uint32_t chunk_count;
     uint32_t received_chunk_count_max; /* above chunk_count: a node got some chunks twice */
+};
+
+/* TIMES: one for each rank, in microseconds since the daemon has begun the launch, by its clock,
+   less what the frames took on their way; zeros for a rank that has failed. */
+struct bproc_local_times {
+    uint32_t reached_microseconds;  /* its node has the launch */
+    uint32_t header_microseconds;   /* and the first chunk */
+    uint32_t complete_microseconds; /* and the whole image, checked */
+    uint32_t placed_microseconds;   /* its restorer is about to enter the program */
 };
 
 struct bproc_local_progress {

@@ -224,6 +224,35 @@ static void job_usage(void) {
     bproc_job_close(job);
 }
 
+static void job_stage_times(void) {
+    struct bproc_job_times times;
+    CHECK_FAILS(bproc_job_stage_times(NULL, 0, &times), EFAULT);
+    if (!has_cluster) return;
+    struct bproc_job_request request;
+    int list[2] = {0, 2};
+    bproc_job_t *job = NULL;
+    int image = capture_script("exit 0");
+    describe(&request, image);
+    request.nodes = list;
+    request.flags |= BPROC_JOB_TIMES;
+    CHECK(bproc_job_launch(&request, &job) == 0);
+    close(image);
+    CHECK(bproc_job_wait_started(job) == 0);
+    CHECK(bproc_job_stage_times(job, 0, &times) == 0);
+    CHECK(times.reached <= times.header && times.header <= times.complete);
+    CHECK(times.complete > 0 && times.complete <= times.placed);
+    /* Node 2 is down. */
+    CHECK_FAILS(bproc_job_stage_times(job, 1, &times), ENOENT);
+    CHECK_FAILS(bproc_job_stage_times(job, 2, &times), ENOENT);
+    CHECK_FAILS(bproc_job_stage_times(job, 0, NULL), EFAULT);
+    bproc_job_close(job);
+    job = launch("exit 0");
+    CHECK(bproc_job_wait_started(job) == 0);
+    /* Nobody has asked. */
+    CHECK_FAILS(bproc_job_stage_times(job, 0, &times), ENOENT);
+    bproc_job_close(job);
+}
+
 static void job_input(void) {
     CHECK_FAILS(bproc_job_write(NULL, 0, "x", 1), EFAULT);
     CHECK_FAILS(bproc_job_close_input(NULL, 0), EFAULT);
@@ -290,6 +319,7 @@ const struct test_case job_cases[] = {
     {"bproc_job_rank_count", job_ranks},
     {"bproc_job_failure", job_failure},
     {"bproc_job_usage", job_usage},
+    {"bproc_job_stage_times", job_stage_times},
     {"bproc_job_write", job_input},
     {"bproc_job_input_room", job_input},
     {"bproc_job_close_input", job_input},

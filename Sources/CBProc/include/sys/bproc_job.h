@@ -59,6 +59,7 @@ typedef struct bproc_job bproc_job_t;
 #define BPROC_JOB_PROGRESS 1u   /* send progress events */
 #define BPROC_JOB_HOLD 2u       /* start all ranks after the last is placed */
 #define BPROC_JOB_NULL_INPUT 4u /* with forwarding: standard input is /dev/null */
+#define BPROC_JOB_TIMES 32u     /* tell bproc_job_stage_times */
 #define BPROC_JOB_FORWARD_REST 16u /* with entries of io: what they do not name is forwarded */
 
 struct bproc_job_request {
@@ -143,6 +144,19 @@ int bproc_job_next(bproc_job_t *job, struct bproc_job_event *event);
 
 /* What is known of a rank that failed: 0; or -1, ENOENT: it has not. text lives with the job. */
 int bproc_job_failure(const bproc_job_t *job, int rank, struct bproc_job_event *failure);
+
+/* In microseconds since the master has begun the launch, by its clock; what messages took on their
+   way to the node is not in it. */
+struct bproc_job_times {
+    uint32_t reached;  /* the node has the launch */
+    uint32_t header;   /* and the first piece of the image, with its header */
+    uint32_t complete; /* and the whole image, checked */
+    uint32_t placed;   /* the process is about to enter its program */
+};
+
+/* How far the node of a rank was when; known after the start, where BPROC_JOB_TIMES is set. -1,
+   ENOENT: of this rank it is not. */
+int bproc_job_stage_times(const bproc_job_t *job, int rank, struct bproc_job_times *times);
 
 struct bproc_usage {
     uint64_t user_microseconds;
