@@ -113,14 +113,14 @@ struct CaptureTests {
     ) -> ScriptedDaemon.Script {
         { connection in
             try connection.welcome()
-            let message = try connection.receive()
+            var message = try connection.receive()
             if message.kind == BPROC_LOCAL_HELPER_REQUEST.rawValue {
                 try connection.send(BPROC_LOCAL_HELPER, network, descriptor: helper)
-                connection.waitForEnd()
-            } else {
-                close(message.descriptor)
-                try launch(connection)
+                // A call that starts something goes on over the same connection.
+                message = try connection.receive()
             }
+            close(message.descriptor)
+            try launch(connection)
         }
     }
 
