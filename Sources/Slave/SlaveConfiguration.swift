@@ -13,6 +13,8 @@ public struct SlaveConfiguration: Sendable {
     public var arenaByteCount: Int
     /// How many images of that size find warm memory at once.
     public var arenaSlotCount = 1
+    /// Bytes that all images may take together; 0 leaves it to the kernel.
+    public var imageByteLimit = 0
     /// Socket buffers of relay links, in bytes; 0 leaves them to the kernel.
     public var socketBufferByteCount: Int
     /// The directory that becomes "/" for everything the slave starts.

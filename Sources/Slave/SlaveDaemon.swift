@@ -74,7 +74,8 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
             store: ImageStore(state: SlaveState(node: node)), log: log)
         let arena = try ImageArena(
             warmByteCount: configuration.arenaByteCount,
-            warmSlotCount: configuration.arenaSlotCount)
+            warmSlotCount: configuration.arenaSlotCount,
+            limitByteCount: configuration.imageByteLimit)
         let restorer = try Restorer.makeFile()
         let children = OwnedDescriptor(
             adopting: Int32(try check("signalfd", bp_child_descriptor())))

@@ -41,6 +41,7 @@ public struct ImageArena: ~Copyable {
     private var free: [Slot] = []
     private var nextName: UInt64 = 0
     private let warmByteCount: Int
+    private let limitByteCount: Int
     /// Why there is no private tmpfs, if there is none: slots are then never used again.
     public let fallbackReason: String?
 
@@ -48,12 +49,13 @@ public struct ImageArena: ~Copyable {
     ///   - warmByteCount: bytes of a slot that is kept ready; images beyond that are received into
     ///     fresh pages.
     ///   - warmSlotCount: how many such slots there are.
-    ///   - limitByteCount: bytes all images may take together; 0 leaves it to the kernel, which
-    ///     gives half of the memory.
+    ///   - limitByteCount: bytes all images may take together (each, where there is no tmpfs); 0
+    ///     leaves it to the kernel, which gives half of the memory.
     public init(
         warmByteCount: Int, warmSlotCount: Int = 1, limitByteCount: Int = 0
     ) throws(SystemCallError) {
         self.warmByteCount = warmByteCount
+        self.limitByteCount = limitByteCount
         let result = bp_private_tmpfs(1, UInt64(limitByteCount))
         if result >= 0 {
             directory = OwnedDescriptor(adopting: Int32(result))
@@ -117,6 +119,10 @@ public struct ImageArena: ~Copyable {
     }
 
     private mutating func makeSlot(byteCount: Int, isWarm: Bool) throws(SystemCallError) -> Slot {
+        // ENOSPC, as from a file system of that size: without one nobody else would say so.
+        guard limitByteCount == 0 || byteCount <= limitByteCount else {
+            throw SystemCallError("find \(byteCount) bytes for an image", errorNumber: 28)
+        }
         var name: String?
         let number: Int
         if directoryDescriptor >= 0 {

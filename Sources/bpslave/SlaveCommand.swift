@@ -55,6 +55,12 @@ struct SlaveCommand: DaemonCommand {
 
     @Option(
         help: ArgumentHelp(
+            "Memory that all images may take together, warm slots included; 0 sets no limit.",
+            valueName: "bytes"))
+    var imageMemory = 0
+
+    @Option(
+        help: ArgumentHelp(
             """
             Local socket of this node, as its processes find it in BPROC_SOCKET: a path, or @ and \
             an abstract name. Without it an abstract name is made up.
@@ -105,6 +111,11 @@ struct SlaveCommand: DaemonCommand {
         guard (1...1024).contains(arenaSlots) else {
             throw ValidationError("--arena-slots must be 1 to 1024")
         }
+        guard imageMemory == 0 || (arena * arenaSlots...(1 << 50)).contains(imageMemory) else {
+            throw ValidationError(
+                "--image-memory must be 0, or \(arena * arenaSlots) (the warm slots) to "
+                    + "1125899906842624 bytes")
+        }
         guard node == nil || !frontEnd else {
             throw ValidationError("--front-end has no --node number")
         }
@@ -136,6 +147,7 @@ struct SlaveCommand: DaemonCommand {
         configuration.node = frontEnd ? -1 : node
         configuration.arenaByteCount = arena
         configuration.arenaSlotCount = arenaSlots
+        configuration.imageByteLimit = imageMemory
         configuration.socketBufferByteCount = daemon.socketBuffer
         configuration.rootDirectory = root
         if let socket { configuration.socketName = socket }
