@@ -2,25 +2,7 @@
 #define _GNU_SOURCE
 #include "internal.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <unistd.h>
-
-bool bplib_write_output(const unsigned char *bytes, size_t byte_count) {
-    while (byte_count > 0) {
-        ssize_t count = write(STDOUT_FILENO, bytes, byte_count);
-        if (count >= 0) {
-            bytes += count;
-            byte_count -= (size_t)count;
-        } else if (errno == EAGAIN) {
-            struct pollfd entry = {.fd = STDOUT_FILENO, .events = POLLOUT};
-            (void)poll(&entry, 1, -1);
-        } else if (errno != EINTR) {
-            return false;
-        }
-    }
-    return true;
-}
 
 // What a helper or a stand-in has open beyond its needs keeps other people's pipes open.
 void bplib_close_others(const int *kept, int count) {

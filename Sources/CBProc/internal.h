@@ -212,10 +212,14 @@ int bplib_check_io(const struct bproc_io_t *io, int io_count);
 void bplib_job_disown(bproc_job_t *job);
 // Gives the connection a number above this one.
 void bplib_job_move_above(bproc_job_t *job, int highest);
+// Memory for a stand-in: NULL if there is none.
+struct bp_stand_in;
+struct bp_stand_in *bplib_prepare_stand_in(void);
+void bplib_drop_stand_in(struct bp_stand_in *state);
 // Ends this process as the one rank of the job ends; until then it stands for the rank.
-_Noreturn void bplib_stand_in(bproc_job_t *job);
-// Writes bytes of a job's output to standard output. False when that takes nothing any more.
-bool bplib_write_output(const unsigned char *bytes, size_t byte_count);
+_Noreturn void bplib_stand_in(struct bp_stand_in *state, bproc_job_t *job);
+// Takes back what the C library has told the kernel of the area of restartable sequences.
+void bplib_leave_rseq(void);
 // Closes everything from 3 on but these; a negative number is none.
 void bplib_close_others(const int *kept, int count);
 

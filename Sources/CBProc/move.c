@@ -50,11 +50,19 @@ static int become(struct bplib_start *start, int image, int node, const struct b
     int process = own_number();
     const struct bplib_numbers numbers = {.processes = process > 0 ? &process : NULL,
                                           .are_own = true};
+    struct bp_stand_in *stand_in = bplib_prepare_stand_in();
+    if (!stand_in) {
+        int error = errno;
+        close(image);
+        errno = error;
+        return -1;
+    }
     bproc_job_t *job =
         bplib_launch(&start->channel, image, 1, &node, &numbers, io, iolen, name);
+    int pid = job ? bproc_job_pids(job)[0] : 0;
+    if (pid > 0) bplib_stand_in(stand_in, job);
+    bplib_drop_stand_in(stand_in);
     if (!job) return -1;
-    int pid = bproc_job_pids(job)[0];
-    if (pid > 0) bplib_stand_in(job);
     bproc_job_close(job);
     return bplib_fail(-pid, "node %d: %s", node, bproc_strerror(pid));
 }

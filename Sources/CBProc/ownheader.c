@@ -69,6 +69,13 @@ static int fill_addresses(struct bp_image_header *header, struct own_memory *mem
     return 0;
 }
 
+// As the C library has registered it; 0: it has not.
+static uint32_t rseq_bytes(void) {
+    if (!&__rseq_size || !&__rseq_offset || __rseq_size == 0) return 0;
+    unsigned int least = __rseq_size > RSEQ_BYTES ? __rseq_size : RSEQ_BYTES;
+    return (least + RSEQ_BYTES - 1) / RSEQ_BYTES * RSEQ_BYTES;
+}
+
 static void fill_thread(struct bp_image_header *header) {
     (void)syscall(SYS_arch_prctl, ARCH_GET_FS, &header->fs_base);
     (void)syscall(SYS_arch_prctl, ARCH_GET_GS, &header->gs_base);
@@ -76,12 +83,19 @@ static void fill_thread(struct bp_image_header *header) {
     header->thread_id = (uint32_t)getpid();
     (void)syscall(SYS_get_robust_list, 0, &header->robust_list_address,
                   &header->robust_list_byte_count);
-    if (&__rseq_size && &__rseq_offset && __rseq_size > 0) {
-        unsigned int least = __rseq_size > RSEQ_BYTES ? __rseq_size : RSEQ_BYTES;
-        header->rseq_address = header->fs_base + (uint64_t)__rseq_offset;
-        header->rseq_byte_count = (least + RSEQ_BYTES - 1) / RSEQ_BYTES * RSEQ_BYTES;
-        header->rseq_signature = RSEQ_SIGNATURE;
-    }
+    if (rseq_bytes() == 0) return;
+    header->rseq_address = header->fs_base + (uint64_t)__rseq_offset;
+    header->rseq_byte_count = rseq_bytes();
+    header->rseq_signature = RSEQ_SIGNATURE;
+}
+
+void bplib_leave_rseq(void) {
+    enum { UNREGISTER = 1 };
+    uint64_t base = 0;
+    if (rseq_bytes() == 0) return;
+    (void)syscall(SYS_arch_prctl, ARCH_GET_FS, &base);
+    (void)syscall(SYS_rseq, base + (uint64_t)__rseq_offset, rseq_bytes(), UNREGISTER,
+                  RSEQ_SIGNATURE);
 }
 
 // Only features that a C library or a compiler's dispatch chooses code by.

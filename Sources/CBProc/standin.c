@@ -1,85 +1,67 @@
-// What is left of a process that has moved: it stands where the process was started, so that its
-// parent and its shell see it live, stop and end as the moved one does.
+// A process that has moved becomes its own stand-in: a few pages of code that belongs to no program
+// (CRestore/standin.c), beside which nothing of the process stays.
 #define _GNU_SOURCE
 #include "internal.h"
 #include "job.h"
 
+#include "CRestore.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/resource.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { STATUS_LOST = 255 }; // nobody knows how the moved process ended
+enum { PAGE = 4096, STACK_BYTES = 4 * PAGE, STATUS_LOST = 255 };
 
-// Ends as a wait status says, without a core of its own.
-static _Noreturn void end_as(int status) {
-    if (WIFSIGNALED(status)) {
-        int number = WTERMSIG(status);
-        const struct rlimit none = {0, 0};
-        (void)setrlimit(RLIMIT_CORE, &none);
-        (void)signal(number, SIG_DFL);
-        sigset_t mask;
-        sigemptyset(&mask);
-        sigaddset(&mask, number);
-        (void)kill(getpid(), number);
-        (void)sigprocmask(SIG_UNBLOCK, &mask, NULL);
-        // A signal whose default is not to end a process cannot have ended the other one.
-        _exit(128 + number);
-    }
-    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_LOST);
+static size_t whole_pages(size_t byte_count) {
+    return (byte_count + PAGE - 1) & ~(size_t)(PAGE - 1);
 }
 
-// Passes the signals on that have come. A stop by the terminal is one for both.
-static void pass_signals(bproc_job_t *job, int signals) {
-    struct signalfd_siginfo information;
-    while (read(signals, &information, sizeof information) == sizeof information) {
-        int number = (int)information.ssi_signo;
-        if (number == SIGCHLD) continue;
-        (void)bproc_job_signal(job, 0, number);
-        if (number == SIGTSTP || number == SIGTTIN || number == SIGTTOU) {
-            while (bplib_channel_flush(&job->channel) == 0 &&
-                   job->channel.out.start < job->channel.out.end) {
-                if (bplib_channel_wait(&job->channel, POLLOUT, -1) < 0) break;
-            }
-            (void)kill(getpid(), SIGSTOP);
-        }
+struct bp_stand_in *bplib_prepare_stand_in(void) {
+    struct bp_stand_in_code code = bp_stand_in_code();
+    size_t code_bytes = whole_pages(code.byte_count);
+    size_t byte_count = code_bytes + STACK_BYTES + whole_pages(sizeof(struct bp_stand_in));
+    unsigned char *memory = mmap(NULL, byte_count, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        bplib_fail(errno, "memory for the stand-in: %s", bproc_strerror(errno));
+        return NULL;
     }
+    memcpy(memory, code.bytes, code.byte_count);
+    if (mprotect(memory, code_bytes, PROT_READ | PROT_EXEC) < 0) {
+        bplib_fail(errno, "memory for the stand-in: %s", bproc_strerror(errno));
+        (void)munmap(memory, byte_count);
+        return NULL;
+    }
+    struct bp_stand_in *state = (void *)(memory + code_bytes + STACK_BYTES);
+    state->start = (uint64_t)memory;
+    state->byte_count = byte_count;
+    return state;
 }
 
-// Handles what the job has to tell. False when it is over; then *status is how its rank ended.
-static bool take_events(bproc_job_t *job, int *status) {
-    struct bproc_job_event event;
-    int found;
-    while ((found = bproc_job_next(job, &event)) > 0) {
-        switch (event.kind) {
-        case BPROC_EVENT_END: return false;
-        case BPROC_EVENT_EXIT: *status = event.status; break;
-        case BPROC_EVENT_OUTPUT:
-            if (event.byte_count == 0) break;
-            (void)bplib_write_output(event.bytes, event.byte_count);
-            (void)bproc_job_consumed(job, event.rank, event.stream, event.byte_count);
-            break;
-        default: break;
-        }
-    }
-    return found == 0;
+void bplib_drop_stand_in(struct bp_stand_in *state) {
+    int error = errno;
+    (void)munmap((void *)state->start, state->byte_count);
+    errno = error;
 }
 
-_Noreturn void bplib_stand_in(bproc_job_t *job) {
+// All signals, for a process whose standard streams' numbers are about to be taken by others.
+static int open_signals(void) {
     sigset_t all;
     sigfillset(&all);
-    (void)sigprocmask(SIG_SETMASK, &all, NULL);
+    bplib_set_mask(&all);
     int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (signals >= 0 && signals <= STDERR_FILENO) {
-        // A process without standard streams: their numbers are about to be taken by others.
-        int moved = fcntl(signals, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        close(signals);
-        signals = moved;
-    }
+    if (signals < 0 || signals > STDERR_FILENO) return signals;
+    int moved = fcntl(signals, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    close(signals);
+    return moved;
+}
+
+_Noreturn void bplib_stand_in(struct bp_stand_in *state, bproc_job_t *job) {
+    int signals = open_signals();
     // The descriptors went with the process, as far as they could; kept here, they would hold other
     // people's pipes open.
     bplib_job_move_above(job, STDERR_FILENO);
@@ -87,14 +69,21 @@ _Noreturn void bplib_stand_in(bproc_job_t *job) {
     int input = open("/dev/null", O_RDONLY);
     if (input > 0) (void)dup2(input, STDIN_FILENO);
     if (input > STDERR_FILENO) close(input);
-    int status = STATUS_LOST << 8;
-    while (take_events(job, &status)) {
-        struct pollfd entries[] = {
-            {.fd = bproc_job_descriptor(job), .events = bproc_job_poll_events(job)},
-            {.fd = signals, .events = POLLIN},
-        };
-        if (poll(entries, 2, -1) < 0 && errno != EINTR) break;
-        if (entries[1].revents) pass_signals(job, signals);
-    }
-    end_as(status);
+    const struct bplib_buffer *in = &job->channel.in;
+    size_t have = in->end - in->start;
+    if (have > sizeof state->bytes / 2) _exit(STATUS_LOST);
+    memcpy(state->bytes, in->bytes + in->start, have);
+    state->have = (uint32_t)have;
+    state->job = bproc_job_descriptor(job);
+    state->signals = signals;
+    state->is_forwarding = job->forwarding;
+    // The kernel would write to what is no memory any more.
+    bplib_leave_rseq();
+    unsigned char *stack = (unsigned char *)state;
+    uint64_t entry = state->start + bp_stand_in_code().entry;
+    __asm__ volatile("movq %0, %%rsp\n\txorl %%ebp, %%ebp\n\tcall *%1\n\thlt"
+                     :
+                     : "r"(stack), "r"(entry), "D"(state)
+                     : "memory");
+    __builtin_unreachable();
 }

@@ -25,6 +25,18 @@ struct bp_restore_code bp_restore_code(void) {
     return code;
 }
 
+extern const unsigned char __start_bp_standin[] __attribute__((visibility("hidden")));
+extern const unsigned char __stop_bp_standin[] __attribute__((visibility("hidden")));
+extern void bp_stand_in_main(struct bp_stand_in *) __attribute__((visibility("hidden")));
+
+struct bp_stand_in_code bp_stand_in_code(void) {
+    return (struct bp_stand_in_code){
+        .bytes = __start_bp_standin,
+        .byte_count = (size_t)(__stop_bp_standin - __start_bp_standin),
+        .entry = (size_t)((const unsigned char *)bp_stand_in_main - __start_bp_standin),
+    };
+}
+
 uint64_t bp_local_features(uint32_t *words) { return bp_feature_words(words); }
 
 extern const char bp_text_steps[] __attribute__((visibility("hidden")));

@@ -21,6 +21,26 @@ struct bp_restore_code {
 
 struct bp_restore_code bp_restore_code(void);
 
+// What stays of a process that has moved: this, a stack and the code, in memory of their own.
+struct bp_stand_in {
+    uint64_t start, byte_count; /* all of that memory */
+    int32_t job, signals;       /* the job's connection; a signalfd of all signals; no blocking */
+    uint32_t is_forwarding;     /* it is over when the streams of its rank have ended too */
+    uint32_t have;              /* bytes that have come and nobody has looked at */
+    /* The code's own. */
+    uint32_t ended, stream, output_left, skipped_left;
+    int32_t status;
+    /* Room for both streams' windows, and for what is read at once. */
+    unsigned char bytes[192 << 10];
+};
+
+struct bp_stand_in_code {
+    const unsigned char *_Nonnull bytes;
+    size_t byte_count, entry; /* of void (*)(struct bp_stand_in *), on a stack inside the memory */
+};
+
+struct bp_stand_in_code bp_stand_in_code(void);
+
 // Fills eight words with this CPU's features (FORMAT.md has the bits) and answers XCR0.
 uint64_t bp_local_features(uint32_t *_Nonnull words);
 
