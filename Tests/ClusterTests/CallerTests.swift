@@ -172,6 +172,57 @@ extension ClusterTests {
             }
         }
 
+        /// Memory for the whole image is found before its first byte travels.
+        @Test func aProcessThatIsTooLargeForANode() throws {
+            let kit = try Kit()
+            defer { kit.programs.remove() }
+            let shape = TestCluster.Shape(
+                nodeCount: 2, slave: [1: ["--arena", "1048576", "--image-memory", "16777216"]])
+            try TestCluster.with(shape) { cluster in
+                let caller = try kit.compile("caller.c")
+                let big = try cluster.command(caller, ["big", "1", "64"])
+                #expect(big.text == "big: right\n")
+                let launches = cluster.masterLog.split(separator: "\n").filter {
+                    $0.contains("placed 0/1")
+                }
+                #expect(launches.count == 2)
+                #expect(launches.allSatisfy { $0.contains("at most 0 of ") }, "\(launches)")
+                Self.expectBothRight(try cluster.command(caller, ["rfork", "1"]))
+            }
+        }
+
+        /// Nobody is left whom no caller knows: neither the children that run already, nor those
+        /// whose node answers only after the caller's end.
+        @Test func theEndOfACallerInTheMiddleOfAFork() throws {
+            try Self.with(nodes: 2) { cluster, kit in
+                let caller = try kit.compile("caller.c")
+                cluster.slaves[1]?.signal(SIGSTOP)
+                let job = try cluster.conversation(caller, ["family"], input: nil)
+                try cluster.expect("the children on the first node") {
+                    cluster.processes(on: 0).count == 8
+                }
+                job.process.signal(SIGKILL)
+                #expect(job.finish(seconds: TestCluster.patience).text == "")
+                cluster.slaves[1]?.signal(SIGCONT)
+                try cluster.waitUntilUp([0, 1])
+                try cluster.expect("the end of the children") {
+                    (0..<2).allSatisfy { cluster.processes(on: $0).isEmpty }
+                }
+                Self.expectBothRight(try cluster.command(caller, ["rfork", "1"]))
+            }
+        }
+
+        /// Without a limit on the stack the kernel lays memory out from below.
+        @Test func aStackWithoutALimit() throws {
+            try Self.with(nodes: 2) { cluster, kit in
+                let caller = try kit.compile("caller.c")
+                let words = "ulimit -Ss unlimited && exec \(caller)"
+                Self.expectBothRight(try cluster.command("/bin/sh", ["-c", words + " rfork 1"]))
+                let moved = try cluster.command("/bin/sh", ["-c", words + " move 0"])
+                #expect(moved.text == "moved: right\n")
+            }
+        }
+
         // MARK: From nodes
 
         private static func expectJourneys(_ cluster: TestCluster, _ caller: String) throws {
@@ -242,6 +293,27 @@ extension ClusterTests {
                 #expect(!outcome.isOverdue)
                 #expect(outcome.status == status)
                 try cluster.expect("the end of the process") { cluster.processes(on: 0).isEmpty }
+            }
+        }
+
+        /// Each move leaves a stand-in, and each of them has given its memory back.
+        @Test func aHundredMovesInARow() throws {
+            try Self.with(nodes: 2) { cluster, kit in
+                let caller = try kit.compile("caller.c")
+                let job = try cluster.conversation(caller, ["moves", "100"], input: nil)
+                func travellers() -> [RunningProcess] {
+                    (0..<2).flatMap { cluster.processes(on: $0) }
+                }
+                try cluster.expect("the last stop") {
+                    if job.process.poll() != nil { return true }
+                    let sizes = travellers().compactMap(\.residentKilobytes)
+                    return sizes.count == 100 && sizes.filter { $0 <= 64 }.count == 99
+                }
+                #expect(job.process.status == nil)
+                #expect(RunningProcess(job.process.pid)?.residentKilobytes ?? .max <= 64)
+                job.process.signal(SIGUSR2)
+                #expect(job.finish(seconds: TestCluster.patience).status == 21)
+                try cluster.expect("the end of the stand-ins") { travellers().isEmpty }
             }
         }
 

@@ -18,6 +18,13 @@ struct RunningProcess: Hashable {
     /// Stopped by a signal.
     var isStopped: Bool { Self.fields(pid)?.state == "T" }
 
+    /// What it has in memory; nil: it has ended.
+    var residentKilobytes: Int? {
+        let lines = TestFile.text("/proc/\(pid)/status").split(separator: "\n")
+        guard let line = lines.first(where: { $0.hasPrefix("VmRSS:") }) else { return nil }
+        return Int(line.dropFirst(6).filter(\.isNumber))
+    }
+
     /// The first process of a slave's pid namespace.
     var isInitial: Bool { TestFile.text("/proc/\(pid)/comm") == "bproc-init\n" }
 

@@ -469,6 +469,38 @@ static int run_sizes(int count) {
     return finish("sizes");
 }
 
+// A process that is too large for a node stays where it is, as it was.
+static int run_big(int node, int megabytes) {
+    size_t byte_count = (size_t)megabytes << 20;
+    unsigned char *memory = pages(byte_count, PROT_READ | PROT_WRITE, 0);
+    for (size_t i = 0; i < byte_count; i += PAGE) memory[i] = (unsigned char)(i / PAGE % 251 + 1);
+    set_up();
+    CHECK(across(move_to, node, seed) == -1 && errno == ENOSPC);
+    CHECK(strstr(bproc_reason(), "No space") || strstr(bproc_reason(), "for an image"));
+    CHECK(bproc_currnode() == BPROC_NODE_MASTER);
+    for (size_t i = 0; i < byte_count; i += PAGE) CHECK(memory[i] == i / PAGE % 251 + 1);
+    check_surroundings();
+    check();
+    CHECK(bproc_rfork(node) == -1 && errno == ENOSPC);
+    return finish("big");
+}
+
+// To and fro between two nodes; what travels is as large the last time as the first.
+static int run_moves(int count) {
+    signal(SIGUSR2, leave);
+    long first = 0;
+    for (int i = 0; i < count; i++) {
+        if (bproc_move_io(i % 2, NULL, 0) < 0) return 4;
+        int fd = open("/dev/null", O_WRONLY);
+        long byte_count = bproc_dump(fd, 0);
+        close(fd);
+        if (byte_count <= 0) return 5;
+        if (i == 0) first = byte_count;
+        if (byte_count != first || bproc_currnode() != i % 2) return 6;
+    }
+    for (;;) pause();
+}
+
 int main(int count, char **list) {
     if (count > 2 && !strcmp(list[1], "dump")) return run_dump(list[2]);
     if (count > 2 && !strcmp(list[1], "rfork")) return run_fork(atoi(list[2]));
@@ -479,6 +511,8 @@ int main(int count, char **list) {
     if (count > 2 && !strcmp(list[1], "journey")) return run_journey(count - 2, list + 2);
     if (count > 2 && !strcmp(list[1], "wait")) return run_wait(atoi(list[2]));
     if (count > 3 && !strcmp(list[1], "chain")) return run_chain(atoi(list[2]), list[3]);
+    if (count > 3 && !strcmp(list[1], "big")) return run_big(atoi(list[2]), atoi(list[3]));
+    if (count > 2 && !strcmp(list[1], "moves")) return run_moves(atoi(list[2]));
     if (count > 2 && !strcmp(list[1], "sizes")) return run_sizes(atoi(list[2]));
     return 64;
 }
