@@ -116,7 +116,10 @@ BP_BLOB static void bp_check_file(const struct direct *direct) {
     long result = bp_call3(BP_SYS_FSTAT, file, (long)status, 0);
     if (result < 0) bp_fail(direct, STAGE_HEADER, BP_STEP_IMAGE_FILE, result, 0);
     if (status[6] < prefix) bp_fail(direct, STAGE_HEADER, BP_STEP_SIZE, -BP_ENOEXEC, prefix);
-    if (bp_prefix_checksum(direct, prefix) != header->prefix_hash)
+    // Whoever made a memory file unchangeable checked it first: the capture, bproc_undump.
+    long seals = bp_call3(BP_SYS_FCNTL, file, F_GET_SEALS_, 0);
+    int is_checked = seals >= 0 && (seals & UNCHANGEABLE) == UNCHANGEABLE;
+    if (!is_checked && bp_prefix_checksum(direct, prefix) != header->prefix_hash)
         bp_fail(direct, STAGE_HEADER, BP_STEP_PREFIX_CHECKSUM, -BP_EIO, 0);
     if (header->version != BP_IMAGE_VERSION)
         bp_fail(direct, STAGE_HEADER, BP_STEP_VERSION, -BP_ENOEXEC, header->version);
@@ -125,9 +128,7 @@ BP_BLOB static void bp_check_file(const struct direct *direct) {
         bp_fail(direct, STAGE_HEADER, BP_STEP_CHECK_HEADER, -BP_ENOEXEC, header->magic);
     if (status[6] < header->total_byte_count)
         bp_fail(direct, STAGE_HEADER, BP_STEP_SIZE, -BP_ENOEXEC, header->total_byte_count);
-    // Whoever made a memory file unchangeable checked it first: the capture, bproc_undump.
-    long seals = bp_call3(BP_SYS_FCNTL, file, F_GET_SEALS_, 0);
-    if (seals < 0 || (seals & UNCHANGEABLE) != UNCHANGEABLE) bp_check_data(direct);
+    if (!is_checked) bp_check_data(direct);
 }
 
 // Where the daemon is says the environment of whoever executes the file: that of the image is
