@@ -2,7 +2,8 @@
 //
 //     {"figure": "rfork", "nanoseconds": [2110000, 2034000], "bytes": 1830912}
 //
-// usage: moves rfork | pingpong | dump [HEAP-KIB] | undump [HEAP-KIB] | vrfork NODES PROGRAM
+// usage: moves rfork | pingpong | dump | undump [HEAP-KIB]
+//        moves vrfork NODES PROGRAM
 //
 // The cluster is the one that libbproc finds. Clocks of different nodes are compared nowhere but
 // where they are one machine's.
@@ -54,11 +55,21 @@ static void report(const char *figure, const int64_t *times, int count, long byt
     fflush(stdout);
 }
 
+// Bytes of an image of this process.
+static long image_bytes(void) {
+    int file = open("/dev/null", O_WRONLY);
+    long bytes = bproc_dump(file, BPROC_DUMP_ALL);
+    close(file);
+    if (bytes <= 0) fail("dump");
+    return bytes;
+}
+
 // A child on node 0 that ends at once, and the news of its end.
-static void measure_rfork(void) {
+static void measure_rfork(size_t heap_bytes) {
     int64_t call[ROUNDS], whole[ROUNDS];
     int has_ghosts = 0;
-    make_heap(1 << 20);
+    make_heap(heap_bytes);
+    long bytes = image_bytes();
     for (int round = -2; round < ROUNDS; round++) {
         int64_t start = now();
         int pid = bproc_rfork_io(0, NULL, 0);
@@ -75,12 +86,12 @@ static void measure_rfork(void) {
         call[round] = back - start;
         whole[round] = now() - start;
     }
-    report("rfork", call, ROUNDS, 0);
-    if (has_ghosts) report("rfork, exit, wait", whole, ROUNDS, 0);
+    report("rfork", call, ROUNDS, bytes);
+    if (has_ghosts) report("rfork, exit, wait", whole, ROUNDS, bytes);
 }
 
-// From node 0 to node 1 and back; the process has 1 MiB of heap.
-static void measure_pingpong(void) {
+// From node 0 to node 1 and back.
+static void measure_pingpong(size_t heap_bytes) {
     int64_t times[ROUNDS];
     // The outputs of a process that moves belong to the node: the report goes to a file.
     char path[] = "/tmp/bproc-moves-XXXXXX";
@@ -89,7 +100,7 @@ static void measure_pingpong(void) {
     pid_t child = fork();
     if (child < 0) fail("fork");
     if (child == 0) {
-        make_heap(1 << 20);
+        make_heap(heap_bytes);
         if (bproc_move_io(0, NULL, 0) < 0) _exit(1);
         for (int round = -2; round < ROUNDS; round++) {
             int64_t start = now();
@@ -106,7 +117,8 @@ static void measure_pingpong(void) {
     }
     if (pread(file, times, sizeof times, 0) != sizeof times) fail("report");
     unlink(path);
-    report("move there and back", times, ROUNDS, 0);
+    make_heap(heap_bytes);
+    report("move there and back", times, ROUNDS, image_bytes());
 }
 
 // A dump into a fresh memory file, and write() of the same bytes into another.
@@ -206,17 +218,16 @@ static void measure_vrfork(int node_count, size_t heap_bytes, const char *progra
 
 int main(int count, char **words) {
     const char *figure = count > 1 ? words[1] : "";
-    if (!strcmp(figure, "rfork")) measure_rfork();
-    else if (!strcmp(figure, "pingpong")) measure_pingpong();
-    else if (!strcmp(figure, "dump"))
-        measure_dump((size_t)(count > 2 ? atol(words[2]) : 4096) << 10);
-    else if (!strcmp(figure, "undump"))
-        measure_undump((size_t)(count > 2 ? atol(words[2]) : 4096) << 10);
+    size_t heap_bytes = (size_t)(count > 2 ? atol(words[2]) : 1024) << 10;
+    if (!strcmp(figure, "rfork")) measure_rfork(heap_bytes);
+    else if (!strcmp(figure, "pingpong")) measure_pingpong(heap_bytes);
+    else if (!strcmp(figure, "dump")) measure_dump(heap_bytes);
+    else if (!strcmp(figure, "undump")) measure_undump(heap_bytes);
     else if (!strcmp(figure, "vrfork") && count > 3)
         measure_vrfork(atoi(words[2]), (size_t)4 << 20, words[3]);
     else {
-        fprintf(stderr, "usage: moves rfork | pingpong | dump [HEAP-KIB] | undump [HEAP-KIB] |"
-                        " vrfork NODES PROGRAM\n");
+        fprintf(stderr, "usage: moves rfork | pingpong | dump | undump [HEAP-KIB]\n"
+                        "       moves vrfork NODES PROGRAM\n");
         return 64;
     }
     return 0;
