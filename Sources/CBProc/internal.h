@@ -212,9 +212,10 @@ int bplib_check_io(const struct bproc_io_t *io, int io_count);
 void bplib_job_disown(bproc_job_t *job);
 // Gives the connection a number above this one.
 void bplib_job_move_above(bproc_job_t *job, int highest);
-// Memory for a stand-in: NULL if there is none.
+// Memory for a stand-in: NULL if there is none. The directory in /proc is for callers that see
+// none.
 struct bp_stand_in;
-struct bp_stand_in *bplib_prepare_stand_in(void);
+struct bp_stand_in *bplib_prepare_stand_in(int lent_directory);
 void bplib_drop_stand_in(struct bp_stand_in *state);
 // Ends this process as the one rank of the job ends; until then it stands for the rank.
 _Noreturn void bplib_stand_in(struct bp_stand_in *state, bproc_job_t *job);

@@ -50,7 +50,7 @@ static int become(struct bplib_start *start, int image, int node, const struct b
     int process = own_number();
     const struct bplib_numbers numbers = {.processes = process > 0 ? &process : NULL,
                                           .are_own = true};
-    struct bp_stand_in *stand_in = bplib_prepare_stand_in();
+    struct bp_stand_in *stand_in = bplib_prepare_stand_in(start->helper.directory);
     if (!stand_in) {
         int error = errno;
         close(image);

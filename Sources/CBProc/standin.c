@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
@@ -20,7 +21,29 @@ static size_t whole_pages(size_t byte_count) {
     return (byte_count + PAGE - 1) & ~(size_t)(PAGE - 1);
 }
 
-struct bp_stand_in *bplib_prepare_stand_in(void) {
+// The page that the command line begins on, near the end of the stack: ps reads it there. 0: nobody
+// knows.
+static uint64_t find_arguments(int lent_directory) {
+    enum { ARGUMENTS_START = 48 };
+    char text[1024];
+    int file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    if (file < 0 && lent_directory >= 0) {
+        file = openat(lent_directory, "stat", O_RDONLY | O_CLOEXEC);
+    }
+    ssize_t count = file >= 0 ? read(file, text, sizeof text - 1) : -1;
+    if (file >= 0) close(file);
+    if (count <= 0) return 0;
+    text[count] = 0;
+    // The name may contain anything, a closing parenthesis too: the last one ends it.
+    const char *at = strrchr(text, ')');
+    for (int field = 3; at && field <= ARGUMENTS_START; field++) {
+        at = strchr(at, ' ');
+        if (at) at++;
+    }
+    return at ? strtoull(at, NULL, 10) & ~(uint64_t)(PAGE - 1) : 0;
+}
+
+struct bp_stand_in *bplib_prepare_stand_in(int lent_directory) {
     struct bp_stand_in_code code = bp_stand_in_code();
     size_t code_bytes = whole_pages(code.byte_count);
     size_t byte_count = code_bytes + STACK_BYTES + whole_pages(sizeof(struct bp_stand_in));
@@ -39,6 +62,7 @@ struct bp_stand_in *bplib_prepare_stand_in(void) {
     struct bp_stand_in *state = (void *)(memory + code_bytes + STACK_BYTES);
     state->start = (uint64_t)memory;
     state->byte_count = byte_count;
+    state->arguments = find_arguments(lent_directory);
     return state;
 }
 

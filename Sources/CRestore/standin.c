@@ -165,8 +165,9 @@ BP_STAND_IN static int take(struct bp_stand_in *state) {
 
 _Noreturn BP_STAND_IN void bp_stand_in_main(struct bp_stand_in *state) {
     const uint64_t end = state->start + state->byte_count;
+    const uint64_t last = state->arguments > end ? state->arguments : BP_IMAGE_USER_END;
     bp_call3(BP_SYS_MUNMAP, 0, (long)state->start, 0);
-    bp_call3(BP_SYS_MUNMAP, (long)end, (long)(BP_IMAGE_USER_END - end), 0);
+    bp_call3(BP_SYS_MUNMAP, (long)end, (long)(last - end), 0);
     state->status = STATUS_LOST << 8;
     for (;;) {
         int taken;

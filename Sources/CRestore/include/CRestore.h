@@ -24,6 +24,7 @@ struct bp_restore_code bp_restore_code(void);
 // What stays of a process that has moved: this, a stack and the code, in memory of their own.
 struct bp_stand_in {
     uint64_t start, byte_count; /* all of that memory */
+    uint64_t arguments;         /* nor is anything given back from here on; 0: everything is */
     int32_t job, signals;       /* the job's connection; a signalfd of all signals; no blocking */
     uint32_t is_forwarding;     /* it is over when the streams of its rank have ended too */
     uint32_t have;              /* bytes that have come and nobody has looked at */
