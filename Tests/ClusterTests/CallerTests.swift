@@ -317,6 +317,17 @@ extension ClusterTests {
             }
         }
 
+        /// What a process writes comes through the stand-ins of all its stops, in order.
+        @Test func outputThroughStandIns() throws {
+            try Self.with(nodes: 2) { cluster, kit in
+                let caller = try kit.compile("caller.c")
+                let outcome = try cluster.command(caller, ["output", "40000"])
+                #expect(outcome.status == 9)
+                let expected = (0..<40000).map { "line \($0) of 40000\n" }.joined()
+                #expect(outcome.text == expected)
+            }
+        }
+
         @Test func theEndOfAStandInEndsTheProcess() throws {
             try Self.with(nodes: 1) { cluster, kit in
                 let job = try Self.moved(cluster, kit)

@@ -469,6 +469,15 @@ static int run_sizes(int count) {
     return finish("sizes");
 }
 
+// Far more output than any window holds, over two stops.
+static int run_output(int lines) {
+    for (int i = 0; i < lines; i++) {
+        if (i % (lines / 2) == 0 && bproc_move(i != 0) < 0) return fail("move");
+        printf("line %d of %d\n", i, lines);
+    }
+    return fflush(stdout) == 0 ? 9 : 1;
+}
+
 // A process that is too large for a node stays where it is, as it was.
 static int run_big(int node, int megabytes) {
     size_t byte_count = (size_t)megabytes << 20;
@@ -511,6 +520,7 @@ int main(int count, char **list) {
     if (count > 2 && !strcmp(list[1], "journey")) return run_journey(count - 2, list + 2);
     if (count > 2 && !strcmp(list[1], "wait")) return run_wait(atoi(list[2]));
     if (count > 3 && !strcmp(list[1], "chain")) return run_chain(atoi(list[2]), list[3]);
+    if (count > 2 && !strcmp(list[1], "output")) return run_output(atoi(list[2]));
     if (count > 3 && !strcmp(list[1], "big")) return run_big(atoi(list[2]), atoi(list[3]));
     if (count > 2 && !strcmp(list[1], "moves")) return run_moves(atoi(list[2]));
     if (count > 2 && !strcmp(list[1], "sizes")) return run_sizes(atoi(list[2]));
