@@ -114,6 +114,21 @@ extension ClusterTests {
             }
         }
 
+        /// Of an image that travels as it is the master looks at header and tables alone; whoever
+        /// receives the data checks it.
+        @Test func aDamagedImageThatIsNotPacked() throws {
+            try TestCluster.with(nodes: 4) { cluster in
+                var image = try PackedJob.unpack(try PackedJob.capture(on: cluster))
+                image[image.count - 5000] ^= 1
+                try Self.expectFailures(
+                    PackedBytes(image), "image is damaged: checksum of block", on: cluster)
+                image[300] ^= 1
+                let job = try PackedJob(PackedBytes(image), on: cluster, nodes: [0, 1, 2, 3])
+                #expect(job.failures.isEmpty)
+                #expect(job.end.contains("image is damaged"), "\(job.end)")
+            }
+        }
+
         /// Checksums are right, so only who unpacks can know: each node says so, for itself.
         @Test(arguments: ["first", "last"]) func aSegmentThatDoesNotUnpack(which: String) throws {
             try TestCluster.with(nodes: 4) { cluster in
