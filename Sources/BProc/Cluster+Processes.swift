@@ -143,6 +143,14 @@ extension Cluster {
         defer { unsafe free(text) }
         return unsafe String(cString: text)
     }
+
+    /// What the master has done and has now, in the exposition format of Prometheus.
+    public func metrics() throws(BProcError) -> String {
+        var text: UnsafeMutablePointer<CChar>?
+        guard unsafe bproc_metrics(&text) == 0, let text = unsafe text else { throw .last() }
+        defer { unsafe free(text) }
+        return unsafe String(cString: text)
+    }
 }
 
 extension ProcessStatus {

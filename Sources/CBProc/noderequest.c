@@ -175,6 +175,12 @@ int bproc_nodegroups(char **groups) {
     return count;
 }
 
+int bproc_metrics(char **text) {
+    if (!text) return bplib_fail(EFAULT, "no place for the text");
+    *text = NULL;
+    return ask_text(BPROC_LOCAL_NODE_METRICS, "metrics", text) < 0 ? -1 : 0;
+}
+
 // ---- The list of libraries ----
 
 int bproc_liblist(char **list) {

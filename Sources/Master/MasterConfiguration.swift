@@ -12,6 +12,8 @@ public struct MasterConfiguration: Sendable {
     public var socketPath: String
     /// The numbers of all nodes.
     public var nodes: NodeSet
+    /// Where metrics are served by HTTP; nil: nowhere.
+    public var metricsAddress: SocketAddress?
     /// Addresses that nodes must connect from; one that is not listed may come from anywhere.
     public var addresses: [Int32: NodeAddress] = [:]
     /// Who may use a node that connects, until somebody changes it.
@@ -52,6 +54,7 @@ public struct MasterConfiguration: Sendable {
     func lastingOptions(in other: MasterConfiguration) -> [String] {
         var names: [String] = []
         if listenAddress != other.listenAddress { names.append("listen") }
+        if metricsAddress != other.metricsAddress { names.append("metrics") }
         if socketPath != other.socketPath { names.append("socket") }
         if socketBufferByteCount != other.socketBufferByteCount { names.append("socket-buffer") }
         if forbidsRing != other.forbidsRing { names.append("no-io-uring") }

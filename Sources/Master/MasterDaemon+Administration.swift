@@ -63,6 +63,7 @@ extension MasterDaemon {
         case .changeLibraries(let change):
             try host.store.state.libraries.change(change, by: caller)
             return []
+        case .metrics: return Array(metricsText.utf8)
         case .control:
             throw NodeRefusal(
                 FailureCode.notImplemented, "nodes are controlled from the front end")

@@ -28,6 +28,10 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     var watch = NodeWatch()
     /// Hooks that run, by the numbers of their runs.
     var hooks: [UInt32: RunningHook] = [:]
+    /// nil: metrics are not served.
+    let metricsServer: MetricsServer?
+    /// Since 1970.
+    let startSeconds = Clock.secondsSince1970
 
     /// Kinds of the daemon's own ring operations.
     enum OperationKind {
@@ -41,8 +45,20 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     ) throws(SystemCallError) {
         self.configuration = configuration
         self.reread = reread
+        var server: MetricsServer?
+        host = try Self.open(configuration, log: log, metricsServer: &server)
+        metricsServer = server
+    }
+
+    /// Everything that can fail, in one place: a half-made daemon cannot be given up in two.
+    private static func open(
+        _ configuration: MasterConfiguration, log: DaemonLog, metricsServer: inout MetricsServer?
+    ) throws(SystemCallError) -> DaemonHost<LaunchStore> {
+        if let address = configuration.metricsAddress {
+            metricsServer = try MetricsServer(address: address)
+        }
         let now = Clock.monotonicNanoseconds
-        host = try DaemonHost(
+        return try DaemonHost(
             HostConfiguration(
                 listenAddress: configuration.listenAddress, socketName: configuration.socketPath,
                 node: -1, ringEntryCount: 1024,
@@ -51,8 +67,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
                 warnsOfInsecurity: configuration.warnsOfInsecurity),
             store: LaunchStore(
                 state: MasterState(
-                    configuration: Self.stateConfiguration(configuration), firstLaunch: now,
-                    now: now)),
+                    configuration: stateConfiguration(configuration), firstLaunch: now, now: now)),
             log: log)
     }
 
@@ -104,15 +119,21 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     // MARK: Rounds
 
     package var deadlineNanoseconds: UInt64 {
-        min(host.store.state.deadlineNanoseconds, watch.deadlineNanoseconds)
+        min(
+            host.store.state.deadlineNanoseconds, watch.deadlineNanoseconds,
+            metricsServer?.deadlineNanoseconds ?? .max)
     }
 
     package mutating func tick(now: UInt64) {
         host.store.state.tick(now: now, effects: &host.effects)
+        metricsServer?.tick(now: now, ring: &host.ring)
     }
 
     package mutating func willRun() {
         host.log.daemon.info("master of \(configuration.nodes.count) nodes at \(host.address)")
+        guard let metricsServer else { return }
+        metricsServer.start(on: &host.ring)
+        host.log.daemon.info("metrics at http://\(metricsServer.address)/metrics")
     }
 
     package mutating func roundIsOver() {
@@ -125,6 +146,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     package mutating func handle(_ completion: Completion) {
         switch completion.tag.kind {
         case OperationKind.hook: hookIsReady(completion.tag.slot)
+        case MetricsServer.OperationKind.all: serveMetrics(completion)
         default: preconditionFailure("unknown operation kind \(completion.tag.kind)")
         }
     }

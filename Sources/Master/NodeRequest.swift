@@ -13,11 +13,13 @@ package enum NodeRequest: Equatable, Sendable {
     /// The list of libraries.
     case libraries
     case changeLibraries(LibraryList.Change)
+    /// What the master has done, for monitoring.
+    case metrics
 
     /// Nothing changes by it, so anybody may ask.
     package var isReading: Bool {
         switch self {
-        case .attribute, .groups, .libraries: true
+        case .attribute, .groups, .libraries, .metrics: true
         case .change, .control, .changeLibraries: false
         }
     }
@@ -64,6 +66,7 @@ package enum NodeRequest: Equatable, Sendable {
             self = .changeLibraries(.add(try Self.text(value[...], "library")))
         case BPROC_LOCAL_NODE_REMOVE_LIBRARY:
             self = .changeLibraries(.remove(try Self.text(value[...], "library")))
+        case BPROC_LOCAL_NODE_METRICS: self = .metrics
         default: throw .invalid("unknown node action \(raw.action)")
         }
     }

@@ -101,6 +101,7 @@ final class MasterLaunch {
     /// How much of the relay's answers has been taken over.
     var placedRead = 0
     var failuresRead = 0
+    var lossesRead = 0
     /// Nodes that have the launch, where it is watched: a lost relay never makes it fewer.
     var reachedCount = 0
     var isReported = false

@@ -8,6 +8,7 @@ extension MasterState {
         _ number: UInt32, _ outcome: HookOutcome, now: UInt64, effects: inout [MasterEffect]
     ) {
         guard let (run, outcome) = hooks.ended(number, outcome) else { return }
+        if outcome != .exited(0) { metrics.hookFailureCounts[run.kind, default: 0] += 1 }
         let what = "node \(run.node): the \(run.kind.rawValue) hook"
         switch outcome {
         case .exited(0): effects.append(.note("\(what) has ended", about: .hook))
@@ -28,7 +29,10 @@ extension MasterState {
     }
 
     mutating func startHooks(now: UInt64, effects: inout [MasterEffect]) {
-        for run in hooks.takeStarting(now: now) { effects.append(.beginHook(run)) }
+        for run in hooks.takeStarting(now: now) {
+            metrics.hookRunCounts[run.kind, default: 0] += 1
+            effects.append(.beginHook(run))
+        }
     }
 
     mutating func endOverdueHooks(now: UInt64, effects: inout [MasterEffect]) {

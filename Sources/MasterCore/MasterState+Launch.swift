@@ -14,6 +14,8 @@ extension MasterState {
             request.processes.isEmpty || request.processes.count == request.nodes.count)
         let launch = nextLaunch
         nextLaunch += 1
+        metrics.begunLaunchCount += 1
+        metrics.imageByteCount += request.order.imageByteCount
         var ranks: [MasterLaunch.Rank] = []
         ranks.reserveCapacity(request.nodes.count)
         var failures: [Answer.Failure] = []
@@ -233,7 +235,12 @@ extension MasterState {
     ) {
         guard let known = launches[launch], !known.isReported else { return }
         body(&known.relay, &relayEffects)
-        for effect in relayEffects { effects.append(.relay(launch: launch, effect)) }
+        for effect in relayEffects {
+            if case .forward(_, let chunk) = effect {
+                metrics.relayedByteCount += UInt64(known.order.byteRange(ofChunk: chunk).count)
+            }
+            effects.append(.relay(launch: launch, effect))
+        }
         relayEffects.removeAll(keepingCapacity: true)
         takeAnswers(launch, now: now, effects: &effects)
     }
@@ -244,6 +251,8 @@ extension MasterState {
     ) {
         guard let known = launches[launch] else { return }
         known.reachedCount = max(known.reachedCount, known.relay.reachedCount)
+        metrics.healedRelayCount += UInt64(known.relay.lostChildCount - known.lossesRead)
+        known.lossesRead = known.relay.lostChildCount
         let answers = known.relay.answers
         let (placedRead, failuresRead) = (known.placedRead, known.failuresRead)
         known.placedRead = answers.placed.count
@@ -275,6 +284,7 @@ extension MasterState {
         }
         known.ranks[index].state = .placed
         known.placedCount += 1
+        metrics.placedRankCount += 1
         known.outstandingCount -= 1
         known.undumpNanoseconds.append(entry.undumpNanoseconds)
         if !known.times.isEmpty { known.times[index] = entry.times }
@@ -293,6 +303,7 @@ extension MasterState {
         known.ranks[index].state = .failed(failure.errorNumber)
         forgetProcess(of: known, rank: index)
         known.failedCount += 1
+        metrics.countFailed(failure)
         known.outstandingCount -= 1
         if !known.isCondemned { effects.append(.failed(known.client, failure)) }
     }
@@ -339,6 +350,7 @@ extension MasterState {
         guard let known = launches[launch], !known.isReported, known.outstandingCount == 0
         else { return }
         known.isReported = true
+        metrics.countAnswered(known, elapsedNanoseconds: now - known.startedNanoseconds)
         known.finishNanoseconds = now + Self.callersStartNanoseconds
         if known.isCondemned {
             finish(launch, effects: &effects)
@@ -412,6 +424,7 @@ extension MasterState {
         guard let known = launches[launch], known.ranks[index].state == .placed else { return }
         known.ranks[index].state = .ended
         known.endedCount += 1
+        metrics.countEnded(waitStatus: waitStatus, isNodeDeath: isNodeDeath)
         forgetProcess(of: known, rank: index)
         guard !known.isCondemned else { return }
         effects.append(
@@ -437,6 +450,7 @@ extension MasterState {
         guard launches[launch]?.isOver == true else { return }
         finish(launch, effects: &effects)
         launches[launch] = nil
+        metrics.endedLaunchCount += 1
         effects.append(.forget(launch: launch))
     }
 

@@ -121,7 +121,7 @@ extension MasterState {
         }
     }
 
-    private func send(
+    private mutating func send(
         _ signal: RankSignal, to rank: UInt32, of launch: MasterLaunch,
         effects: inout [MasterEffect]
     ) {
@@ -136,13 +136,16 @@ extension MasterState {
         }
     }
 
-    private func send(_ frame: [UInt8], to node: Int32, _ effects: inout [MasterEffect]) {
+    private mutating func send(
+        _ frame: [UInt8], to node: Int32, _ effects: inout [MasterEffect]
+    ) {
         guard let link = nodes.record(of: node)?.link else { return }
+        metrics.signalCount += 1
         effects.append(.control(link, frame: frame))
     }
 
     /// A rank is there: what was sent to it meanwhile follows, in its order.
-    func deliverKeptSignals(
+    mutating func deliverKeptSignals(
         of launch: MasterLaunch, rank: UInt32, effects: inout [MasterEffect]
     ) {
         for kept in launch.keptSignals.removeValue(forKey: rank) ?? [] {

@@ -53,6 +53,7 @@ public struct MasterState: RelayState {
     public private(set) var configuration: Configuration
     public internal(set) var nodes: NodeTable
     public var libraries = LibraryList()
+    public internal(set) var metrics = MasterMetrics()
     var launches: [UInt64: MasterLaunch] = [:]
     var nextLaunch: UInt64
     var nextProcess: Int32 = ProcessNumber.first
@@ -124,6 +125,7 @@ public struct MasterState: RelayState {
             hello, address: address, peer: peer, isLocal: isLocal, link: link, now: now)
         {
         case .success(let node):
+            metrics.nodeArrivalCount += 1
             let welcome = Welcome(
                 node: node,
                 heartbeatMilliseconds: UInt32(
@@ -195,6 +197,7 @@ public struct MasterState: RelayState {
         _ link: LinkID, reason: String, now: UInt64, effects: inout [MasterEffect]
     ) {
         guard let node = nodes.lose(link) else { return }
+        metrics.nodeLossCount += 1
         effects.append(.note("node \(node) is down: \(reason)"))
         effects.append(.nodeIsGone(node))
         giveUpControls(of: node, effects: &effects)

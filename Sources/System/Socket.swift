@@ -83,6 +83,19 @@ public enum Socket {
         try full("receive", unsafe bp_receive(descriptor, bytes.baseAddress!, bytes.count))
     }
 
+    /// Receives what is there now, at most so many bytes.
+    /// - Returns: nothing at the end of the stream, nil if nothing is there.
+    public static func receiveAvailable(
+        _ descriptor: Int32, atMost byteCount: Int
+    ) throws(SystemCallError) -> [UInt8]? {
+        var result = 0
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, filled in
+            unsafe result = bp_receive(descriptor, buffer.baseAddress!, byteCount)
+            filled = max(0, result)
+        }
+        return try full("receive", result) == nil ? nil : bytes
+    }
+
     static func full(_ operation: String, _ result: Int) throws(SystemCallError) -> Int? {
         if result >= 0 { return result }
         // EAGAIN and EINTR: nothing is lost, the caller asks again when the descriptor is ready.

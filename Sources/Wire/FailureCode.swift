@@ -28,7 +28,7 @@ public enum FailureCode {
 }
 
 /// Where a rank's start failed. The numbers equal `bproc_local_stage`.
-public enum LaunchStage: UInt8, Sendable, CustomStringConvertible {
+public enum LaunchStage: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     case plan = 1
     case connect = 2
     case header = 3

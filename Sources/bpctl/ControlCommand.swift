@@ -69,6 +69,8 @@ struct ControlCommand: ParsableCommand {
     var ignored = false
     @Flag(help: "Print what the master keeps, or the slaves of nodes: for root and its own user.")
     var debug = false
+    @Flag(help: "Print what the master has done and has now, as Prometheus reads it.")
+    var metrics = false
     @Argument(help: ArgumentHelp("With --debug: nodes.", valueName: "nodes"))
     var debugged: [String] = []
 
@@ -80,8 +82,10 @@ struct ControlCommand: ParsableCommand {
         guard debugged.isEmpty || debug else {
             throw ValidationError("Nodes are chosen with -S, but for --debug.")
         }
-        guard !debug else {
-            guard steps.isEmpty else { throw ValidationError("--debug stands alone.") }
+        guard !debug && !metrics else {
+            guard steps.isEmpty, debug != metrics else {
+                throw ValidationError("--\(debug ? "debug" : "metrics") stands alone.")
+            }
             return
         }
         guard let first = steps.first else { throw ValidationError("There is nothing to do.") }
@@ -102,24 +106,26 @@ struct ControlCommand: ParsableCommand {
     }
 
     func run() throws {
-        guard !debug else {
-            do throws(CommandError) {
-                try BookReport(nodes: debugged).print()
-            } catch {
+        let steps = try steps()
+        do throws(CommandError) {
+            if debug { return try BookReport(nodes: debugged).print() }
+            if metrics { return try printMetrics() }
+            var session = ControlSession()
+            for step in steps { try session.carryOut(step) }
+            guard !session.hasFailed else { throw CommandError("") }
+        } catch {
+            if !error.sentence.isEmpty {
                 StandardOutput.report(error.sentence, command: "bpctl")
-                throw ArgumentParser.ExitCode(error.exitStatus)
             }
-            return
+            throw ArgumentParser.ExitCode(error.exitStatus)
         }
-        var session = ControlSession()
-        for step in try steps() {
-            do throws(CommandError) {
-                try session.carryOut(step)
-            } catch {
-                StandardOutput.report(error.sentence, command: "bpctl")
-                throw ArgumentParser.ExitCode(error.exitStatus)
-            }
+    }
+
+    private func printMetrics() throws(CommandError) {
+        do throws(BProcError) {
+            StandardOutput.write(try Cluster().metrics())
+        } catch {
+            throw CommandError(error.description)
         }
-        guard !session.hasFailed else { throw ArgumentParser.ExitCode.failure }
     }
 }

@@ -33,6 +33,14 @@ struct MasterCommand: DaemonCommand {
     @Option(help: ArgumentHelp("Path of the local socket.", valueName: "path"))
     var socket = "/run/bproc/socket"
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            Serve metrics for Prometheus by HTTP at this address and port, as /metrics; port 0 \
+            takes a free one, which the log names.
+            """, valueName: "addr"))
+    var metrics: String?
+
     @OptionGroup var nodeOptions: NodeOptions
 
     @OptionGroup var hookOptions: HookOptions
@@ -69,6 +77,13 @@ struct MasterCommand: DaemonCommand {
         try daemon.requireReachOfLoopback(address, "--listen")
         var configuration = MasterConfiguration(
             listenAddress: address, socketPath: socket, nodes: try nodeOptions.numbers())
+        if let metrics {
+            guard let address = SocketAddress(metrics, defaultPort: 0) else {
+                throw ValidationError("--metrics '\(metrics)' is not an address")
+            }
+            try daemon.requireReachOfLoopback(address, "--metrics")
+            configuration.metricsAddress = address
+        }
         configuration.addresses = try nodeOptions.addressTable()
         configuration.groups = try nodeOptions.groups()
         configuration.newcomers = try nodeOptions.newcomers()

@@ -1,4 +1,5 @@
 import CBProc
+import Master
 import NodeSpec
 
 extension FuzzTarget {
@@ -12,8 +13,29 @@ extension FuzzTarget {
                     "@rack,!@odd", "!up,!master",
                 ].map { Array($0.utf8) }
             },
-            run: { bytes in nodeSpecification(String(decoding: bytes, as: UTF8.self)) })
+            run: { bytes in nodeSpecification(String(decoding: bytes, as: UTF8.self)) }),
+        FuzzTarget(
+            "scrape",
+            seeds: {
+                [
+                    "GET /metrics HTTP/1.1\r\nHost: master\r\nAccept: */*\r\n\r\n",
+                    "GET /metrics?name=x HTTP/1.0\n\n", "POST / HTTP/1.1\r\n\r\n",
+                ].map { Array($0.utf8) }
+            },
+            run: scrape),
     ]
+
+    /// What has been refused or understood does not change by what follows.
+    private static func scrape(_ bytes: [UInt8]) -> String? {
+        let request = ScrapeRequest(bytes)
+        guard request != .incomplete else {
+            return bytes.count < ScrapeRequest.byteLimit ? nil : "it goes on for ever"
+        }
+        guard ScrapeRequest(bytes + Array("\r\n\r\n".utf8)) == request else {
+            return "another request with more bytes"
+        }
+        return request.answer("text\n").starts(with: "HTTP/1.1 ".utf8) ? nil : "no answer"
+    }
 
     private static let known = (0..<40).map {
         NodeInfo(number: NodeNumber($0 * 3), state: $0 % 2 == 0 ? "up" : "down")

@@ -150,6 +150,8 @@ enum bproc_local_node_action {
     BPROC_LOCAL_NODE_CLEAR_LIBRARIES = 13,
     BPROC_LOCAL_NODE_ADD_LIBRARY = 14,    /* value: its name */
     BPROC_LOCAL_NODE_REMOVE_LIBRARY = 15, /* value: its name */
+    /* Of no node: what the master has done, as text in Prometheus's exposition format 0.0.4. */
+    BPROC_LOCAL_NODE_METRICS = 16,
 };
 
 #define BPROC_LOCAL_NODE_TEXT_MAX 4095u

@@ -195,6 +195,17 @@ static void read_book(void) {
     CHECK_FAILS(bproc_debug(3, &text), BE_INVALIDNODE);
 }
 
+static void read_metrics(void) {
+    char *text = NULL;
+    CHECK_FAILS(bproc_metrics(NULL), EFAULT);
+    if (!has_cluster) {
+        CHECK_FAILS(bproc_metrics(&text), EBUSY);
+        return;
+    }
+    CHECK(bproc_metrics(&text) == 0 && strstr(text, "\nbproc_launches_begun_total ") != NULL);
+    free(text);
+}
+
 const struct test_case process_cases[] = {
     {"bproc_proclist", list_processes},
     {"bproc_pidnode", find_node},
@@ -202,5 +213,6 @@ const struct test_case process_cases[] = {
     {"bproc_killjob", send_to_job},
     {"bproc_processstatus", ask_what_they_do},
     {"bproc_debug", read_book},
+    {"bproc_metrics", read_metrics},
     {NULL, NULL},
 };
