@@ -77,22 +77,121 @@ extension ClusterTests {
             }
         }
 
-        /// Several blocks go to sixteen nodes; three of them have no such directory.
-        @Test(.enabled(if: isRoot, "roots of nodes need root")) func threeOfSixteenFail() throws {
-            try Self.withRoots(16) { cluster, folder in
-                for node in [2, 7, 11] { rmdir("\(folder)/\(node)/in") }
-                let content = Self.bytes(20_000_000)
+        /// Several blocks go to 64 nodes, three of which cannot take them: those are named, and the
+        /// rest is done.
+        @Test(.enabled(if: isRoot, "roots of nodes need root")) func threeOfSixtyFourFail() throws {
+            try Self.withRoots(64) { cluster, folder in
+                func target(_ node: Int) -> String { "\(folder)/\(node)/in" }
+                rmdir(target(7))
+                rmdir(target(60))
+                TestFile.write("no directory", to: target(60))
+                let mounted = mount("none", target(31), "tmpfs", UInt(MS_RDONLY), nil) == 0
+                try #require(mounted, "root may not mount here")
+                defer { umount(target(31)) }
+                let failing = [
+                    7: "No such file or directory", 31: "Read-only file system",
+                    60: "Not a directory",
+                ]
+                let content = Self.bytes(5_000_000)
                 let source = TestFile.write(content, to: "\(cluster.folder)/tmp/big", mode: 0o644)
-                let outcome = try cluster.command("bpcp", [source, "0-15:/in/big"])
+                let outcome = try cluster.command("bpcp", [source, "0-63:/in/big"])
                 #expect(outcome.status == 3, "\(outcome.errorText)")
-                for node in 0..<16 {
-                    let isMissing = [2, 7, 11].contains(node)
-                    #expect(outcome.errorText.contains("node \(node):") == isMissing)
-                    let copy = TestFile.read("\(folder)/\(node)/in/big")
-                    #expect(copy == (isMissing ? nil : content), "node \(node)")
-                    let names = TestFile.names(in: "\(folder)/\(node)/in")
-                    #expect(names == (isMissing ? [] : ["big"]), "node \(node)")
+                let lines = outcome.errorText.split(separator: "\n")
+                #expect(lines.count == 3)
+                for node in 0..<64 {
+                    let line = lines.first { $0.contains("node \(node):") }
+                    guard let reason = failing[node] else {
+                        #expect(line == nil)
+                        #expect(TestFile.read("\(target(node))/big") == content, "node \(node)")
+                        #expect(TestFile.names(in: target(node)) == ["big"], "node \(node)")
+                        continue
+                    }
+                    #expect(line?.contains(reason) == true, "\(outcome.errorText)")
+                    #expect(TestFile.names(in: target(node)) == [], "node \(node)")
                 }
+            }
+        }
+
+        /// A copy of many small blocks that stands still after its first, while something happens.
+        private static func interrupting(
+            _ cluster: TestCluster, _ words: [String], file: String, _ body: () -> Void
+        ) throws -> Subprocess.Outcome {
+            let copy = try cluster.conversation("bpcp", ["--block", "65536"] + words, input: nil)
+            try cluster.expect("the first temporary file") {
+                copy.serve(seconds: 1) {
+                    TestFile.names(in: file).contains { $0.hasPrefix(".bpcp-") }
+                }
+            }
+            copy.process.signal(SIGSTOP)
+            body()
+            copy.process.signal(SIGCONT)
+            return copy.finish(seconds: TestCluster.patience)
+        }
+
+        @Test(.enabled(if: isRoot, "roots of nodes need root"))
+        func aNodeThatDiesMeanwhileIsNamed() throws {
+            try Self.withRoots(4) { cluster, folder in
+                let content = Self.bytes(8_000_000)
+                let source = TestFile.write(content, to: "\(cluster.folder)/tmp/big", mode: 0o644)
+                let outcome = try Self.interrupting(
+                    cluster, [source, "0-3:/in/big"], file: "\(folder)/2/in"
+                ) {
+                    cluster.slaves[2]?.signal(SIGKILL)
+                    _ = cluster.slaves[2]?.wait(seconds: TestCluster.patience)
+                }
+                #expect(outcome.status == 1, "\(outcome.errorText)")
+                #expect(outcome.errorText.contains("node 2:"), "\(outcome.errorText)")
+                for node in [0, 1, 3] {
+                    #expect(TestFile.read("\(folder)/\(node)/in/big") == content)
+                    #expect(TestFile.names(in: "\(folder)/\(node)/in") == ["big"])
+                }
+                #expect(TestFile.read("\(folder)/2/in/big") == nil)
+            }
+        }
+
+        @Test func aSourceThatVanishesMeanwhileIsNamed() throws {
+            try TestCluster.with(nodes: 2) { cluster in
+                let folder = cluster.folder + "/tmp"
+                mkdir("\(folder)/target", 0o755)
+                let content = Self.bytes(8_000_000)
+                let source = TestFile.write(content, to: "\(folder)/big", mode: 0o644)
+                let second = TestFile.write("text", to: "\(folder)/second")
+                let third = TestFile.write("text", to: "\(folder)/third")
+                let outcome = try Self.interrupting(
+                    cluster, [source, second, third, "0:\(folder)/target"],
+                    file: "\(folder)/target"
+                ) { unlink(second) }
+                #expect(outcome.status == 1, "\(outcome.errorText)")
+                #expect(outcome.errorText.contains("\(second): No such file or directory"))
+                #expect(TestFile.read("\(folder)/target/big") == content)
+                #expect(TestFile.names(in: "\(folder)/target").sorted() == ["big", "third"])
+            }
+        }
+
+        /// Nodes that share the target directory: one makes the file, the others say why they
+        /// do not; and two copies to one name leave one of them, whole.
+        @Test func aSharedTargetHasOneWholeFile() throws {
+            try TestCluster.with(nodes: 3) { cluster in
+                let folder = cluster.folder + "/tmp"
+                mkdir("\(folder)/target", 0o755)
+                let contents = [Self.bytes(1_000_000), Self.bytes(1_500_000)]
+                let sources = contents.enumerated().map {
+                    TestFile.write($1, to: "\(folder)/source\($0)", mode: 0o644)
+                }
+                let shared = try cluster.command("bpcp", [sources[0], "0-2:\(folder)/target/a"])
+                #expect(shared.status == 2, "\(shared.errorText)")
+                #expect(shared.errorText.ranges(of: "File exists").count == 2)
+                #expect(TestFile.read("\(folder)/target/a") == contents[0])
+                let copies = try sources.map {
+                    try cluster.conversation(
+                        "bpcp", ["--block", "65536", $0, "0:\(folder)/target/a"])
+                }
+                for copy in copies {
+                    let outcome = copy.finish(seconds: TestCluster.patience)
+                    #expect(outcome.status == 0, "\(outcome.errorText)")
+                }
+                #expect(contents.contains(TestFile.read("\(folder)/target/a") ?? []))
+                #expect(TestFile.names(in: "\(folder)/target") == ["a"])
             }
         }
 
