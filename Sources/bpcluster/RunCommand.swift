@@ -29,7 +29,7 @@ struct RunCommand: ParsableCommand {
             let cluster = LocalCluster(directory: directory)
             let arguments = command.first == "--" ? Array(command.dropFirst()) : command
             let shell = ProcessEnvironment.value(of: "SHELL") ?? "/bin/sh"
-            let program = try PathSearch.find(arguments.first ?? shell)
+            let program = try PathSearch.find(arguments.first ?? shell, path: path)
             let signals = try Interrupts.taken()
             if let local {
                 try cluster.start(try options.plan(nodeCount: local), signals: signals)
@@ -43,15 +43,20 @@ struct RunCommand: ParsableCommand {
         }
     }
 
+    /// The commands of this package first: what is run, and what it runs, finds them.
+    private var path: String {
+        let inherited = ProcessEnvironment.value(of: "PATH") ?? "/usr/bin:/bin"
+        return "\(OwnExecutable.directory):\(inherited)"
+    }
+
     /// Runs the command to its end. What the terminal sends reaches it directly; what is sent to
     /// this process alone is passed on.
     private func attend(
         _ program: String, _ arguments: [String], _ socket: String,
         _ signals: borrowing SignalDescriptor
     ) throws(CommandError) -> Int32 {
-        let path = ProcessEnvironment.value(of: "PATH") ?? "/usr/bin:/bin"
         let environment = ProcessEnvironment.setting(
-            [("BPROC_SOCKET", socket), ("PATH", "\(OwnExecutable.directory):\(path)")],
+            [("BPROC_SOCKET", socket), ("PATH", path)],
             in: ProcessEnvironment.entries())
         do throws(SystemCallError) {
             let pid = try LocalProgram.start(
