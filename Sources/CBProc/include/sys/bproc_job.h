@@ -213,8 +213,8 @@ int bproc_processstatus(int node, int patience_milliseconds, struct bproc_proces
    node its slave. For root and the daemon's own user (else EPERM), on the front end. */
 int bproc_debug(int node, char **text);
 
-/* What the master has done since it was started, and what it has now: counters and gauges as text in
-   the exposition format of Prometheus 0.0.4, to be freed with free. Anybody may ask. */
+/* What the master has done since it was started, and what it has now: counters and gauges as text
+   in the exposition format of Prometheus 0.0.4, to be freed with free. Anybody may ask. */
 int bproc_metrics(char **text);
 
 #ifdef __cplusplus
