@@ -285,7 +285,9 @@ let package = Package(
         .testTarget(name: "StyleTests", swiftSettings: testing),
         .testTarget(
             name: "ClusterTests",
-            dependencies: ["System", "CSystem", "CBProc", "ProcessImage", "ImageSamples"],
+            dependencies: [
+                "System", "CSystem", "CBProc", "ProcessImage", "ImageSamples", "CTestSupport",
+            ],
             exclude: ["libbproc.abi"],
             swiftSettings: testing),
         .target(name: "ClientTestSupport", path: "Tests/ClientTestSupport", cSettings: strictC),

@@ -141,6 +141,8 @@ public struct LaunchOptions: Sendable {
     public var io: [RankDescriptor]?
     /// What `io` does not name of the three standard streams is forwarded.
     public var forwardsRest = false
+    /// Make the ranks children of this process, where that can be done.
+    public var makesChildren = false
     /// 0: the planner chooses.
     public var fanOut: UInt32 = 0
     /// 0: the planner chooses.
@@ -152,6 +154,7 @@ public struct LaunchOptions: Sendable {
         (reportsProgress ? BPROC_JOB_PROGRESS : 0) | (holdsUntilPlaced ? BPROC_JOB_HOLD : 0)
             | (tellsTimes ? BPROC_JOB_TIMES : 0) | (inputIsNull ? BPROC_JOB_NULL_INPUT : 0)
             | (forwardsRest ? BPROC_JOB_FORWARD_REST : 0)
+            | (makesChildren ? BPROC_JOB_CHILDREN : 0)
     }
 }
 

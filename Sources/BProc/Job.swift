@@ -15,6 +15,9 @@ public struct Job: ~Copyable {
 
     public var rankCount: Int { unsafe Int(bproc_job_rank_count(pointer)) }
 
+    /// Whether the ranks are children of this process: not before they have started.
+    public var hasChildren: Bool { unsafe bproc_job_has_children(pointer) == 1 }
+
     /// By rank: the process number or a negative error number; 0 while not known.
     public var processNumbers: [Int32] {
         unsafe Array(UnsafeBufferPointer(start: bproc_job_pids(pointer), count: rankCount))

@@ -210,10 +210,20 @@ void bplib_forget_ghosts(struct bplib_ghosts *group) {
     free(group);
 }
 
-// Hands the job over to the server, which lets the ghosts of failed ranks disappear.
-static int hand_over(struct bplib_ghosts *group, bproc_job_t *job) {
-    struct bplib_channel *channel = &job->channel;
-    struct bplib_message answer;
+int bplib_take_ghosts(struct bplib_ghosts *group) {
+    int result = take(group);
+    int error = errno;
+    stop_making(group);
+    errno = error;
+    if (result < 0 || group->made_count == group->wanted_count) return result;
+    return bplib_fail(group->error, "ghosts: %d of %d can be made", group->made_count,
+                      group->wanted_count);
+}
+
+const int *bplib_ghost_pids(const struct bplib_ghosts *group) { return group->pids; }
+
+// The bytes of the job's channel that were received and not taken. 0 or -1.
+static int queue_received(struct bplib_ghosts *group, const struct bplib_channel *channel) {
     const unsigned char *bytes = channel->in.bytes + channel->in.start;
     for (size_t left = channel->in.end - channel->in.start; left > 0;) {
         struct iovec part = {(void *)bytes, left < BYTES_MOST ? left : BYTES_MOST};
@@ -221,9 +231,17 @@ static int hand_over(struct bplib_ghosts *group, bproc_job_t *job) {
         bytes += part.iov_len;
         left -= part.iov_len;
     }
+    return 0;
+}
+
+// Hands the job over to the server, which lets the ghosts of failed ranks disappear.
+static int hand_over(struct bplib_ghosts *group, bproc_job_t *job, int watch) {
+    struct bplib_message answer;
+    bool is_watch = watch >= 0;
+    if (!is_watch && queue_received(group, &job->channel) < 0) return -1;
     struct bproc_local_ghosts_adopt adopt = {
         .count = (uint32_t)group->made_count,
-        .flags = job->forwarding ? BPROC_LOCAL_GHOSTS_FORWARD : 0,
+        .flags = job->forwarding && !is_watch ? BPROC_LOCAL_GHOSTS_FORWARD : 0,
     };
     uint8_t *started = malloc((size_t)group->made_count);
     if (!started) return bplib_fail(ENOMEM, "out of memory: %d ranks", group->made_count);
@@ -231,15 +249,15 @@ static int hand_over(struct bplib_ghosts *group, bproc_job_t *job) {
     struct iovec parts[] = {{&adopt, sizeof adopt}, {started, (size_t)group->made_count}};
     int result = bplib_channel_queue(&group->channel, BPROC_LOCAL_GHOSTS_ADOPT, parts, 2);
     free(started);
-    if (result < 0 || bplib_channel_send(&group->channel, channel->descriptor, -1) < 0) return -1;
+    int channel = is_watch ? watch : job->channel.descriptor;
+    if (result < 0 || bplib_channel_send(&group->channel, channel, -1) < 0) return -1;
     return bplib_channel_expect(&group->channel, &answer, BPROC_LOCAL_GHOSTS_READY,
                                 sizeof(struct bproc_local_ghosts_ready), "ghosts");
 }
 
-// The ghosts become the caller's children. 0 or -1.
-static int adopt(struct bplib_ghosts *group, bproc_job_t *job) {
+int bplib_adopt_ghosts(struct bplib_ghosts *group, bproc_job_t *job, int watch) {
     sigset_t all, mask;
-    if (hand_over(group, job) < 0) return -1;
+    if (hand_over(group, job, watch) < 0) return -1;
     sigfillset(&all);
     (void)pthread_sigmask(SIG_BLOCK, &all, &mask);
     int before = bplib_begin_orphans(1);
@@ -289,7 +307,7 @@ static int launch(struct bplib_channel *channel, struct bplib_ghosts *group,
         if (pid < 0 && rank < group->made_count && is_taken(job, rank)) pids[rank] = PID_TAKEN;
         started += pid > 0;
     }
-    int result = started > 0 ? adopt(group, job) : 0;
+    int result = started > 0 ? bplib_adopt_ghosts(group, job, -1) : 0;
     bproc_job_close(job);
     return result < 0 ? -1 : call->rank_count;
 }

@@ -154,6 +154,7 @@ struct bplib_numbers {
     bool are_own;         // the caller's, who is about to become the rank; else its ghosts'
     uint32_t first_rank;  // what rank 0 takes for its rank
     bool wants_stops;     // somebody mirrors the stops of the ranks
+    bool may_differ;      // where a pid is taken, the rank runs under another
 };
 // Launches an image (closed here) over a connection, which becomes the job's, and waits until every
 // rank has started or failed. NULL: nothing has started.
@@ -171,6 +172,12 @@ struct bplib_ghosts *bplib_begin_ghosts(const struct bplib_helper *helper, int c
 void bplib_end_ghosts(struct bplib_ghosts *ghosts);
 // In a restored process: frees the memory, and sets the caller's mask.
 void bplib_forget_ghosts(struct bplib_ghosts *ghosts);
+// Waits for all of them, and lets go of what the beginning holds. 0; -1: not all can be made.
+int bplib_take_ghosts(struct bplib_ghosts *ghosts);
+const int *bplib_ghost_pids(const struct bplib_ghosts *ghosts);
+// Those of ranks that have started become the caller's children. Their server gets the job's
+// channel, or (watch, not -1) another on which it hears of the job. 0 or -1.
+int bplib_adopt_ghosts(struct bplib_ghosts *ghosts, bproc_job_t *job, int watch);
 // bplib_launch with ranks that are children of the caller, whose ghosts have begun and end here:
 // pids[] gets their pids, or negated error numbers for those that have not started. The number of
 // ranks, or -1: then there was never a child.
@@ -182,6 +189,10 @@ int bplib_launch_children(struct bplib_start *start, struct bplib_ghosts *ghosts
 int bplib_open_io(const struct bproc_io_t *io, int count, int *descriptors);
 int bplib_place_io(const struct bproc_io_t *io, int count, const int *descriptors);
 void bplib_close_io(const int *descriptors, int count);
+int bplib_check_request(const struct bproc_job_request *request);
+// Sends a launch over this connection, which becomes the job's, or over a new one (NULL). 0 or -1.
+int bplib_launch_job(struct bplib_channel *channel, const struct bproc_job_request *request,
+                     struct bplib_numbers numbers, bproc_job_t **result);
 // The arguments that every call with I/O entries checks first. 0 or -1.
 int bplib_check_io(const struct bproc_io_t *io, int iolen);
 

@@ -43,6 +43,7 @@ struct bproc_job *bplib_job_create(const struct bproc_job_request *request) {
 void bproc_job_close(bproc_job_t *job) {
     if (!job) return;
     int error = errno;
+    bplib_drop_children(job);
     bplib_channel_close(&job->channel);
     for (int rank = 0; job->failures && rank < job->rank_count; rank++) free(job->failures[rank]);
     free(job->failures);
@@ -66,6 +67,8 @@ void bplib_job_move_above(bproc_job_t *job, int highest) {
 
 void bplib_job_disown(bproc_job_t *job) {
     job->channel.descriptor = job->channel.received[0] = job->channel.received[1] = -1;
+    job->ghosts = NULL;
+    job->watch = -1;
 }
 
 static int no_job(void) { return bplib_fail(EFAULT, "no job"); }
@@ -73,6 +76,7 @@ static int no_job(void) { return bplib_fail(EFAULT, "no job"); }
 const int *bproc_job_pids(const bproc_job_t *job) { return job ? job->pids : NULL; }
 const int *bproc_job_nodes(const bproc_job_t *job) { return job ? job->nodes : NULL; }
 int bproc_job_rank_count(const bproc_job_t *job) { return job ? job->rank_count : no_job(); }
+int bproc_job_has_children(const bproc_job_t *job) { return job ? job->has_children : no_job(); }
 int bproc_job_descriptor(const bproc_job_t *job) {
     return job ? job->channel.descriptor : no_job();
 }
@@ -143,7 +147,7 @@ static int note_launched(bproc_job_t *job, const struct bplib_message *message) 
             }
         }
     }
-    return 0;
+    return job->ghosts ? bplib_adopt_children(job) : 0;
 }
 
 static int note_usage(bproc_job_t *job, const struct bproc_local_exit *record) {

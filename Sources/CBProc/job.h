@@ -23,6 +23,9 @@ struct bproc_job {
     int over_count;
     bool forwarding;
     bool started;
+    bool has_children;
+    struct bplib_ghosts *ghosts; // until they are the caller's children; NULL: there are none
+    int watch;                   // the end of their server's socket, until it has it; -1
     int *nodes;
     int *pids;
     uint8_t *states; // BPLIB_RANK_ bits
@@ -41,5 +44,12 @@ struct bproc_job {
 
 struct bproc_job *bplib_job_create(const struct bproc_job_request *request);
 bool bplib_job_over(const bproc_job_t *job);
+
+// bproc_job_launch with ghosts, where they can be made.
+int bplib_launch_parent(const struct bproc_job_request *request, bproc_job_t **result);
+// The ranks have started or failed: their ghosts become the caller's children. 0 or -1.
+int bplib_adopt_children(bproc_job_t *job);
+// Gives up what the job has of ghosts; those that are nobody's children end.
+void bplib_drop_children(bproc_job_t *job);
 
 #pragma GCC visibility pop

@@ -43,7 +43,7 @@ int bplib_check_io(const struct bproc_io_t *io, int io_count) {
     return 0;
 }
 
-static int check_request(const struct bproc_job_request *request) {
+int bplib_check_request(const struct bproc_job_request *request) {
     if (!request) return bplib_fail(EFAULT, "no request");
     if (request->struct_bytes != sizeof *request) {
         return bplib_fail(EINVAL, "a job request of another version of this library");
@@ -54,7 +54,7 @@ static int check_request(const struct bproc_job_request *request) {
     }
     if (!request->nodes || !request->command) return bplib_fail(EFAULT, "no nodes, or no command");
     const unsigned int known = BPROC_JOB_PROGRESS | BPROC_JOB_HOLD | BPROC_JOB_NULL_INPUT |
-                               BPROC_JOB_FORWARD_REST | BPROC_JOB_TIMES;
+                               BPROC_JOB_FORWARD_REST | BPROC_JOB_TIMES | BPROC_JOB_CHILDREN;
     if (request->flags & ~known) {
         return bplib_fail(EINVAL, "unknown flags %#x", request->flags);
     }
@@ -115,7 +115,9 @@ static int queue_launch(bproc_job_t *job, const struct bproc_job_request *reques
     }
     if (processes) launch.flags |= BPROC_LOCAL_LAUNCH_PROCESSES;
     // A process that moves has only the one; where it is taken it goes on under another.
-    if (processes && numbers->are_own) launch.flags |= BPROC_LOCAL_LAUNCH_ANY_PID;
+    if (processes && (numbers->are_own || numbers->may_differ)) {
+        launch.flags |= BPROC_LOCAL_LAUNCH_ANY_PID;
+    }
     if (numbers->wants_stops) launch.flags |= BPROC_LOCAL_LAUNCH_STOPS;
     describe_caller(&launch);
     char *directory = getcwd(NULL, 0);
@@ -139,10 +141,9 @@ static int queue_launch(bproc_job_t *job, const struct bproc_job_request *reques
     return result;
 }
 
-// Over this connection, which becomes the job's, or a new one (NULL).
-static int launch(struct bplib_channel *channel, const struct bproc_job_request *request,
-                  struct bplib_numbers numbers, bproc_job_t **result) {
-    if (check_request(request) < 0) return -1;
+int bplib_launch_job(struct bplib_channel *channel, const struct bproc_job_request *request,
+                     struct bplib_numbers numbers, bproc_job_t **result) {
+    if (bplib_check_request(request) < 0) return -1;
     struct bproc_job *job = bplib_job_create(request);
     if (!job) return -1;
     if (channel) {
@@ -168,7 +169,10 @@ static int launch(struct bplib_channel *channel, const struct bproc_job_request 
 int bproc_job_launch(const struct bproc_job_request *request, bproc_job_t **result) {
     if (!result) return bplib_fail(EFAULT, "no place for the job");
     *result = NULL;
-    return launch(NULL, request, (struct bplib_numbers){.processes = NULL}, result);
+    if (request && (request->flags & BPROC_JOB_CHILDREN)) {
+        return bplib_launch_parent(request, result);
+    }
+    return bplib_launch_job(NULL, request, (struct bplib_numbers){.processes = NULL}, result);
 }
 
 bproc_job_t *bplib_launch(struct bplib_channel *channel, int image, int rank_count,
@@ -186,7 +190,7 @@ bproc_job_t *bplib_launch(struct bplib_channel *channel, int image, int rank_cou
         .flags = iolen == BPROC_JOB_FORWARD ? BPROC_JOB_NULL_INPUT : 0,
     };
     bproc_job_t *job = NULL;
-    int result = launch(channel, &request, *numbers, &job);
+    int result = bplib_launch_job(channel, &request, *numbers, &job);
     if (result == 0 && bproc_job_wait_started(job) < 0) {
         bproc_job_close(job);
         job = NULL;

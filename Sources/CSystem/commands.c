@@ -34,12 +34,13 @@ long bp_command_signals(uint64_t set) {
     return fd < 0 ? -errno : fd;
 }
 
-long bp_command_next_signal(int fd) {
-    struct signalfd_siginfo info;
+long bp_command_next_signal(int fd, int *from_terminal) {
+    struct signalfd_siginfo info = {0};
     ssize_t count;
     do {
         count = read(fd, &info, sizeof info);
     } while (count < 0 && errno == EINTR);
+    *from_terminal = info.ssi_code == SI_KERNEL;
     if (count == (ssize_t)sizeof info) return (long)info.ssi_signo;
     return count < 0 && errno != EAGAIN ? -errno : 0;
 }

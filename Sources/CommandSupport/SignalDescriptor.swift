@@ -14,9 +14,21 @@ public struct SignalDescriptor: ~Copyable {
 
     public var number: Int32 { descriptor.number }
 
+    /// A signal that has come.
+    public struct Arrival: Sendable {
+        public let number: Int32
+        /// Sent by the terminal to all processes of its foreground group.
+        public let isFromTerminal: Bool
+    }
+
     /// The next signal that has come; nil: none.
-    public func next() throws(SystemCallError) -> Int32? {
-        let signal = try check("signalfd", bp_command_next_signal(descriptor.number))
-        return signal == 0 ? nil : Int32(signal)
+    public func next() throws(SystemCallError) -> Int32? { try nextArrival()?.number }
+
+    public func nextArrival() throws(SystemCallError) -> Arrival? {
+        var isFromTerminal: Int32 = 0
+        let signal = try check(
+            "signalfd", unsafe bp_command_next_signal(descriptor.number, &isFromTerminal))
+        return signal == 0
+            ? nil : Arrival(number: Int32(signal), isFromTerminal: isFromTerminal != 0)
     }
 }

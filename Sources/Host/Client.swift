@@ -42,6 +42,10 @@ package final class Client {
     /// The launch whose job channel this connection is.
     package var launch: UInt64?
     package var launchRequest: UInt32 = 0
+    /// The server of its job's ghosts, which hears of ends and stops as well.
+    package var watcher: ClientID?
+    /// It is such a server, and this is the one whose job it watches.
+    package var watched: ClientID?
     /// It reads the table of nodes, and nothing else, after every change.
     package var isWatching = false
     /// It watches, and the table has changed since the last one that was sent to it.

@@ -2,7 +2,7 @@ import CSystem
 import DaemonLog
 import Logging
 import Ring
-import System
+package import System
 import Wire
 
 // The sockets of local programs on the ring.
@@ -21,6 +21,20 @@ extension DaemonHost {
                 "local programs wait: \(SystemCallError("accept", errorNumber: errorNumber))")
         case .nothing: break
         }
+    }
+
+    /// Serves a program's second connection, which it has brought along.
+    package mutating func adopt(
+        _ socket: consuming OwnedDescriptor, of client: Client
+    ) throws(SystemCallError) -> Client {
+        let adopted = try programs.insert(socket)
+        guard adopted.caller.user == client.caller.user else {
+            programs.remove(adopted)
+            throw SystemCallError("take another user's socket", errorNumber: 1)
+        }
+        adopted.hasSaidHello = true
+        pollReadable(adopted)
+        return adopted
     }
 
     mutating func pollReadable(_ client: Client) {

@@ -16,6 +16,7 @@ extension MasterDaemon {
     package mutating func clientIsGone(_ client: Client) {
         if let place = client.place { clientOfPlace[place] = nil }
         forgetQuestions(of: client)
+        endWatch(of: client)
         host.store.state.clientIsGone(
             client.id, now: Clock.monotonicNanoseconds, effects: &host.effects)
     }
@@ -39,6 +40,7 @@ extension MasterDaemon {
             host.store.state.signal(
                 launch, rank: raw.rank, RankSignal(raw.signal, reach: .group),
                 effects: &host.effects)
+        case BPROC_LOCAL_JOB_WATCH: watchJob(message.request, of: client)
         case BPROC_LOCAL_RANK_SIGNAL: try rankSignal(message, from: client)
         case BPROC_LOCAL_OUTPUT_CREDIT: try outputCredit(message, from: client)
         default:
@@ -125,6 +127,7 @@ extension MasterDaemon {
         let launch = host.store.state.launch(
             launchRequest, now: Clock.monotonicNanoseconds, effects: &host.effects)
         client.launch = launch
+        watcher(of: client)?.launch = launch
         streams[launch] = JobStreams(rankCount: rankCount)
         host.log.launch.debug(
             """
@@ -258,11 +261,16 @@ extension MasterDaemon {
         raw.system_microseconds = exit.usage.systemMicroseconds
         raw.max_resident_kilobytes = exit.usage.maximumResidentKilobytes
         exits[id, default: []] += LocalMessage.bytes(of: raw)
-        if let client = host.programs[id] { endInput(of: client, rank: exit.rank) }
+        guard let client = host.programs[id] else { return }
+        endInput(of: client, rank: exit.rank)
+        if let watcher = client.watcher {
+            exits[watcher, default: []] += LocalMessage.bytes(of: raw)
+        }
     }
 
     mutating func tellStop(_ record: StopRecord, to id: ClientID) {
-        guard let client = host.programs[id] else { return }
+        guard let caller = host.programs[id] else { return }
+        let client = watcher(of: caller) ?? caller
         let raw = bproc_local_stop(
             rank: record.rank, signal: record.signal, sequence: record.sequence)
         // Exits that came before it are still to be sent, but of other ranks.

@@ -31,6 +31,12 @@ extension SlaveDaemon {
             BPROC_LOCAL_STATUS_REQUEST:
             try askMaster(message, client)
         case BPROC_LOCAL_LAUNCH: launch(message, from: client)
+        case BPROC_LOCAL_JOB_WATCH:
+            client.attached = nil
+            // ENOSYS
+            refuse(
+                client, request: message.request, errorNumber: 38,
+                reason: "only the master tells the server of a job's ghosts")
         case BPROC_LOCAL_INPUT, BPROC_LOCAL_SIGNAL, BPROC_LOCAL_RANK_SIGNAL,
             BPROC_LOCAL_OUTPUT_CREDIT:
             guard client.hasJob else { return }

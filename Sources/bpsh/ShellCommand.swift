@@ -173,8 +173,11 @@ struct ShellCommand: ParsableCommand {
             return classic ? ExitStatus.failure : ExitStatus.notExecutable
         }
         launchTrace?.isCaptured(now: Stopwatch.nanoseconds())
+        // Both are inherited, so not before the image is taken.
+        ShellSession.setSignals()
         var options = LaunchOptions()
         options.tellsTimes = trace != nil
+        options.makesChildren = true
         options.fanOut = fanOut
         options.chunkByteCount = chunk
         streams.set(&options)

@@ -25,6 +25,7 @@ struct ShellSession: ~Copyable {
 
     /// While this much waits to be written nothing more is read, and no credit is given.
     private static let pendingByteLimit = 1 << 20
+    private static let backgroundMilliseconds: Int32 = 200
     private static let killWindowNanoseconds: UInt64 = 1_000_000_000
 
     private var job: Job
@@ -59,6 +60,12 @@ struct ShellSession: ~Copyable {
         inputOpen = settings.forwardsInput
     }
 
+    /// The ranks are children, which nobody waits for: the job tells how they end. And in the
+    /// background the terminal is not read, instead of stopping for it.
+    static func setSignals() {
+        for number in [SIGCHLD, SIGTTIN] { _ = signal(number, SIG_IGN) }
+    }
+
     /// The exit status of bpsh.
     mutating func run() throws(BProcError) -> Int32 {
         do throws(SystemCallError) {
@@ -87,10 +94,14 @@ struct ShellSession: ~Copyable {
         add(job.descriptor, jobEvents, if: !ended)
         add(STDOUT_FILENO, Poll.writable, if: !output.isEmpty)
         add(STDERR_FILENO, Poll.writable, if: !errors.isEmpty)
-        add(STDIN_FILENO, Poll.readable, if: inputOpen && started && wantsInput)
-        try Poll.wait(&entries)
+        let takesInput = inputOpen && started && wantsInput
+        let isInBackground = takesInput && terminalIsOthers
+        add(STDIN_FILENO, Poll.readable, if: takesInput && !isInBackground)
+        // Nothing tells a running job that it has been brought to the foreground.
+        try Poll.wait(
+            &entries, timeoutMilliseconds: isInBackground ? Self.backgroundMilliseconds : nil)
 
-        while let signal = try signals.next() {
+        while let signal = try signals.nextArrival() {
             if let status = handle(signal) { return status }
         }
         if entries[2].ready != 0 { try output.writePiece() }
@@ -248,6 +259,12 @@ struct ShellSession: ~Copyable {
 
     // MARK: Input
 
+    /// Standard input is the session's terminal, and another process group has it at present.
+    private var terminalIsOthers: Bool {
+        let foreground = tcgetpgrp(STDIN_FILENO)
+        return foreground >= 0 && foreground != getpgrp()
+    }
+
     private var wantsInput: Bool { unsentInput.isEmpty && job.inputRoom > 0 }
 
     private mutating func readInput() {
@@ -280,7 +297,8 @@ struct ShellSession: ~Copyable {
     // MARK: Signals
 
     /// Sends it to all ranks. An answer ends the session at once.
-    private mutating func handle(_ signal: Int32) -> Int32? {
+    private mutating func handle(_ arrival: SignalDescriptor.Arrival) -> Int32? {
+        let signal = arrival.number
         let now = Stopwatch.nanoseconds()
         // Nothing runs yet that could be told: letting go of the job ends it.
         guard started else { return ExitStatus.signalBase + signal }
@@ -298,7 +316,8 @@ struct ShellSession: ~Copyable {
             return ExitStatus.signalBase + signal
         }
         forwarded.insert(signal)
-        try? job.signal(signal)
+        // What the terminal sends reaches the ranks through their ghosts, which are in its group.
+        if !(arrival.isFromTerminal && job.hasChildren) { try? job.signal(signal) }
         return nil
     }
 }

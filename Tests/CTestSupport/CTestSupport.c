@@ -17,6 +17,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+long bptest_open_terminal(char *name, size_t size) {
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (terminal < 0) return -errno;
+    if (unlockpt(terminal) == 0 && ptsname_r(terminal, name, size) == 0) return terminal;
+    int error = errno;
+    close(terminal);
+    return -error;
+}
+
 // The other tests' descriptors are not this child's to keep open.
 static void close_all_but(int first, int second) {
     int low = first < second ? first : second, high = first < second ? second : first;

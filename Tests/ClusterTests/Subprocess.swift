@@ -33,15 +33,20 @@ final class Subprocess {
     /// it can be told apart by its session.
     /// - Parameter descriptors: what becomes 0, 1 and 2 of the child; all others here are
     ///   close-on-exec.
+    /// - Parameter terminal: becomes all three, and the terminal of the session.
     init(
         _ program: String, _ arguments: [String], environment: [String: String],
-        descriptors: [Int32]
+        descriptors: [Int32], terminal: String? = nil
     ) throws(StartError) {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         for (target, descriptor) in descriptors.enumerated() {
             posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(target))
+        }
+        if let terminal {
+            posix_spawn_file_actions_addopen(&actions, 0, terminal, O_RDWR, 0)
+            for target: Int32 in 1...2 { posix_spawn_file_actions_adddup2(&actions, 0, target) }
         }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)

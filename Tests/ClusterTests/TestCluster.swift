@@ -173,7 +173,7 @@ final class TestCluster {
 
     // MARK: Commands
 
-    private var environment: [String: String] {
+    var environment: [String: String] {
         ["PATH": "/usr/local/bin:/usr/bin:/bin", "BPROC_SOCKET": socket, "LANG": "C.UTF-8"]
     }
 

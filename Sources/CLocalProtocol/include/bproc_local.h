@@ -44,6 +44,10 @@ enum bproc_local_kind {
     BPROC_LOCAL_SIGNAL = 6,         /* bproc_local_signal */
     BPROC_LOCAL_OUTPUT_CREDIT = 7,  /* bproc_local_credit: output bytes the client has consumed */
     BPROC_LOCAL_RANK_SIGNAL = 8,    /* bproc_local_rank_signal */
+    /* No body; a socket attached, whose other end belongs to the server of the ghosts of the job
+       that this connection launches next. It is told of ends and stops there as well, and may
+       signal; where it closes, the job ends. Answered with NODE_DONE; by the master alone. */
+    BPROC_LOCAL_JOB_WATCH = 9,
     BPROC_LOCAL_NODE_REQUEST = 16,  /* bproc_local_node_request and tail; answered with NODE_DONE */
     /* No body; answered with NODE_DONE. From then on the daemon sends no messages but a
        bproc_local_watched and its entries: after every change of the table, if the client has taken

@@ -11,7 +11,8 @@ const char *_Nullable bp_command_environment(size_t index);
 // descriptor that reports them.
 long bp_command_signals(uint64_t set);
 // The number of the next signal; 0: none now.
-long bp_command_next_signal(int fd);
+// *from_terminal: the terminal has sent it, to its foreground group.
+long bp_command_next_signal(int fd, int *_Nonnull from_terminal);
 
 int bp_command_is_terminal(int fd);
 // Columns of the terminal; 0: it is none, or does not know.

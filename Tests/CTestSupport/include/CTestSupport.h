@@ -28,6 +28,8 @@ long bptest_wait_readable(int fd, int milliseconds);
 // Closing this TCP socket resets its connection.
 long bptest_reset_on_close(int socket);
 long bptest_finish_writing(int socket);
+// A terminal without anybody at it, and the name of its other side.
+long bptest_open_terminal(char *_Nonnull name, size_t size);
 // One byte with several copies of a descriptor.
 long bptest_send_copies(int socket, int fd, int count);
 long bptest_read_at(int fd, void *_Nonnull byte, long offset);

@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 static char shell[] = "/bin/sh";
 static char option[] = "-c";
@@ -29,16 +30,19 @@ static void describe(struct bproc_job_request *request, int image) {
 }
 
 /* A job of two ranks, or NULL, which has been reported. */
-static bproc_job_t *launch(const char *script) {
+static bproc_job_t *launch_with(const char *script, unsigned int flags) {
     struct bproc_job_request request;
     bproc_job_t *job = NULL;
     int image = capture_script(script);
     CHECK(image >= 0);
     describe(&request, image);
+    request.flags = flags;
     CHECK(bproc_job_launch(&request, &job) == 0);
     close(image);
     return job;
 }
+
+static bproc_job_t *launch(const char *script) { return launch_with(script, 0); }
 
 /* The next event; the end if nothing comes for a minute. */
 static struct bproc_job_event next(bproc_job_t *job) {
@@ -297,6 +301,38 @@ static void job_signal(void) {
     bproc_job_close(job);
 }
 
+static void job_children(void) {
+    CHECK_FAILS(bproc_job_has_children(NULL), EFAULT);
+    if (!has_cluster) return;
+    bproc_job_t *job = launch("exec sleep 1000");
+    CHECK(bproc_job_wait_started(job) == 0);
+    CHECK(bproc_job_has_children(job) == 0);
+    bproc_job_close(job);
+    job = launch_with("read line; exit 5", BPROC_JOB_CHILDREN);
+    CHECK(bproc_job_wait_started(job) == 0);
+    /* On a node the daemon makes none. */
+    int has_children = bproc_job_has_children(job);
+    CHECK(has_children == (bproc_currnode() == BPROC_NODE_MASTER));
+    int pids[2];
+    memcpy(pids, bproc_job_pids(job), sizeof pids);
+    if (has_children) {
+        int status = 0;
+        CHECK(waitpid(pids[0], &status, WNOHANG) == 0);
+        CHECK(kill(pids[0], SIGSTOP) == 0);
+        CHECK(waitpid(pids[0], &status, WUNTRACED) == pids[0] && WIFSTOPPED(status));
+        CHECK(kill(pids[0], SIGCONT) == 0);
+    }
+    CHECK(bproc_job_close_input(job, BPROC_JOB_ALL_RANKS) == 0);
+    struct summary summary = drain(job);
+    for (int rank = 0; rank < 2; rank++) {
+        int status = 0;
+        CHECK(summary.status[rank] == 5 << 8);
+        if (has_children) CHECK(waitpid(pids[rank], &status, 0) == pids[rank]);
+        if (has_children) CHECK(status == 5 << 8);
+    }
+    bproc_job_close(job);
+}
+
 static void job_close(void) {
     bproc_job_close(NULL);
     CHECK_FAILS(bproc_job_descriptor(NULL), EFAULT);
@@ -317,6 +353,7 @@ const struct test_case job_cases[] = {
     {"bproc_job_pids", job_wait_started},
     {"bproc_job_nodes", job_ranks},
     {"bproc_job_rank_count", job_ranks},
+    {"bproc_job_has_children", job_children},
     {"bproc_job_failure", job_failure},
     {"bproc_job_usage", job_usage},
     {"bproc_job_stage_times", job_stage_times},

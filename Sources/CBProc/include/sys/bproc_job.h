@@ -60,6 +60,9 @@ typedef struct bproc_job bproc_job_t;
 #define BPROC_JOB_HOLD 2u       /* start all ranks after the last is placed */
 #define BPROC_JOB_NULL_INPUT 4u /* with forwarding: standard input is /dev/null */
 #define BPROC_JOB_TIMES 32u     /* tell bproc_job_stage_times */
+/* The ranks are children of the caller, as those of bproc_vexecmove: on the front end, where all
+   of them can be made; bproc_job_has_children says so. */
+#define BPROC_JOB_CHILDREN 8u
 #define BPROC_JOB_FORWARD_REST 16u /* with entries of io: what they do not name is forwarded */
 
 struct bproc_job_request {
@@ -81,6 +84,8 @@ int bproc_job_launch(const struct bproc_job_request *request, bproc_job_t **job)
    refused, or the connection was lost. */
 int bproc_job_wait_started(bproc_job_t *job);
 
+/* Whether the ranks that have started are children of the caller: 1 or 0; 0 while they start. */
+int bproc_job_has_children(const bproc_job_t *job);
 /* By rank: the process number or a negative error; 0 while not known. As long as the job. */
 const int *bproc_job_pids(const bproc_job_t *job);
 int bproc_job_rank_count(const bproc_job_t *job);
