@@ -14,6 +14,10 @@ extension ClusterTests.Options {
         try TestCluster.with(nodes: 2) { cluster in
             let job = try cluster.startJob(
                 "0-1", "sh", "-c", "echo a; sleep 1000; true", lineCount: 2)
+            try cluster.expect("what the shells have started") {
+                let shown = try? cluster.command("bpps", ["--tree"])
+                return shown?.text.ranges(of: "sleep 1000\n").count == 2
+            }
             let both = "(?s)" + Self.head + Self.row(0) + Self.row(1)
             var table = [Case([], like: both)]
             for option in ["-r", "--reverse"] {
