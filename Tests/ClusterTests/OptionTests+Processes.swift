@@ -7,7 +7,7 @@ extension ClusterTests.Options {
         #" +PID NODE USER     S  %CPU       TIME     MEMORY SUB COMMAND\n"#
 
     private static func row(_ node: Int) -> String {
-        #"[0-9]+ +"# + "\(node)" + #" \S+ +[A-Z] .* KiB +[0-9]+ .*sleep 1000; true\n"#
+        #" *[0-9]+ +"# + "\(node)" + #" \S+ +[A-Z] .* KiB +[0-9]+ .*sleep 1000; true\n"#
     }
 
     @Test func bpps() throws {
