@@ -205,7 +205,7 @@ let package = Package(
             name: "bpps", dependencies: ["CommandSupport", "BProc", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
-            name: "bpctl", dependencies: ["CommandSupport", "BProc", argumentParser],
+            name: "bpctl", dependencies: ["CommandSupport", "BProc", "System", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "bpcp",

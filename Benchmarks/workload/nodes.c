@@ -3,10 +3,13 @@
 //
 //     {"figure": "change", "nanoseconds": [110000, 134000]}
 //
-// usage: nodes NODE (one that is up, of the cluster that libbproc finds; its mode is changed)
+// usage: nodes NODE [PID]
+// The node is one that is up, of the cluster that libbproc finds; its mode is changed. PID is the
+// master's: it is told to read its configuration again, while it is asked without a pause.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,8 +59,34 @@ static void measure(int node, int notifier, useconds_t pause, const char *const 
     report(figures[2], list);
 }
 
+// The longest of the answers to small questions in the next 200 ms.
+static int64_t longest_answer(int node) {
+    char value[BPROC_XATTR_MAX_VALUE_SIZE];
+    int64_t longest = 0, end = now() + 200000000;
+    for (int64_t start = now(); start < end;) {
+        if (bproc_getnodeattr(node, "none", value, sizeof value) >= 0 || errno != ENODATA) {
+            fail("getnodeattr");
+        }
+        int64_t time = now();
+        if (time - start > longest) longest = time - start;
+        start = time;
+    }
+    return longest;
+}
+
+static void measure_reload(int node, pid_t master) {
+    int64_t quiet[ROUNDS], reload[ROUNDS];
+    for (int round = 0; round < ROUNDS; round++) {
+        quiet[round] = longest_answer(node);
+        if (kill(master, SIGHUP) < 0) fail("kill");
+        reload[round] = longest_answer(node);
+    }
+    report("longest answer of 200 ms", quiet);
+    report("longest answer of 200 ms, with a reload", reload);
+}
+
 int main(int argc, char **argv) {
-    if (argc != 2) return 64;
+    if (argc != 2 && argc != 3) return 64;
     int node = atoi(argv[1]);
     int notifier = bproc_notifier();
     if (notifier < 0) fail("notifier");
@@ -65,5 +94,6 @@ int main(int argc, char **argv) {
             (const char *[]){"change", "change to wake of a notifier", "table by a notifier"});
     measure(node, notifier, 0,
             (const char *[]){"change, in a row", "change to wake, in a row", "table, in a row"});
+    if (argc == 3) measure_reload(node, atoi(argv[2]));
     return 0;
 }

@@ -45,6 +45,59 @@ extension Cluster {
         guard bproc_nodepwroff(number) == 0 else { throw .last(node: number) }
     }
 
+    /// Where somebody can be reached, or is to come from.
+    public struct Endpoint: Equatable, Sendable {
+        /// 4 of IPv4 or 16 of IPv6, in network order.
+        public let octets: [UInt8]
+        public let port: UInt16
+
+        public init(octets: [UInt8], port: UInt16) {
+            precondition(octets.count == 4 || octets.count == 16)
+            self.octets = octets
+            self.port = port
+        }
+
+        fileprivate var socketAddress: sockaddr_in6 {
+            var storage = sockaddr_in6()
+            storage.sin6_family = sa_family_t(octets.count == 4 ? AF_INET : AF_INET6)
+            storage.sin6_port = port.bigEndian
+            // The octets of IPv4 follow the port, those of IPv6 a number more.
+            unsafe withUnsafeMutableBytes(of: &storage) { bytes in
+                unsafe UnsafeMutableRawBufferPointer(
+                    rebasing: bytes[(octets.count == 4 ? 4 : 8)...]
+                )
+                .copyBytes(from: octets)
+            }
+            return storage
+        }
+
+        fileprivate var byteCount: Int32 {
+            Int32(
+                octets.count == 4
+                    ? MemoryLayout<sockaddr_in>.size : MemoryLayout<sockaddr_in6>.size)
+        }
+    }
+
+    /// Lets a node connect anew, to its master by another address, with its processes running on,
+    /// or to another master, which ends them.
+    /// - Parameter own: the node's own address; nil: any.
+    public func reconnect(
+        _ number: Int32, to master: Endpoint, from own: Endpoint?
+    ) throws(BProcError) {
+        var remote = master.socketAddress
+        var local = own?.socketAddress ?? sockaddr_in6()
+        let result = unsafe withUnsafeMutablePointer(to: &remote) { remote in
+            unsafe withUnsafeMutablePointer(to: &local) { local in
+                unsafe bproc_nodereconnect(
+                    number, UnsafeMutableRawPointer(remote).assumingMemoryBound(to: sockaddr.self),
+                    master.byteCount,
+                    UnsafeMutableRawPointer(local).assumingMemoryBound(to: sockaddr.self),
+                    own?.byteCount ?? 0)
+            }
+        }
+        guard result == 0 else { throw .last(node: number) }
+    }
+
     /// Gives a node an attribute until it goes down.
     /// - Parameters:
     ///   - name: at most 63 bytes.

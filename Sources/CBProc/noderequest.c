@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,6 +122,43 @@ int bproc_nodehalt(int node) {
 
 int bproc_nodepwroff(int node) {
     return change(&(struct request){.node = node, .action = BPROC_LOCAL_NODE_POWER_OFF});
+}
+
+// An address as the protocol has it. 0 or -1.
+static int read_endpoint(const struct sockaddr *address, int size,
+                         struct bproc_local_endpoint *endpoint) {
+    struct sockaddr_in6 storage;
+    if (size < (int)sizeof(struct sockaddr_in)) {
+        return bplib_fail(EINVAL, "an address of %d bytes", size);
+    }
+    // The caller's bytes may be aligned for nothing.
+    memcpy(&storage, address, (size_t)size < sizeof storage ? (size_t)size : sizeof storage);
+    endpoint->family = storage.sin6_family;
+    endpoint->port = ntohs(storage.sin6_port);
+    if (storage.sin6_family == AF_INET) {
+        const struct sockaddr_in *old = (const struct sockaddr_in *)&storage;
+        memcpy(endpoint->address, &old->sin_addr, sizeof old->sin_addr);
+        return 0;
+    }
+    if (storage.sin6_family != AF_INET6 || (size_t)size < sizeof storage) {
+        return bplib_fail(EINVAL, "an address of family %d", storage.sin6_family);
+    }
+    memcpy(endpoint->address, &storage.sin6_addr, sizeof storage.sin6_addr);
+    return 0;
+}
+
+int bproc_nodereconnect(int node, struct sockaddr *remote, int remote_size,
+                        struct sockaddr *local, int local_size) {
+    struct bproc_local_way way;
+    memset(&way, 0, sizeof way);
+    if (!remote) return bplib_fail(EFAULT, "no address of a master");
+    if (read_endpoint(remote, remote_size, &way.master) < 0) return -1;
+    if (way.master.port == 0) return bplib_fail(EINVAL, "a master's address without a port");
+    if (local && local_size > 0 && read_endpoint(local, local_size, &way.own) < 0) return -1;
+    return change(&(struct request){.node = node,
+                                    .action = BPROC_LOCAL_NODE_RECONNECT,
+                                    .value = &way,
+                                    .value_bytes = sizeof way});
 }
 
 int bplib_request_attribute(int node, const char *name, void *value, int size) {

@@ -78,6 +78,7 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
     /// Set: the daemon ends with it.
     package var exitCode: Int32?
     var peers = RelayPeers()
+    var sessions = ControlSessions()
     private var events: [LinkEvent] = []
     private let signals: OwnedDescriptor
     private var warningNanoseconds: UInt64
@@ -202,20 +203,33 @@ package struct DaemonHost<Store: RelayStore>: ~Copyable {
     // MARK: Links
 
     package mutating func send(_ frame: [UInt8], on link: LinkID) {
-        links.send(frame, on: link, store: store, ring: &ring)
+        var frame = frame
+        guard let connection = sessions.willSend(&frame, on: link) else { return }
+        links.send(frame, on: connection, store: store, ring: &ring)
     }
 
     package mutating func refuse(_ link: LinkID, reason: String) {
-        links.refuse(link, reason: reason, store: store, ring: &ring)
+        guard sessions.contains(link) else {
+            links.refuse(link, reason: reason, store: store, ring: &ring)
+            return
+        }
+        guard let connection = sessions.end(link) else { return }
+        links.refuse(connection, reason: reason, store: store, ring: &ring)
     }
 
     package mutating func close(_ link: LinkID) {
+        guard !sessions.contains(link) else {
+            endSession(link)
+            return
+        }
         links.close(link, ring: &ring)
         peers.forget(link)
     }
 
-    package mutating func connect(to address: NodeAddress, hello: Hello) -> LinkID {
-        links.connect(to: address, hello: hello, ring: &ring)
+    package mutating func connect(
+        to address: NodeAddress, from local: NodeAddress = .unspecified, hello: Hello
+    ) -> LinkID {
+        links.connect(to: address, from: local, hello: hello, ring: &ring)
     }
 
     /// Whether this is a relay link that this daemon opened.

@@ -3,6 +3,7 @@ package import Link
 package import LocalProtocol
 import DaemonLog
 import Logging
+package import Relay
 package import Ring
 import System
 import Wire
@@ -135,7 +136,23 @@ extension HostedDaemon where Self: ~Copyable {
         case .failed(let link, let errorNumber, let reason) where host.isPeer(link):
             host.peerFailed(link, errorNumber: errorNumber, reason: reason)
         case .acceptingPauses(let errorNumber): host.acceptingPauses(errorNumber: errorNumber)
+        case .frame(let connection, let header, let body):
+            receive(header, body: body, by: connection)
+        case .lost(let connection, let reason):
+            guard let link = host.sessions.connectionIsLost(connection) else { break }
+            handle(.lost(link, reason: reason), now: Clock.monotonicNanoseconds)
         default: handle(event, now: Clock.monotonicNanoseconds)
+        }
+    }
+
+    private mutating func receive(_ header: FrameHeader, body: [UInt8], by connection: LinkID) {
+        let now = Clock.monotonicNanoseconds
+        switch host.receive(header, by: connection) {
+        case .act(let link): handle(.frame(link, header, body: body), now: now)
+        case .drop: break
+        case .broken(let link, let reason):
+            host.refuse(link, reason: reason)
+            handle(.lost(link, reason: reason), now: now)
         }
     }
 }

@@ -75,8 +75,11 @@ public struct LinkTable: ~Copyable {
 
     /// Begins a connection to a daemon, with `hello` as its first frame; answered by a ready or
     /// failed event.
+    ///
+    /// - Parameter local: this side's address; `.unspecified`: the kernel chooses.
     public mutating func connect(
-        to address: NodeAddress, hello: Hello, ring: inout Ring
+        to address: NodeAddress, from local: NodeAddress = .unspecified, hello: Hello,
+        ring: inout Ring
     ) -> LinkID {
         do throws(SystemCallError) {
             guard let target = SocketAddress(address) else {
@@ -84,6 +87,7 @@ public struct LinkTable: ~Copyable {
             }
             let socket = try Socket.tcp(family: target.family)
             try tune(socket.number, peer: target)
+            if let local = SocketAddress(local) { try Socket.bind(socket.number, to: local) }
             let number = socket.number
             let link = insert(socket, peer: address, state: .connecting)
             link.isConnecting = true

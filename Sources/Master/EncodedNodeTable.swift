@@ -47,7 +47,7 @@ struct EncodedNodeTable {
             case .ipv6: 10
             }
         var bytes = LocalMessage.bytes(of: raw)
-        LocalMessage.put(record.state, into: &bytes, at: statePlace, capacity: 16)
+        LocalMessage.put(record.shownState, into: &bytes, at: statePlace, capacity: 16)
         for index in 0..<16 { bytes[addressPlace + index] = record.address.octets[index] }
         return bytes
     }

@@ -30,6 +30,9 @@ public struct MasterConfiguration: Sendable {
     public var hookCountLimit = 16
     /// A slave silent for this long is down.
     public var pingTimeoutSeconds: Int
+    /// A slave whose connection is cut has this long to come again, and its processes live; 0: it
+    /// is down at once.
+    public var graceSeconds = 0
     /// A node that shows no life for this long during a launch is given up.
     public var stallMilliseconds: UInt32
     public var socketBufferByteCount: Int

@@ -67,7 +67,9 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
                 warnsOfInsecurity: configuration.warnsOfInsecurity),
             store: LaunchStore(
                 state: MasterState(
-                    configuration: stateConfiguration(configuration), firstLaunch: now, now: now)),
+                    configuration: stateConfiguration(configuration), firstLaunch: now,
+                    identity: UInt64.random(in: 1 ... .max),
+                    cookieSeed: UInt64.random(in: 0 ... .max), now: now)),
             log: log)
     }
 
@@ -78,6 +80,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
             nodes: configuration.nodes,
             pingTimeoutNanoseconds: UInt64(configuration.pingTimeoutSeconds) * 1_000_000_000,
             coreCount: Int(bp_core_count()))
+        state.graceNanoseconds = UInt64(configuration.graceSeconds) * 1_000_000_000
         state.addresses = configuration.addresses
         state.address = NodeAddress(configuration.listenAddress)
         state.newcomers = configuration.newcomers
@@ -141,7 +144,11 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         tellOfNodes()
     }
 
-    package mutating func didRun() {}
+    /// An end that is meant is no cut connection, after which slaves would wait.
+    package mutating func didRun() {
+        guard configuration.graceSeconds > 0 else { return }
+        for link in host.store.state.nodes.links { host.refuse(link, reason: "the master ends") }
+    }
 
     package mutating func handle(_ completion: Completion) {
         switch completion.tag.kind {
@@ -181,12 +188,24 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
                 host.store.state.relayLinkIsLost(
                     link, reason: reason, now: now, effects: &host.effects)
             } else {
-                watch.forget(link)
-                host.store.state.controlIsLost(
+                host.store.state.controlIsCut(
                     link, reason: reason, now: now, effects: &host.effects)
             }
         case .ready, .failed, .chunkBegins, .chunk, .acceptingPauses: break
         }
+    }
+
+    /// A slave goes on by another connection.
+    private mutating func resume(
+        _ link: LinkID, by connection: LinkID, after receivedCount: UInt64, _ welcome: Welcome
+    ) {
+        guard !host.resume(link, by: connection, after: receivedCount, welcome: welcome) else {
+            return
+        }
+        let reason = "what was said meanwhile is not known any more"
+        host.refuse(connection, reason: reason)
+        host.store.state.controlIsLost(
+            link, reason: reason, now: Clock.monotonicNanoseconds, effects: &host.effects)
     }
 
     private mutating func receiveRelay(
@@ -239,6 +258,12 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         switch effect {
         case .relay(let launch, let effect): host.carryOut(effect, launch: launch)
         case .control(let link, let frame): host.send(frame, on: link)
+        case .welcome(let link, let welcome):
+            host.beginSession(link)
+            host.send(welcome.frame, on: link)
+        case .resume(let link, let connection, let receivedCount, let welcome):
+            resume(link, by: connection, after: receivedCount, welcome)
+        case .cut(let link): host.cut(link)
         case .refuse(let link, let reason):
             host.log.link.warning("closing \(link): \(reason)")
             host.refuse(link, reason: reason)
@@ -249,7 +274,10 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         case .stopped(let client, let record): tellStop(record, to: client)
         case .closeStorage(let launch): host.store.entries[launch] = nil
         case .forget(let launch): streams[launch] = nil
-        case .nodeIsGone(let node): forgetPrograms(on: node)
+        case .nodeIsGone(let node, let link):
+            host.endSession(link)
+            watch.forget(link)
+            forgetPrograms(on: node)
         case .nodeAnswered(let client, let request, let refusal):
             tellNodeAnswer(refusal, request: request, to: client)
         case .beginHook(let run): begin(run)

@@ -59,6 +59,14 @@ package enum NodeRequest: Equatable, Sendable {
         case BPROC_LOCAL_NODE_REBOOT: self = .control(.reboot, node: raw.node)
         case BPROC_LOCAL_NODE_HALT: self = .control(.halt, node: raw.node)
         case BPROC_LOCAL_NODE_POWER_OFF: self = .control(.powerOff, node: raw.node)
+        case BPROC_LOCAL_NODE_RECONNECT:
+            guard let way = LocalMessage.load(bproc_local_way.self, from: value),
+                value.count == MemoryLayout<bproc_local_way>.size
+            else { throw .invalid("a way to reconnect of another size") }
+            self = .control(
+                .reconnect(
+                    try Self.address(way.master), from: try Self.address(way.own)),
+                node: raw.node)
         case BPROC_LOCAL_NODE_GROUPS: self = .groups
         case BPROC_LOCAL_NODE_LIBRARIES: self = .libraries
         case BPROC_LOCAL_NODE_CLEAR_LIBRARIES: self = .changeLibraries(.clear)
@@ -69,6 +77,23 @@ package enum NodeRequest: Equatable, Sendable {
         case BPROC_LOCAL_NODE_METRICS: self = .metrics
         default: throw .invalid("unknown node action \(raw.action)")
         }
+    }
+
+    private static func address(
+        _ raw: bproc_local_endpoint
+    ) throws(LocalProtocolError) -> NodeAddress {
+        let family: NodeAddress.Family
+        switch raw.family {
+        case 0: family = .none
+        case 2: family = .ipv4
+        case 10: family = .ipv6
+        default: throw .invalid("an address of family \(raw.family)")
+        }
+        var octets = [16 of UInt8](repeating: 0)
+        unsafe withUnsafeBytes(of: raw.address) { bytes in
+            for index in 0..<16 { octets[index] = unsafe bytes[index] }
+        }
+        return NodeAddress(family: family, port: raw.port, octets: octets)
     }
 
     private static func text(

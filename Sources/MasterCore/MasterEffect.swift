@@ -6,6 +6,14 @@ public enum MasterEffect: Equatable, Sendable {
     case relay(launch: UInt64, RelayEffect)
     /// A frame for a slave's control link.
     case control(LinkID, frame: [UInt8])
+    /// A slave is let in by this link; what is said on it is kept from now on until the slave
+    /// has acknowledged it.
+    case welcome(LinkID, Welcome)
+    /// The link goes on by this other connection: after the welcome, which needs its resumption
+    /// filled in, with what the slave lacks, which has received so many counted frames.
+    case resume(LinkID, by: LinkID, receivedCount: UInt64, Welcome)
+    /// End the connection of a link, and keep what is said on it.
+    case cut(LinkID)
     /// End a control link, after this sentence.
     case refuse(LinkID, reason: String)
     /// One rank of a client's launch will not start.
@@ -19,8 +27,8 @@ public enum MasterEffect: Equatable, Sendable {
     case closeStorage(launch: UInt64)
     /// Every rank has ended and been reported.
     case forget(launch: UInt64)
-    /// The node's slave is gone, and with it every program there.
-    case nodeIsGone(Int32)
+    /// The node's slave is gone, and with it every program there and the link.
+    case nodeIsGone(Int32, LinkID)
     /// A node has answered an order that this client gave it; nil: it is done.
     case nodeAnswered(ClientID, request: UInt32, NodeRefusal?)
     /// Run the site's program for a node; answered by `MasterState.hookEnded`.

@@ -21,8 +21,8 @@ extension MasterState {
             throw NodeRefusal(
                 FailureCode.notPermitted, "user \(caller.user) may not control nodes")
         }
-        guard let link = record.link else {
-            throw NodeRefusal(FailureCode.nodeDown, "node \(node) is down")
+        guard let link = record.link, record.isReachable else {
+            throw NodeRefusal(FailureCode.nodeDown, "node \(node) is \(record.shownState)")
         }
         if case .changeRoot(let path) = control {
             guard path.utf8.first == UInt8(ascii: "/") else {
@@ -31,6 +31,15 @@ extension MasterState {
             }
             guard path.utf8.count <= NodeControl.pathByteLimit else {
                 throw NodeRefusal(FailureCode.nameTooLong, "the path is too long")
+            }
+        }
+        if case .reconnect(let remote, let local) = control {
+            guard remote.family != .none, remote.port != 0,
+                local.family == .none || local.family == remote.family
+            else {
+                throw NodeRefusal(
+                    FailureCode.invalidArgument,
+                    "'\(remote)' from '\(local)' is no way to connect")
             }
         }
         let number = nextControl
@@ -81,6 +90,9 @@ extension NodeControl {
         case .reboot: "reboot"
         case .halt: "halt"
         case .powerOff: "power off"
+        case .reconnect(let remote, let local):
+            local.family == .none
+                ? "reconnect to \(remote)" : "reconnect to \(remote), from \(local)"
         }
     }
 }

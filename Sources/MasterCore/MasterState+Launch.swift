@@ -105,11 +105,12 @@ extension MasterState {
         guard let record = nodes.record(of: node) else {
             return failure(FailureCode.invalidNode, "there is no such node")
         }
-        guard record.isUp else {
+        guard record.isReachable else {
             return failure(
                 FailureCode.nodeDown,
                 node == NodeTable.frontEndNumber
-                    ? "the front end has no slave: bpslave --front-end" : "the node is down")
+                    ? "the front end has no slave: bpslave --front-end"
+                    : "the node is \(record.shownState)")
         }
         guard record.permits(caller) else {
             return failure(FailureCode.notPermitted, "user \(caller.user) may not use the node")
@@ -162,7 +163,7 @@ extension MasterState {
 
     /// How many nodes are up, and what a launch on all of them would cost with.
     public var networkOfNodesUp: (nodeCount: Int, costs: CostModel) {
-        let up = nodes.records.filter(\.isUp)
+        let up = nodes.records.filter(\.isReachable)
         return (up.count, costs(of: up))
     }
 

@@ -73,8 +73,8 @@ extension MasterState {
         guard let record = nodes.record(of: node) else {
             throw NodeRefusal(FailureCode.invalidNode, "there is no node \(node)")
         }
-        guard record.isUp else {
-            throw NodeRefusal(FailureCode.nodeDown, "node \(node) is down")
+        guard record.isReachable else {
+            throw NodeRefusal(FailureCode.nodeDown, "node \(node) is \(record.shownState)")
         }
         return record
     }
@@ -92,7 +92,9 @@ extension MasterState {
         let kind: FrameKind = subject == .processes ? .processesRequest : .bookRequest
         var waiting = Set<Int32>()
         for node in nodes.sorted() {
-            guard let link = self.nodes.record(of: node)?.link else { continue }
+            guard let record = self.nodes.record(of: node), let link = record.link,
+                record.isReachable
+            else { continue }
             waiting.insert(node)
             effects.append(
                 .control(link, frame: FrameHeader.frame(FrameHeader(kind, subject: number))))

@@ -14,6 +14,9 @@ public struct MasterState: RelayState {
         public var addresses: [Int32: NodeAddress] = [:]
         /// A slave that is silent for this long is down; it is asked twice in that time.
         public var pingTimeoutNanoseconds: UInt64
+        /// A slave whose connection is cut keeps its place and its processes for this long; 0: it
+        /// is down at once.
+        public var graceNanoseconds: UInt64 = 0
         /// What the network between the nodes costs.
         public var networkCosts: CostModel
         /// Processor cores of this machine, which slaves on loopback addresses share.
@@ -52,6 +55,9 @@ public struct MasterState: RelayState {
 
     public private(set) var configuration: Configuration
     public internal(set) var nodes: NodeTable
+    /// Which master this is, of those that may come one after the other at one address; not 0.
+    public let identity: UInt64
+    var cookieSeed: UInt64
     public var libraries = LibraryList()
     public internal(set) var metrics = MasterMetrics()
     var launches: [UInt64: MasterLaunch] = [:]
@@ -80,8 +86,14 @@ public struct MasterState: RelayState {
 
     /// - Parameter firstLaunch: differs for each start of the daemon, so that no number of an
     /// earlier
-    ///   master's launches comes again.
-    public init(configuration: Configuration, firstLaunch: UInt64, now: UInt64) {
+    ///   master's launches comes again. So does `identity`; `cookieSeed` is not to be guessed.
+    public init(
+        configuration: Configuration, firstLaunch: UInt64, identity: UInt64 = 1,
+        cookieSeed: UInt64 = 1, now: UInt64
+    ) {
+        precondition(identity != 0)
+        self.identity = identity
+        self.cookieSeed = cookieSeed
         self.configuration = configuration
         nodes = NodeTable(
             numbers: configuration.nodes, addresses: configuration.addresses,
@@ -112,33 +124,6 @@ public struct MasterState: RelayState {
 
     // MARK: Slaves
 
-    /// A slave's first frame on a control link.
-    public mutating func receiveHello(
-        _ hello: Hello, peer: NodeAddress, from link: LinkID, now: UInt64,
-        effects: inout [MasterEffect]
-    ) {
-        var address = peer
-        if hello.address.family != .none { address = hello.address }
-        address.port = hello.address.port
-        let isLocal = peer.isLoopback || peer.isSameHost(as: configuration.address)
-        switch nodes.admit(
-            hello, address: address, peer: peer, isLocal: isLocal, link: link, now: now)
-        {
-        case .success(let node):
-            metrics.nodeArrivalCount += 1
-            let welcome = Welcome(
-                node: node,
-                heartbeatMilliseconds: UInt32(
-                    clamping: configuration.pingTimeoutNanoseconds / 1_000_000),
-                nodeCount: UInt32(nodes.count))
-            effects.append(.control(link, frame: welcome.frame))
-            effects.append(.note("node \(node) is up at \(address)"))
-            nodeHasCome(node, now: now, effects: &effects)
-        case .failure(let refusal):
-            effects.append(.refuse(link, reason: refusal.sentence))
-        }
-    }
-
     /// A later frame on a control link.
     public mutating func receiveControl(
         _ header: FrameHeader, body: [UInt8], from link: LinkID, now: UInt64,
@@ -150,7 +135,12 @@ public struct MasterState: RelayState {
         }
         nodes.heard(link, now: now)
         switch header.kind {
-        case .pong: break
+        case .pong, .acknowledge: break
+        case .refusal:
+            // It leaves, and nothing of it is left behind.
+            let sentence = try Refusal(decoding: body).sentence
+            effects.append(.refuse(link, reason: "it has left"))
+            controlIsLost(link, reason: sentence, now: now, effects: &effects)
         case .exit:
             for record in try ExitRecord.records(decoding: body) {
                 rankExited(record, on: node, effects: &effects)
@@ -190,24 +180,6 @@ public struct MasterState: RelayState {
                     frame: FrameHeader.frame(
                         FrameHeader(.verdict, launch: header.launch), body: [verdict.rawValue])))
         default: throw .unknownKind(header.kind.rawValue)
-        }
-    }
-
-    public mutating func controlIsLost(
-        _ link: LinkID, reason: String, now: UInt64, effects: inout [MasterEffect]
-    ) {
-        guard let node = nodes.lose(link) else { return }
-        metrics.nodeLossCount += 1
-        effects.append(.note("node \(node) is down: \(reason)"))
-        effects.append(.nodeIsGone(node))
-        giveUpControls(of: node, effects: &effects)
-        nodeHasGone(node, now: now, effects: &effects)
-        giveUpQuestions(to: node, effects: &effects)
-        for launch in launches.keys.sorted() {
-            if launches[launch]?.origin?.node == node {
-                condemn(launch, reason: reason, now: now, effects: &effects)
-            }
-            nodeIsDown(node, launch: launch, reason: reason, now: now, effects: &effects)
         }
     }
 
@@ -289,26 +261,14 @@ public struct MasterState: RelayState {
             $0.isReported ? $0.finishNanoseconds ?? .max : $0.relay.deadlineNanoseconds
         }
         return min(
-            ping, hooks.deadlineNanoseconds, relays.min() ?? .max, questionDeadlineNanoseconds)
+            ping, hooks.deadlineNanoseconds, relays.min() ?? .max, questionDeadlineNanoseconds,
+            cutDeadlineNanoseconds)
     }
 
     public mutating func tick(now: UInt64, effects: inout [MasterEffect]) {
         endOverdueHooks(now: now, effects: &effects)
-        if now >= pingNanoseconds + configuration.pingTimeoutNanoseconds / 2 {
-            pingNanoseconds = now
-            let frame = FrameHeader.frame(FrameHeader(.ping))
-            for record in nodes.connected {
-                guard let link = record.link else { continue }
-                let silence = now - min(now, record.heardNanoseconds)
-                if silence > configuration.pingTimeoutNanoseconds {
-                    let reason = "no answer for \(silence / 1_000_000) ms"
-                    effects.append(.refuse(link, reason: reason))
-                    controlIsLost(link, reason: reason, now: now, effects: &effects)
-                } else {
-                    effects.append(.control(link, frame: frame))
-                }
-            }
-        }
+        ping(now: now, effects: &effects)
+        endOverdueCuts(now: now, effects: &effects)
         for launch in launches.keys.sorted() where launches[launch]?.isReported == false {
             withRelay(launch, now: now, effects: &effects) { relay, relayEffects in
                 relay.tick(now: now, effects: &relayEffects)

@@ -75,7 +75,7 @@ extension MasterState {
 
     private func writeTable(to text: inout MetricsText) {
         var states: [String: Int] = ["up": 0, "down": 0, "boot": 0, "error": 0]
-        for record in nodes.records { states[record.state, default: 0] += 1 }
+        for record in nodes.records { states[record.shownState, default: 0] += 1 }
         text.gauge(
             "bproc_nodes", "Configured nodes by their state.", "state",
             states.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })

@@ -24,13 +24,24 @@ public struct NodeRecord: Equatable, Sendable {
     /// Its processes have the pids of the front end.
     public var givesPids = false
     var heardNanoseconds: UInt64 = 0
+    /// What it shows when it comes again by another connection.
+    var cookie: UInt64 = 0
+    /// Since when its connection has been cut; its place is kept for a while.
+    public internal(set) var cutNanoseconds: UInt64?
 
     public static let down = "down"
     public static let up = "up"
     public static let boot = "boot"
     public static let error = "error"
 
+    /// What is shown while the connection is cut.
+    public static let away = "away"
+
+    /// It has a place: its slave is connected, or may come again.
     public var isUp: Bool { link != nil }
+    /// It hears what it is told.
+    public var isReachable: Bool { link != nil && cutNanoseconds == nil }
+    public var shownState: String { isUp && !isReachable ? Self.away : state }
 
     init(node: Int32) {
         self.node = node
@@ -50,7 +61,7 @@ public struct NodeRecord: Equatable, Sendable {
 
     /// What everybody is shown of it.
     fileprivate func looksLike(_ other: NodeRecord) -> Bool {
-        state == other.state && address == other.address && mode == other.mode
+        shownState == other.shownState && address == other.address && mode == other.mode
             && user == other.user && group == other.group && attributes == other.attributes
     }
 }
@@ -89,6 +100,8 @@ public struct NodeTable: Sendable {
     /// list.
     public private(set) var frontEnd = NodeRecord(node: Self.frontEndNumber)
     public static let frontEndNumber: Int32 = -1
+    /// Nodes whose connections are cut.
+    var cutCount = 0
     /// Differs after every change of what is shown of a node of the list.
     public private(set) var revision: UInt64 = 0
     private(set) var newcomers: NodePermission
@@ -146,6 +159,8 @@ public struct NodeTable: Sendable {
 
     public var count: Int { records.count }
     public var upCount: Int { nodeOfLink.count }
+    /// Of every slave that is connected.
+    public var links: [LinkID] { Array(nodeOfLink.keys) }
     /// Every slave that is connected, the front end's as well.
     var connected: [NodeRecord] { (records + [frontEnd]).filter(\.isUp) }
 
@@ -178,21 +193,16 @@ public struct NodeTable: Sendable {
         return ranges.count > 16 ? shown + ",..." : shown
     }
 
-    /// Lets a slave in under the number it claims (or the lowest free one), or says why not.
+    /// The number that a slave claims (or the lowest free one), or why it is not let in.
     ///
     /// - Parameters:
-    ///   - address: where it listens.
-    ///   - peer: where it has connected from, as the kernel says.
-    ///   - isLocal: it has connected from the master's own machine; the front end's slave must.
-    mutating func admit(
-        _ hello: Hello, address: NodeAddress, peer: NodeAddress, isLocal: Bool, link: LinkID,
-        now: UInt64
-    ) -> Result<Int32, AdmissionRefusal> {
+    ///   - arrival: where it has come from; the front end's slave must come from the master's own
+    ///     machine.
+    func place(for hello: Hello, _ arrival: Arrival) -> Result<Int32, AdmissionRefusal> {
         if let sentence = hello.refusalSentence(receiver: "this master") {
             return .failure(AdmissionRefusal(sentence: sentence))
         }
-        var host = peer
-        host.port = 0
+        let host = arrival.host
         let node: Int32
         if hello.node != Hello.noNode {
             node = hello.node
@@ -212,36 +222,50 @@ public struct NodeTable: Sendable {
                     sentence: "node \(node) is not configured: this master has nodes "
                         + numbersSentence))
         }
-        if let wanted = addresses[node], !wanted.isSameHost(as: host) {
-            return .failure(
-                AdmissionRefusal(
-                    sentence: "node \(node) is configured with another address than \(host)"))
-        }
-        guard isLocal || node != Self.frontEndNumber else {
-            return .failure(
-                AdmissionRefusal(
-                    sentence: "the front end's slave runs beside the master, not at \(address)"))
-        }
-        guard !known.isUp else {
+        if let refusal = refusal(of: node, arrival) { return .failure(refusal) }
+        // One whose connection is cut has been started again, and left nothing behind.
+        guard !known.isReachable else {
             return .failure(
                 AdmissionRefusal(
                     sentence: "node \(node) is connected already, from \(known.address)"))
         }
-        var record = known
-        record.link = link
+        return .success(node)
+    }
+
+    /// Whether a node may come from there, whether it is new or comes again.
+    func refusal(of node: Int32, _ arrival: Arrival) -> AdmissionRefusal? {
+        if let wanted = addresses[node], !wanted.isSameHost(as: arrival.host) {
+            return AdmissionRefusal(
+                sentence: "node \(node) is configured with another address than "
+                    + "\(arrival.host)")
+        }
+        guard arrival.isLocal || node != Self.frontEndNumber else {
+            return AdmissionRefusal(
+                sentence: "the front end's slave runs beside the master, not at "
+                    + "\(arrival.address)")
+        }
+        return nil
+    }
+
+    /// Gives a place, which nobody has, to a slave.
+    mutating func admit(
+        _ hello: Hello, as node: Int32, _ arrival: Arrival, cookie: UInt64, now: UInt64
+    ) {
+        guard var record = record(of: node) else { return }
+        record.link = arrival.link
         record.state = NodeRecord.up
-        record.address = address
-        record.peer = host
+        record.address = arrival.address
+        record.peer = arrival.host
         record.mode = newcomers.mode
         record.user = newcomers.user
         record.group = newcomers.group
         record.incarnation = hello.incarnation
+        record.cookie = cookie
         record.machine = hello.machine
         record.givesPids = hello.features.contains(.givesPids)
         record.heardNanoseconds = now
         replace(node, by: record)
-        nodeOfLink[link] = node
-        return .success(node)
+        nodeOfLink[arrival.link] = node
     }
 
     mutating func replace(_ node: Int32, by record: NodeRecord) {
@@ -256,6 +280,7 @@ public struct NodeTable: Sendable {
 
     mutating func lose(_ link: LinkID) -> Int32? {
         guard let node = nodeOfLink.removeValue(forKey: link) else { return nil }
+        if record(of: node)?.cutNanoseconds != nil { cutCount -= 1 }
         replace(node, by: NodeRecord(node: node))
         return node
     }
@@ -268,6 +293,17 @@ public struct NodeTable: Sendable {
             records[index].heardNanoseconds = now
         }
     }
+}
+
+/// Where a slave has connected from.
+struct Arrival {
+    let link: LinkID
+    /// Where it listens.
+    let address: NodeAddress
+    /// Where it has connected from, as the kernel says, without the port.
+    let host: NodeAddress
+    /// It has connected from the master's own machine.
+    let isLocal: Bool
 }
 
 public struct AdmissionRefusal: Error, Equatable, Sendable {

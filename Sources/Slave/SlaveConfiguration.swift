@@ -26,6 +26,8 @@ public struct SlaveConfiguration: Sendable {
     public var forbidsRing: Bool
     /// Say once a minute that peers are not authenticated.
     public var warnsOfInsecurity = false
+    /// It may be told to connect to a master on another machine.
+    public var mayLeaveLoopback = false
     /// Seconds between attempts to reach a master that is away; nil: give up when it is lost.
     public var reconnectSeconds: Int?
     /// The master may make another directory "/" for everything that is started later.

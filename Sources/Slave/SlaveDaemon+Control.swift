@@ -11,6 +11,11 @@ extension SlaveDaemon {
     mutating func receiveOrder(_ control: NodeControl, number: UInt32) {
         var answer = NodeControlAnswer()
         do throws(NodeControlRefusal) {
+            if case .reconnect(let remote, let local) = control {
+                // Answered when it is known what has become of it.
+                try reconnect(to: remote, from: local, order: number)
+                return
+            }
             try carryOut(control)
         } catch {
             host.log.node.warning("refused: \(error.sentence)")
@@ -28,7 +33,24 @@ extension SlaveDaemon {
         case .reboot: try depart(.reboot, configuration.reboot, option: "reboot")
         case .halt: try depart(.halt, configuration.halt, option: "halt")
         case .powerOff: try depart(.powerOff, configuration.powerOff, option: "power-off")
+        case .reconnect: break
         }
+    }
+
+    private mutating func reconnect(
+        to remote: NodeAddress, from local: NodeAddress, order: UInt32
+    ) throws(NodeControlRefusal) {
+        guard departure == nil, attempt == nil else {
+            throw NodeControlRefusal(FailureCode.alreadyUnderWay, "it is about to leave")
+        }
+        guard remote.isLoopback || configuration.mayLeaveLoopback else {
+            throw NodeControlRefusal(
+                FailureCode.notPermitted,
+                "its slave runs without --insecure-no-authentication")
+        }
+        let way = MasterWay(master: remote, local: local)
+        host.log.node.notice("told to reconnect to \(way)")
+        connect(by: way, order: order)
     }
 
     private func changeRoot(_ path: String) throws(NodeControlRefusal) {

@@ -14,13 +14,10 @@ extension SlaveDaemon {
         switch event {
         case .accepted(let link, let hello, _): accepted(link, hello)
         case .ready, .acceptingPauses: break
-        case .failed(let link, _, let reason):
-            if link == control {
-                control = nil
-                loseMaster(reason)
-            }
+        case .failed(let link, let errorNumber, let reason):
+            if link == attempt?.link { attemptFailed(errorNumber, reason) }
         case .frame(let link, let header, let body):
-            if link == control {
+            if link == control || link == attempt?.link {
                 receiveControl(header, body: body, from: link, now: now)
             } else {
                 receiveRelay(header, body: body, from: link, now: now)
@@ -30,9 +27,12 @@ extension SlaveDaemon {
             host.store.state.heard(from: link, launch: header.launch, now: now)
         case .chunk(_, let header): chunkArrived(header, now: now)
         case .lost(let link, let reason):
+            if link == attempt?.link {
+                attemptFailed(FailureCode.connectionReset, reason)
+                return
+            }
             if link == control {
-                control = nil
-                loseMaster(reason)
+                masterIsCut(reason)
                 return
             }
             host.forgetPeer(link)
@@ -51,11 +51,15 @@ extension SlaveDaemon {
     private mutating func receiveControl(
         _ header: FrameHeader, body: [UInt8], from link: LinkID, now: UInt64
     ) {
-        masterHeardNanoseconds = now
         do throws(WireError) {
+            guard link == control else {
+                try receiveAnswer(header, body: body)
+                return
+            }
+            masterHeardNanoseconds = now
             switch header.kind {
             case .ping: sendControl(FrameHeader.frame(FrameHeader(.pong)))
-            case .welcome: welcome(try Welcome(decoding: body))
+            case .acknowledge: break
             case .refusal:
                 let refusal = try Refusal(decoding: body)
                 guard departure == nil else {
@@ -109,6 +113,7 @@ extension SlaveDaemon {
         }
     }
 
+    /// Says something to the master that this slave is with; nobody else would understand it.
     mutating func sendControl(_ frame: [UInt8]) {
         guard let control else { return }
         host.send(frame, on: control)

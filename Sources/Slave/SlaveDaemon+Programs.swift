@@ -161,7 +161,7 @@ extension SlaveDaemon {
     /// Programs share the control link with this node's life: one that floods it is cut off before
     /// the link is.
     private func requireRoom() throws(LocalProtocolError) {
-        guard host.links.waitingByteCount(on: control) <= Self.passingByteLimit else {
+        guard host.waitingByteCount(on: control) <= Self.passingByteLimit else {
             throw .invalid("more is said than the master takes")
         }
     }

@@ -98,7 +98,7 @@ extension SlaveDaemon {
             plan.standardError = ends.error
         }
         for item in order.descriptors.items {
-            let made = RestorePlan.Item(item, caller: NodeAddress(configuration.master))
+            let made = RestorePlan.Item(item, caller: way.master)
             if item.isDelayed {
                 plan.delayedItems.append(made)
             } else {

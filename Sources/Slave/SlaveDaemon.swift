@@ -40,10 +40,17 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     var namespace: PidNamespace?
     /// Which other daemons share its processors; seen before a root without /proc is entered.
     let machine: Hello.Machine
+    /// The link to the master that has let this slave in; nil: none has.
     var control: LinkID?
-    var isWelcome = false
+    /// A connection to a master that has not answered yet.
+    var attempt: MasterAttempt?
+    var way: MasterWay
+    var membership = Membership.none
     var masterHeardNanoseconds: UInt64 = 0
     var heartbeatNanoseconds: UInt64 = 0
+    var graceNanoseconds: UInt64 = 0
+    /// Set while the connection is cut: when the master is given up.
+    var graceEndNanoseconds: UInt64?
     var reconnectNanoseconds: UInt64?
     /// Nodes of the cluster, as the master has said.
     var clusterNodeCount = 0
@@ -62,6 +69,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         _ configuration: SlaveConfiguration, log: DaemonLog, onWelcome: @escaping () -> Void
     ) throws(SystemCallError) {
         self.configuration = configuration
+        way = MasterWay(master: NodeAddress(configuration.master))
         self.onWelcome = onWelcome
         let node = configuration.node ?? Hello.noNode
         let host = try DaemonHost(
@@ -101,7 +109,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         }
         beginNamespace()
         pollStops()
-        connectToMaster()
+        connect(by: way)
     }
 
     package mutating func roundIsOver() {}
@@ -118,6 +126,8 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         var earliest = host.store.state.deadlineNanoseconds ?? .max
         if isWelcome { earliest = min(earliest, masterHeardNanoseconds + silenceLimit) }
         if let departure { earliest = min(earliest, departure.deadlineNanoseconds) }
+        if let graceEndNanoseconds { earliest = min(earliest, graceEndNanoseconds) }
+        if let attempt { earliest = min(earliest, attempt.deadlineNanoseconds) }
         if let reconnectNanoseconds { earliest = min(earliest, reconnectNanoseconds) }
         if let first = setUps.first { earliest = min(earliest, first.deadlineNanoseconds) }
         return earliest
@@ -134,11 +144,16 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
             loseMaster("it has not ended the link")
         }
         if isWelcome, now >= masterHeardNanoseconds + silenceLimit {
-            loseMaster("no word for \((now - masterHeardNanoseconds) / 1_000_000) ms")
+            masterIsCut("no word for \((now - masterHeardNanoseconds) / 1_000_000) ms")
         }
+        if let attempt, now >= attempt.deadlineNanoseconds {
+            host.close(attempt.link)
+            attemptFailed(FailureCode.timedOut, "the master at \(attempt.way) does not answer")
+        }
+        if let end = graceEndNanoseconds, now >= end { loseMaster("it cannot be reached") }
         if let time = reconnectNanoseconds, now >= time {
             reconnectNanoseconds = nil
-            connectToMaster()
+            connect(by: way)
         }
     }
 
@@ -153,51 +168,6 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         case OperationKind.childNews: childNewsIsThere()
         default: preconditionFailure("unknown operation kind \(completion.tag.kind)")
         }
-    }
-
-    // MARK: Master
-
-    private mutating func connectToMaster() {
-        let hello = Hello(
-            role: .slave, node: configuration.node ?? Hello.noNode, address: host.address,
-            incarnation: host.incarnation, machine: machine,
-            features: namespace == nil ? [] : .givesPids)
-        control = host.connect(to: NodeAddress(configuration.master), hello: hello)
-    }
-
-    mutating func loseMaster(_ reason: String) {
-        if let control { host.close(control) }
-        control = nil
-        isWelcome = false
-        endConversations()
-        isWatchingNodes = false
-        watchedNodes = nil
-        host.store.state.controlIsLost(effects: &host.effects)
-        guard departure == nil else {
-            host.exitCode = 0
-            return
-        }
-        guard let seconds = configuration.reconnectSeconds else {
-            host.log.link.error("the master \(configuration.master) is lost: \(reason)")
-            host.exitCode = 1
-            return
-        }
-        host.log.link.warning(
-            "the master \(configuration.master) is lost: \(reason); trying again in \(seconds) s")
-        reconnectNanoseconds = Clock.monotonicNanoseconds + UInt64(seconds) * 1_000_000_000
-    }
-
-    mutating func welcome(_ welcome: Welcome) {
-        isWelcome = true
-        heartbeatNanoseconds = UInt64(welcome.heartbeatMilliseconds) * 1_000_000
-        host.node = welcome.node
-        clusterNodeCount = Int(welcome.nodeCount)
-        if host.store.state.node != welcome.node {
-            host.store.state = SlaveState(node: welcome.node)
-        }
-        host.log.link.info("node \(welcome.node) of the master \(configuration.master)")
-        onWelcome?()
-        onWelcome = nil
     }
 }
 

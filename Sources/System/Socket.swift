@@ -13,10 +13,16 @@ public enum Socket {
         -> OwnedDescriptor
     {
         let socket = try tcp(family: address.family)
-        var raw = address.raw
-        try unsafe check("bind \(address)", bp_bind(socket.number, &raw))
+        try bind(socket.number, to: address)
         try check("listen on \(address)", bp_listen(socket.number, 1024))
         return socket
+    }
+
+    public static func bind(
+        _ descriptor: Int32, to address: SocketAddress
+    ) throws(SystemCallError) {
+        var raw = address.raw
+        try unsafe check("bind \(address)", bp_bind(descriptor, &raw))
     }
 
     public static func setNoDelay(_ descriptor: Int32) throws(SystemCallError) {

@@ -16,6 +16,7 @@ public enum FailureCode {
     public static let noData: Int32 = 61
     public static let protocolError: Int32 = 71
     public static let badMessage: Int32 = 74
+    public static let connectionReset: Int32 = 104
     public static let alreadyUnderWay: Int32 = 114
     public static let timedOut: Int32 = 110
     public static let hostUnreachable: Int32 = 113

@@ -9,6 +9,7 @@ public struct FrameHeader: Equatable, Sendable {
     public var kind: FrameKind
     public var bodyByteCount: UInt32
     /// The launch this frame belongs to, 0 for none. Chosen by the root, unique in its lifetime.
+    /// For ping, pong and acknowledge how many counted frames have come.
     public var launch: UInt64
     /// The rank; for a chunk, credit or attach its chunk index; for frames of a program on a node
     /// the number its slave knows it by.
@@ -93,6 +94,11 @@ public struct FrameHeader: Equatable, Sendable {
         guard bodyByteCount <= kind.bodyLimit else {
             throw .bodyTooLarge(kind: kind, byteCount: bodyByteCount, limit: kind.bodyLimit)
         }
+    }
+
+    /// The kind of a frame that this side has made.
+    public static func kind(of frame: [UInt8]) -> FrameKind? {
+        frame.count >= byteCount ? FrameKind(rawValue: frame[3]) : nil
     }
 
     /// A whole frame: header and body in one run of bytes.

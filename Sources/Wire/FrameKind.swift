@@ -7,6 +7,9 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case ping = 4
     case pong = 5
 
+    // Control links, both ways: how many counted frames have come.
+    case acknowledge = 6
+
     // Relay links, downwards.
     case launch = 16
     case chunk = 17
@@ -50,11 +53,21 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case book = 64
     case stop = 70
 
+    /// Whether the frame is numbered on a control link, and sent again by the connection that takes
+    /// the place of one that did not deliver it.
+    public var isCounted: Bool {
+        switch self {
+        case .hello, .welcome, .refusal, .ping, .pong, .acknowledge: false
+        default: true
+        }
+    }
+
     /// The largest body a receiver accepts, in bytes: checked before anything is allocated.
     public var bodyLimit: UInt32 {
         switch self {
         case .hello, .welcome, .refusal: 4096
-        case .ping, .pong, .alive, .done, .abort, .credit, .query, .nodesRequest, .nodesWatch,
+        case .ping, .pong, .acknowledge, .alive, .done, .abort, .credit, .query, .nodesRequest,
+            .nodesWatch,
             .nodesChanged, .processesRequest, .bookRequest:
             0
         case .launch: 16 << 20

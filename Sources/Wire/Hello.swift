@@ -21,6 +21,10 @@ public struct Hello: Equatable, Sendable {
     /// The machine that the sender runs on, with others perhaps.
     public var machine: Machine
     public var features: Features
+    /// A slave's place with the master that it had; `.none`: it comes anew.
+    public var membership = Membership.none
+    /// Counted frames that it has received from that master.
+    public var receivedCount: UInt64 = 0
     /// The product's version, for the sentence of a refusal.
     public var version: String
 
@@ -78,6 +82,8 @@ public struct Hello: Equatable, Sendable {
         address.write(to: &writer)
         writer.write(incarnation)
         writer.write(machine.identity)
+        membership.write(to: &writer)
+        writer.write(receivedCount)
         writer.write(text: version, limit: Self.textLimit)
         return FrameHeader.frame(FrameHeader(.hello), body: writer.bytes)
     }
@@ -95,12 +101,16 @@ public struct Hello: Equatable, Sendable {
         let address = try NodeAddress(from: &reader)
         let incarnation = try reader.read(UInt64.self, "hello incarnation")
         let identity = try reader.read(UInt64.self, "hello machine identity")
+        let membership = try Membership(from: &reader, "hello membership")
+        let receivedCount = try reader.read(UInt64.self, "hello received count")
         let version = try reader.readText(limit: Self.textLimit, "hello version")
         try reader.finish()
         self.init(
             role: role, node: node, address: address, incarnation: incarnation,
             machine: Machine(identity: identity, coreCount: coreCount), features: features,
             architecture: architecture, version: version)
+        self.membership = membership
+        self.receivedCount = receivedCount
     }
 
     /// The sentence that refuses a peer this side cannot work with, or nil.
@@ -120,44 +130,6 @@ public struct Hello: Equatable, Sendable {
         case 5: "PowerPC64"
         default: "architecture \(tag)"
         }
-    }
-}
-
-/// The master's answer to a slave's hello.
-public struct Welcome: Equatable, Sendable {
-    public var node: Int32
-    /// A slave that hears nothing for this long gives the master up.
-    public var heartbeatMilliseconds: UInt32
-    /// Nodes that the master is configured for: the answer to programs on the node that ask.
-    public var nodeCount: UInt32
-    public var version: String
-
-    public init(
-        node: Int32, heartbeatMilliseconds: UInt32, nodeCount: UInt32,
-        version: String = ProductVersion.text
-    ) {
-        self.node = node
-        self.heartbeatMilliseconds = heartbeatMilliseconds
-        self.nodeCount = nodeCount
-        self.version = version
-    }
-
-    public var frame: [UInt8] {
-        var writer = WireWriter()
-        writer.write(node)
-        writer.write(heartbeatMilliseconds)
-        writer.write(nodeCount)
-        writer.write(text: version, limit: Hello.textLimit)
-        return FrameHeader.frame(FrameHeader(.welcome), body: writer.bytes)
-    }
-
-    public init(decoding body: [UInt8]) throws(WireError) {
-        var reader = WireReader(body)
-        node = try reader.read(Int32.self, "welcome node")
-        heartbeatMilliseconds = try reader.read(UInt32.self, "welcome heartbeat")
-        nodeCount = try reader.read(UInt32.self, "welcome node count")
-        version = try reader.readText(limit: Hello.textLimit, "welcome version")
-        try reader.finish()
     }
 }
 

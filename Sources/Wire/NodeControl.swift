@@ -5,13 +5,18 @@ public enum NodeControl: Equatable, Sendable {
     case reboot
     case halt
     case powerOff
+    /// Connect to the master anew, by this address of its, from this one of the node's own;
+    /// `.unspecified`: any.
+    case reconnect(NodeAddress, from: NodeAddress)
 
     public static let pathByteLimit = 4095
 
     /// The node leaves the cluster first.
     public var endsNode: Bool {
-        if case .changeRoot = self { return false }
-        return true
+        switch self {
+        case .changeRoot, .reconnect: false
+        case .reboot, .halt, .powerOff: true
+        }
     }
 
     /// - Parameter number: chosen by the master, repeated in the answer.
@@ -24,6 +29,10 @@ public enum NodeControl: Equatable, Sendable {
         case .reboot: writer.write(UInt8(2))
         case .halt: writer.write(UInt8(3))
         case .powerOff: writer.write(UInt8(4))
+        case .reconnect(let remote, let local):
+            writer.write(UInt8(5))
+            remote.write(to: &writer)
+            local.write(to: &writer)
         }
         return FrameHeader.frame(FrameHeader(.nodeControl, subject: number), body: writer.bytes)
     }
@@ -37,6 +46,9 @@ public enum NodeControl: Equatable, Sendable {
         case 2: self = .reboot
         case 3: self = .halt
         case 4: self = .powerOff
+        case 5:
+            let remote = try NodeAddress(from: &reader)
+            self = .reconnect(remote, from: try NodeAddress(from: &reader))
         default: throw .invalidValue(field: "node control", value: UInt64(kind))
         }
         try reader.finish()

@@ -15,6 +15,7 @@ struct ControlCommand: ParsableCommand {
             1. Examples:
               bpctl -S 0-15 -s up -m 111
               bpctl -S 3 -u alice -g users -m 110 -S 4 -s error
+              bpctl -S 0-15 --reconnect 10.1.0.1:2223
               bpctl --debug up
             """,
         version: "bpctl (bproc) 0.1")
@@ -62,8 +63,11 @@ struct ControlCommand: ParsableCommand {
     var powerOff = false
     @Option(
         help: ArgumentHelp(
-            "Let the nodes connect to another address: not part of this version.",
-            valueName: "addr"))
+            """
+            Let the nodes connect to their master by another address, from one of their own if \
+            that is named: what runs there runs on. Another master takes them as new, and what \
+            runs there ends.
+            """, valueName: "master[:port][,own]"))
     var reconnect: [String] = []
     @Flag(name: .customShort("f"), help: "Ignored, as ever.")
     var ignored = false
@@ -75,9 +79,6 @@ struct ControlCommand: ParsableCommand {
     var debugged: [String] = []
 
     func validate() throws {
-        guard reconnect.isEmpty else {
-            throw ValidationError("--reconnect is not part of this version")
-        }
         let steps = try steps()
         guard debugged.isEmpty || debug else {
             throw ValidationError("Nodes are chosen with -S, but for --debug.")

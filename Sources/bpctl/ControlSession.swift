@@ -57,6 +57,8 @@ struct ControlSession {
         case .reboot: try cluster.reboot(node)
         case .halt: try cluster.halt(node)
         case .powerOff: try cluster.powerOff(node)
+        case .reconnect(let master, let own):
+            try cluster.reconnect(node, to: master, from: own)
         }
     }
 }

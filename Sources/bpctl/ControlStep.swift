@@ -1,4 +1,6 @@
+import BProc
 import CommandSupport
+import System
 
 /// One option of bpctl, in its turn.
 enum ControlStep: Equatable {
@@ -10,6 +12,7 @@ enum ControlStep: Equatable {
     case group(UInt32)
     case root(String)
     case reboot, halt, powerOff
+    case reconnect(Cluster.Endpoint, from: Cluster.Endpoint?)
 
     var choosesNodes: Bool {
         switch self {
@@ -60,7 +63,33 @@ enum ControlStep: Equatable {
         case "-R", "--reboot": return .reboot
         case "-H", "--halt": return .halt
         case "-P", "--pwroff", "--power-off": return .powerOff
+        case "--reconnect": return try reconnection(value)
         default: return nil
         }
+    }
+
+    /// "MASTER[:PORT]", or with a comma the node's own address behind it.
+    private static func reconnection(_ text: String) throws(CommandError) -> ControlStep {
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+        let addresses = parts.enumerated().map {
+            SocketAddress(String($0.element), defaultPort: $0.offset == 0 ? masterPort : 0)
+        }
+        guard parts.count <= 2, let master = addresses[0], master.port != 0 else {
+            throw CommandError("'\(text)' is not a master's address, as 192.0.2.1:2223")
+        }
+        guard parts.count == 2 else { return .reconnect(Cluster.Endpoint(master), from: nil) }
+        guard let own = addresses[1], own.family == master.family else {
+            throw CommandError("'\(parts[1])' is not an address of the node, as 192.0.2.7")
+        }
+        return .reconnect(Cluster.Endpoint(master), from: Cluster.Endpoint(own))
+    }
+
+    /// Where masters listen that are not told otherwise.
+    private static let masterPort: UInt16 = 2223
+}
+
+extension Cluster.Endpoint {
+    fileprivate init(_ address: SocketAddress) {
+        self.init(octets: address.octets, port: address.port)
     }
 }

@@ -50,6 +50,14 @@ struct MasterCommand: DaemonCommand {
 
     @Option(
         help: ArgumentHelp(
+            """
+            A slave whose connection is cut has this long to come again: its processes live, and \
+            it is shown as away. 0: it is down at once.
+            """, valueName: "seconds"))
+    var grace = 0
+
+    @Option(
+        help: ArgumentHelp(
             "A node without a sign of life for this long in a launch is given up.",
             valueName: "milliseconds"))
     var stallTimeout: UInt32 = 4000
@@ -63,6 +71,9 @@ struct MasterCommand: DaemonCommand {
     func validate() throws {
         guard (2...86400).contains(pingTimeout) else {
             throw ValidationError("--ping-timeout must be 2 to 86400 seconds")
+        }
+        guard (0...86400).contains(grace) else {
+            throw ValidationError("--grace must be 0 to 86400 seconds")
         }
         guard (100...3_600_000).contains(stallTimeout) else {
             throw ValidationError("--stall-timeout must be 100 to 3600000 milliseconds")
@@ -89,6 +100,7 @@ struct MasterCommand: DaemonCommand {
         configuration.newcomers = try nodeOptions.newcomers()
         hookOptions.apply(to: &configuration)
         configuration.pingTimeoutSeconds = pingTimeout
+        configuration.graceSeconds = grace
         configuration.stallMilliseconds = stallTimeout
         configuration.logLevels = try daemon.logLevels()
         configuration.socketBufferByteCount = daemon.socketBuffer

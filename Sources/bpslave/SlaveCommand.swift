@@ -156,6 +156,7 @@ struct SlaveCommand: DaemonCommand {
         control.apply(to: &configuration)
         configuration.fault = fault.flatMap { FaultPoint($0) }
         configuration.warnsOfInsecurity = !masterAddress.isLoopback || !listenAddress.isLoopback
+        configuration.mayLeaveLoopback = daemon.insecureNoAuthentication
         let log = try daemon.log("bpslave")
         let launcher = try Launcher(daemon)
         daemon.takePrecedence(log)

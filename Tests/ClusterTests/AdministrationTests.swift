@@ -41,7 +41,8 @@ extension ClusterTests {
                     (["-S", "0", "-m", "9"], 64, "mode"),
                     (["-S", "0", "-u", "no such user"], 64, "no such user"),
                     (["-S", "0", "-g", "no such group"], 64, "no such group"),
-                    (["-S", "0", "--reconnect", "10.0.0.1"], 64, "--reconnect"),
+                    (["-S", "0", "--reconnect", "master"], 64, "not a master's address"),
+                    (["-S", "0", "--reconnect", "10.0.0.1,::1"], 64, "address of the node"),
                     (["-S", "0,%", "-s", "up"], 1, "character"),
                     (["-S", "9,0", "-s", "up"], 1, "9: Invalid node number"),
                     (["-S", "0", "-m", "755"], 1, "0: mode 755"),
@@ -54,6 +55,10 @@ extension ClusterTests {
                     (["-S", "0", "-P"], 1, "--allow-power-off"),
                     (["-S", "0", "-r", "/tmp"], 1, "--allow-chroot"),
                     (["-S", "0", "-r", "tmp"], 1, "does not begin with /"),
+                    (
+                        ["-S", "0", "--reconnect", "10.0.0.1"], 1,
+                        "--insecure-no-authentication"
+                    ),
                 ]
                 for (options, status, message) in refused {
                     let outcome = try cluster.command("bpctl", options)
@@ -158,6 +163,25 @@ extension ClusterTests {
                 }
                 watcher.process.signal(SIGTERM)
                 _ = watcher.finish(seconds: TestCluster.patience)
+            }
+        }
+
+        /// One beside the master, one on a node, at the same time: nothing of either is lost.
+        @Test(.enabled(if: geteuid() == 0, "only root changes nodes"))
+        func twoAdministratorsChangeTheSameNode() throws {
+            try TestCluster.with(nodes: 2) { cluster in
+                let states = (1...40).flatMap { ["-s", "state\($0)"] }
+                let modes = (1...40).flatMap { ["-m", $0 % 2 == 0 ? "101" : "11"] }
+                let bpctl = "\(TestCluster.build)/bpctl"
+                let here = try cluster.conversation("bpctl", ["-S", "1"] + states)
+                let there = try cluster.conversation("bpsh", ["0", bpctl, "-S", "1"] + modes)
+                for administrator in [here, there] {
+                    let outcome = administrator.finish(seconds: TestCluster.patience)
+                    #expect(outcome.status == 0, "\(outcome.errorText)")
+                }
+                let shown = try cluster.command("bpstat", ["-l", "1"]).text
+                    .split(separator: "\n").last?.split(separator: " ").suffix(4)
+                #expect(shown == ["state40", "---x-----x", "root", "root"])
             }
         }
 

@@ -40,6 +40,8 @@ final class Conversation {
     }
 
     var text: String { String(decoding: collected[0], as: UTF8.self) }
+    /// Of its output.
+    var byteCount: Int { collected[0].count }
     var errorText: String { String(decoding: collected[1], as: UTF8.self) }
 
     /// Serves the streams until the condition holds.

@@ -9,12 +9,6 @@ extension ClusterTests {
     struct Library {
         static let recorded = RecordedInterface()
 
-        /// Names that no daemon of this version carries out.
-        static let unavailable = Set(
-            TestFile.text("\(Package.root)/Sources/CBProc/unavailable.c").split(separator: "\n")
-                .filter { $0.hasPrefix("int ") || $0.hasPrefix("long ") }
-                .compactMap(RecordedInterface.functionName))
-
         @Test func theInterfaceIsTheRecordedOne() throws {
             try InstalledLibrary.with { library in
                 for build in InstalledLibrary.Build.allCases {
@@ -84,17 +78,13 @@ extension ClusterTests {
 
         /// Every public call is tried by a C program: here, or by one with a subject of its own.
         @Test func everyCallIsTried() throws {
-            let programs = TestFile.text("\(Package.root)/Tests/Programs/calls/unavailable.c")
-            for name in Self.unavailable {
-                #expect(programs.contains("DO(\(name), "), "\(name) is not tried")
-            }
-            let others = try InstalledLibrary(folder: "").run(
-                "/usr/bin/find", "\(Package.root)/Tests/Programs", "-name", "*.c", "!", "-name",
-                "unavailable.c"
+            let programs = try InstalledLibrary(folder: "").run(
+                "/usr/bin/find", "\(Package.root)/Tests/Programs", "-name", "*.c"
             ).split(separator: "\n").map { TestFile.text(String($0)) }.joined()
-            for name in Self.recorded.functions where !Self.unavailable.contains(name) {
+            for name in Self.recorded.functions {
                 #expect(
-                    others.contains("\(name)("), "no program under Tests/Programs calls \(name)")
+                    programs.contains("\(name)("),
+                    "no program under Tests/Programs calls \(name)")
             }
         }
 
@@ -124,7 +114,7 @@ extension ClusterTests {
             _ program: String, of library: InstalledLibrary, with cluster: TestCluster?,
             through wrapper: [String] = []
         ) throws {
-            let names = try names(of: program, of: library) + unavailable.sorted()
+            let names = try names(of: program, of: library)
             #expect(names.count > 60)
             for name in names {
                 let words = wrapper + [program, cluster == nil ? "alone" : "cluster", name]

@@ -34,7 +34,8 @@ extension ClusterTests.Options {
                 "--nodes", "0-3", "--metrics", "127.0.0.1:0", "--address", "3=127.0.0.9",
                 "--group", "a=0,2", "--node-mode", "110", "--node-owner", "0:0", "--node-up",
                 "/bin/true", "--node-down", "/bin/true", "--hook-timeout", "9", "--hook-limit",
-                "2", "--hook-logs", folder, "--ping-timeout", "9", "--stall-timeout", "900",
+                "2", "--hook-logs", folder, "--ping-timeout", "9", "--grace", "0", "--stall-timeout",
+                "900",
             ]
         try TestCluster.with(shape) { cluster in
             Self.note("bpmaster", shape.master + ["--listen", "--socket"])
@@ -61,6 +62,7 @@ extension ClusterTests.Options {
                     (["--hook-limit", "0"], "--hook-limit must be 1 to 1024"),
                     (["--hook-logs", "logs"], "--hook-logs 'logs' does not begin with /"),
                     (["--ping-timeout", "1"], "--ping-timeout must be 2 to 86400"),
+                    (["--grace", "86401"], "--grace must be 0 to 86400"),
                     (["--stall-timeout", "1"], "--stall-timeout must be 100 to 3600000"),
                 ])
             let judged = [

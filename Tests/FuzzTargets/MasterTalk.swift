@@ -121,7 +121,8 @@ struct MasterTalk {
             if reportCount == 0 { fault = "rank \(exit.rank) ended before it was reported" }
         case .stopped(_, let record):
             if reportCount == 0 { fault = "rank \(record.rank) stopped before it was reported" }
-        case .control, .failed, .progress, .closeStorage, .forget, .nodeIsGone, .nodeAnswered,
+        case .control, .welcome, .resume, .cut, .failed, .progress, .closeStorage, .forget,
+            .nodeIsGone, .nodeAnswered,
             .nodeAnswers, .questionIsOver, .note, .beginHook, .endHook, .warning, .relay:
             break
         }

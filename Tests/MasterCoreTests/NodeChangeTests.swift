@@ -126,7 +126,7 @@ struct Table {
         #expect(table.change(0, .attribute(name: "a", value: [1]), by: Table.root) == 0)
         #expect(table.change(0, .mode(0o111), by: Table.root) == 0)
         #expect(table.change(0, .state("down"), by: Table.root) == 0)
-        #expect(table.effects.contains(.nodeIsGone(0)))
+        #expect(table.effects.contains(.nodeIsGone(0, LinkID(1))))
         let isClosed = table.effects.contains {
             if case .refuse(LinkID(1), _) = $0 { return true }
             return false

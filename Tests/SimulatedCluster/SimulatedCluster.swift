@@ -183,10 +183,12 @@ public final class SimulatedCluster {
         case .launched(_, let report): reports.append(report)
         case .exited(_, let exit): exits[exit.rank, default: 0] += 1
         case .stopped: break
-        case .nodeIsGone(let node):
+        case .welcome(let link, let welcome): send(welcome.frame, from: -1, on: link)
+        case .nodeIsGone(let node, _):
             // A slave that has been given up ends the conversations of its programs.
             if node == scenario.clientNode { hasClient = false }
-        case .progress, .closeStorage, .forget, .nodeAnswered, .nodeAnswers, .questionIsOver,
+        case .progress, .resume, .cut, .closeStorage, .forget, .nodeAnswered, .nodeAnswers,
+            .questionIsOver,
             .beginHook, .endHook, .note, .warning:
             break
         }

@@ -46,17 +46,27 @@ public struct MessageSamples {
     }
 
     public mutating func hello() -> Hello {
-        Hello(
+        var hello = Hello(
             role: count(0...1) == 0 ? .slave : .relay, node: number(), address: address(),
             incarnation: number(),
             machine: Hello.Machine(identity: number(), coreCount: number()),
             architecture: number(), version: text(limit: 64))
+        hello.membership = membership()
+        hello.receivedCount = number()
+        return hello
     }
 
     public mutating func welcome() -> Welcome {
         Welcome(
             node: number(), heartbeatMilliseconds: number(), nodeCount: number(),
+            graceMilliseconds: number(), membership: membership(),
+            resumption: count(0...1) == 0
+                ? nil : Resumption(receivedCount: number(), firstFrame: number()),
             version: text(limit: 64))
+    }
+
+    public mutating func membership() -> Membership {
+        Membership(master: number(), cookie: number())
     }
 
     public mutating func caller() -> Caller {
@@ -83,8 +93,9 @@ public struct MessageSamples {
     }
 
     public mutating func nodeControl() -> NodeControl {
-        switch count(0...3) {
+        switch count(0...4) {
         case 0: .changeRoot(text(limit: NodeControl.pathByteLimit))
+        case 4: .reconnect(address(), from: address())
         case 1: .reboot
         case 2: .halt
         default: .powerOff

@@ -156,6 +156,19 @@ enum bproc_local_node_action {
     BPROC_LOCAL_NODE_REMOVE_LIBRARY = 15, /* value: its name */
     /* Of no node: what the master has done, as text in Prometheus's exposition format 0.0.4. */
     BPROC_LOCAL_NODE_METRICS = 16,
+    BPROC_LOCAL_NODE_RECONNECT = 17, /* value: bproc_local_way; an order as 7 to 10 */
+};
+
+struct bproc_local_endpoint {
+    uint16_t family; /* AF_INET or AF_INET6, 0: none */
+    uint16_t port;   /* host order */
+    uint8_t address[16];
+};
+
+/* How a node is to reach its master. */
+struct bproc_local_way {
+    struct bproc_local_endpoint master;
+    struct bproc_local_endpoint own; /* family 0: any */
 };
 
 #define BPROC_LOCAL_NODE_TEXT_MAX 4095u

@@ -3,6 +3,7 @@
 #include "calls.h"
 
 #include <grp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -274,6 +275,42 @@ static void reboot_node(void) { CHECK_ORDER(bproc_nodereboot(node)); }
 static void halt_node(void) { CHECK_ORDER(bproc_nodehalt(node)); }
 static void power_off_node(void) { CHECK_ORDER(bproc_nodepwroff(node)); }
 
+static void reconnect_node(void) {
+    struct sockaddr_in master, own;
+    memset(&master, 0, sizeof master);
+    memset(&own, 0, sizeof own);
+    struct sockaddr *remote = (struct sockaddr *)&master, *local = (struct sockaddr *)&own;
+    int size = sizeof master;
+    CHECK_FAILS(bproc_nodereconnect(0, NULL, size, NULL, 0), EFAULT);
+    CHECK_FAILS(bproc_nodereconnect(0, remote, size, NULL, 0), EINVAL);
+    master.sin_family = AF_UNIX;
+    CHECK_FAILS(bproc_nodereconnect(0, remote, size, NULL, 0), EINVAL);
+    master.sin_family = AF_INET;
+    /* TEST-NET-1: an address of nobody. */
+    master.sin_addr.s_addr = htonl(0xc0000201);
+    CHECK_FAILS(bproc_nodereconnect(0, remote, size, NULL, 0), EINVAL);
+    master.sin_port = htons(2223);
+    CHECK_FAILS(bproc_nodereconnect(0, remote, size - 1, NULL, 0), EINVAL);
+    CHECK_FAILS(bproc_nodereconnect(0, remote, size, local, size), EINVAL);
+    int node = 0;
+    CHECK_FAILS(
+        bproc_nodereconnect(node, remote, size, NULL, 0), has_cluster ? EPERM : EBUSY);
+    if (!has_cluster || getuid() != 0) return;
+    /* The slaves of the tests keep to the loopback network. */
+    CHECK(strstr(bproc_reason(), "--insecure-no-authentication") != NULL);
+    CHECK_FAILS(bproc_nodereconnect(2, remote, size, NULL, 0), BE_NODEDOWN);
+    CHECK_FAILS(bproc_nodereconnect(3, remote, size, NULL, 0), BE_INVALIDNODE);
+    CHECK_FAILS(bproc_nodereconnect(BPROC_NODE_MASTER, remote, size, NULL, 0), BE_INVALIDNODE);
+    /* Port 1 of loopback: nobody listens, and the node stays where it was. */
+    master.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    master.sin_port = htons(1);
+    CHECK_FAILS(bproc_nodereconnect(0, remote, size, NULL, 0), ECONNREFUSED);
+    own.sin_family = AF_INET;
+    own.sin_addr.s_addr = htonl(0xc0000202);
+    CHECK_FAILS(bproc_nodereconnect(0, remote, size, local, size), EADDRNOTAVAIL);
+    CHECK(strcmp(info_of(0).status, "up") == 0);
+}
+
 /* Whether the list has these names and no others. */
 static int lists(const char *first, const char *second) {
     char *list = NULL, *next;
@@ -334,6 +371,7 @@ const struct test_case administration_cases[] = {
     {"bproc_nodereboot", reboot_node},
     {"bproc_nodehalt", halt_node},
     {"bproc_nodepwroff", power_off_node},
+    {"bproc_nodereconnect", reconnect_node},
     {"bproc_notifier", watch},
     {"bproc_nodelist_", list_through_notifier},
     {"bproc_libclear", libraries},

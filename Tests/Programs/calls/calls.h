@@ -45,6 +45,5 @@ extern const struct test_case job_cases[];
 extern const struct test_case move_cases[];
 extern const struct test_case administration_cases[];
 extern const struct test_case process_cases[];
-extern const struct test_case unavailable_cases[];
 
 #endif
