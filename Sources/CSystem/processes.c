@@ -48,14 +48,14 @@ static int parse(const char *text, struct bp_process_status *status, char *name,
     memcpy(name, open + 1, length);
     name[length] = 0;
     char state;
-    int parent;
+    int parent, session;
     unsigned long user, system;
     unsigned long long start;
     long resident;
     if (sscanf(close + 1,
-               " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %llu "
+               " %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %llu "
                "%*u %ld",
-               &state, &parent, &user, &system, &start, &resident) != 6) {
+               &state, &parent, &session, &user, &system, &start, &resident) != 7) {
         return -1;
     }
     struct timespec now;
@@ -64,6 +64,7 @@ static int parse(const char *text, struct bp_process_status *status, char *name,
     uint64_t began = microseconds(start);
     status->state = (unsigned char)state;
     status->parent = parent;
+    status->session = session;
     status->user_microseconds = microseconds(user);
     status->system_microseconds = microseconds(system);
     status->elapsed_microseconds = uptime > began ? uptime - began : 0;
@@ -106,6 +107,15 @@ long bp_process_takes_default(int processes, int32_t pid, int32_t signal) {
     uint64_t other = signal_set(text, "\nSigBlk:") | signal_set(text, "\nSigIgn:") |
                      signal_set(text, "\nSigCgt:");
     return !(other >> (signal - 1) & 1);
+}
+
+long bp_process_session(int processes, int32_t pid) {
+    char path[48], text[1024], name[64];
+    struct bp_process_status status;
+    (void)snprintf(path, sizeof path, "%d/stat", pid);
+    long count = read_file(processes, path, text, sizeof text);
+    if (count < 0) return count;
+    return parse(text, &status, name, sizeof name) < 0 ? -EPROTO : (long)status.session;
 }
 
 static long take_numbers(const char *text, int32_t *numbers, long capacity) {

@@ -135,7 +135,9 @@ extension SlaveDaemon {
         case .spawn(let launch, let rank): spawn(launch: launch, rank: rank)
         case .signal(let launch, let rank, let signal):
             self.signal(launch: launch, rank: rank, signal)
-        case .forget(let launch): host.log.launch.debug("launch \(launch) is over here")
+        case .forget(let launch):
+            host.log.launch.debug("launch \(launch) is over here")
+            partFrom(launch)
         case .refuse(let link, let reason):
             host.log.link.warning("closing \(link): \(reason)")
             host.refuse(link, reason: reason)

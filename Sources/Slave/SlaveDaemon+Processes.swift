@@ -6,42 +6,13 @@ import Wire
 
 // What this node's processes do, and what this daemon keeps: asked for by the master.
 extension SlaveDaemon {
-    /// Somebody whom a rank has started, or who has been started by one of those.
-    struct Descendant {
-        let process: Int32
-        let parent: Int32
-    }
-
-    /// Most processes of one rank that are looked at.
-    private static let descendantLimit = 4096
-
-    /// What a process has started and is still below it, as far as the kernel tells. One that was
-    /// orphaned on the way is not below it any more.
-    func descendants(of process: RankProcess) -> [Descendant] {
-        guard let processes = host.programs.processesNumber else { return [] }
-        var found: [Descendant] = []
-        var children = [Int32](repeating: 0, count: 1024)
-        var parents = [process.pid][...]
-        while let parent = parents.popFirst(), found.count < Self.descendantLimit {
-            let count = unsafe children.withUnsafeMutableBufferPointer {
-                unsafe bp_process_children(processes, parent, $0.baseAddress!, $0.count)
-            }
-            guard count > 0 else { continue }
-            for child in children.prefix(count) {
-                found.append(Descendant(process: child, parent: parent))
-                parents.append(child)
-            }
-        }
-        return found
-    }
-
     mutating func tellOfProcesses(number: UInt32) {
         var report = ProcessReport()
         for process in ranks.all where process.exit == nil {
             add(
                 process.pid, parent: nil, of: process, isDescendant: false, to: &report,
                 number: number)
-            for descendant in descendants(of: process) {
+            for descendant in family(of: process) {
                 add(
                     descendant.process, parent: descendant.parent, of: process,
                     isDescendant: true, to: &report, number: number)
@@ -85,6 +56,7 @@ extension SlaveDaemon {
     mutating func tellOfBook(number: UInt32) {
         let own: [(name: String, count: Int)] = [
             ("rank processes", ranks.count),
+            ("jobs with sessions", sessions.count),
             ("descriptors being set up", setUps.count),
             ("images", host.store.images.count),
             ("images of programs here", host.store.ownImages.count),

@@ -22,6 +22,7 @@ extension SlaveDaemon {
             }
             let process = try start(launch: launch, rank: rank, image: image)
             ranks.insert(process)
+            noteSession(of: process)
             host.ring.poll(
                 process.pidfd, for: .readable,
                 tag: ranks.tag(OperationKind.childExit, process))

@@ -22,7 +22,7 @@ extension SlaveDaemon {
         case .process: send(signal.number, to: process.pid)
         case .group: signalGroup(of: process, number: signal.number)
         case .descendants:
-            let others = descendants(of: process)
+            let others = family(of: process)
             signalGroup(of: process, number: signal.number)
             for other in others { send(signal.number, to: other.process) }
         }
@@ -40,7 +40,7 @@ extension SlaveDaemon {
             return
         }
         // Each member may take it in another way.
-        let others = descendants(of: process).filter {
+        let others = family(of: process).filter {
             bp_process_group($0.process) == Int(process.pid)
         }
         send(number, to: process.pid)

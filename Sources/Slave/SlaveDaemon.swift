@@ -28,6 +28,10 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     package var host: DaemonHost<ImageStore>
     var arena: ImageArena
     var ranks = RankTable()
+    /// The sessions that ranks of these launches lead or have led here.
+    var sessions: [UInt64: Set<Int32>] = [:]
+    /// What is left of launches that are over, oldest first.
+    var partings: [Parting] = []
     /// Processes with descriptors to set up, oldest first; some are done by now.
     var setUps: [SetUp] = []
     let restorer: OwnedDescriptor
@@ -130,6 +134,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         if let attempt { earliest = min(earliest, attempt.deadlineNanoseconds) }
         if let reconnectNanoseconds { earliest = min(earliest, reconnectNanoseconds) }
         if let first = setUps.first { earliest = min(earliest, first.deadlineNanoseconds) }
+        if let first = partings.first { earliest = min(earliest, first.deadlineNanoseconds) }
         return earliest
     }
 
@@ -140,6 +145,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         host.links.relaxLowWater()
         host.store.state.tick(now: now, effects: &host.effects)
         endOverdueSetUps(now: now)
+        endOverduePartings(now: now)
         if let departure, now >= departure.deadlineNanoseconds {
             loseMaster("it has not ended the link")
         }

@@ -5,6 +5,8 @@ import CSystem
 public final class PidNamespace {
     /// Its first process: orphans become its children. Readable when the namespace has ended.
     public let initialProcess: OwnedDescriptor
+    /// Its pid where the daemon is.
+    public let initialPid: Int32
     private let ownProcess: OwnedDescriptor
     /// A procfs of its own; nil: the kernel does not give one.
     public let processes: OwnedDescriptor?
@@ -17,7 +19,7 @@ public final class PidNamespace {
     ) throws(SystemCallError) {
         var raw = bp_pid_namespace()
         let result = unsafe bp_start_pid_namespace(restorer.number, firstPid, &raw)
-        try check("make a pid namespace", result)
+        initialPid = Int32(try check("make a pid namespace", result))
         initialProcess = OwnedDescriptor(adopting: raw.initial_process)
         ownProcess = OwnedDescriptor(adopting: raw.own_process)
         processes = raw.processes >= 0 ? OwnedDescriptor(adopting: raw.processes) : nil

@@ -5,7 +5,7 @@
 enum { BP_PROCESS_COMMAND_BYTES = 128 };
 
 struct bp_process_status {
-    int32_t pid, parent;
+    int32_t pid, parent, session;
     uint32_t user;  /* whose rights it has */
     uint32_t state; /* the kernel's letter */
     uint64_t user_microseconds, system_microseconds;
@@ -19,6 +19,8 @@ long bp_process_status(int processes, int32_t pid, struct bp_process_status *_No
 /* 1: this signal does to the process what it does to one that has never heard of signals; 0: it is
    caught, ignored or blocked. Or a negated errno. */
 long bp_process_takes_default(int processes, int32_t pid, int32_t signal);
+/* The session of a process, or a negated errno. */
+long bp_process_session(int processes, int32_t pid);
 /* The children of a process, of any of its threads. Their number, at most capacity, or a negated
    errno: the kernel need not list them. */
 long bp_process_children(int processes, int32_t pid, int32_t *_Nonnull children, long capacity);
