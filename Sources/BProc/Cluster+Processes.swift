@@ -38,6 +38,15 @@ extension Cluster {
         return nil
     }
 
+    /// The node whose death was that of a process; nil: it has not ended so, as far as the front
+    /// end remembers.
+    public func node(ofLostProcess number: Int32) throws(BProcError) -> Int32? {
+        let node = bproc_lostnode(number)
+        guard node < 0 else { return node }
+        guard errno == ESRCH else { throw .last() }
+        return nil
+    }
+
     /// Sends a signal to a process, or to all of its job and what they have started. A process that
     /// is still being started gets it when it is there.
     ///

@@ -100,21 +100,28 @@ int bproc_proclist(int node, struct bproc_proc_info_t **list) {
     return (int)found.count;
 }
 
-int bproc_pidnode(int pid) {
+// The node of the process that fits; ESRCH, with the sentence, if there is none.
+static int find_node(int pid, uint32_t flags, const char *none) {
     if (pid <= 0) return bplib_fail(EINVAL, "%d is no process number", pid);
     struct bplib_channel channel;
     if (bplib_channel_open(&channel) < 0) return -1;
-    struct bproc_local_processes_request request = {.process = pid};
+    struct bproc_local_processes_request request = {.process = pid, .flags = flags};
     struct bplib_message answer;
     struct bproc_local_processes head;
     int node = ask_page(&channel, &request, &answer, &head);
     if (node > 0) {
         node = entry_at(&answer, 0).node;
     } else if (node == 0) {
-        node = bplib_fail(ESRCH, "process %d is on no node", pid);
+        node = bplib_fail(ESRCH, "process %d %s", pid, none);
     }
     bplib_channel_close(&channel);
     return node;
+}
+
+int bproc_pidnode(int pid) { return find_node(pid, 0, "is on no node"); }
+
+int bproc_lostnode(int pid) {
+    return find_node(pid, BPROC_LOCAL_PROCESSES_LOST, "has not ended with its node");
 }
 
 static int send_signal(int pid, int signal, uint32_t flags) {

@@ -38,6 +38,9 @@ extension MasterDaemon {
         case .one(let process):
             let entry = host.store.state.process(process)
             return Self.answer(entry.map { [$0] } ?? [], isLast: true, request: number)
+        case .lost(let process):
+            let entry = host.store.state.lostProcesses[process]
+            return Self.answer(entry.map { [$0] } ?? [], isLast: true, request: number)
         case .kill(let process, let signal, let wholeJob):
             try host.store.state.kill(
                 process, signal: signal, wholeJob: wholeJob, by: caller, effects: &host.effects)

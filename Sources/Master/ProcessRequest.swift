@@ -8,6 +8,8 @@ package enum ProcessRequest: Equatable, Sendable {
     /// A page of the list; node nil: any.
     case list(node: Int32?, after: RankPlace?)
     case one(process: Int32)
+    /// The process of this number whose node's end was its own.
+    case lost(process: Int32)
     case kill(process: Int32, signal: Int32, wholeJob: Bool)
     /// What the processes do; node nil: all nodes.
     case status(node: Int32?, patienceNanoseconds: UInt64)
@@ -25,8 +27,13 @@ package enum ProcessRequest: Equatable, Sendable {
             guard let raw = LocalMessage.load(bproc_local_processes_request.self, from: body),
                 body.count == MemoryLayout<bproc_local_processes_request>.size
             else { throw .invalid("a request for processes of another size") }
+            guard raw.flags & ~UInt32(BPROC_LOCAL_PROCESSES_LOST) == 0 else {
+                throw .invalid("unknown flags \(raw.flags) of a request for processes")
+            }
             guard raw.process <= 0 else {
-                self = .one(process: raw.process)
+                self =
+                    raw.flags == 0
+                    ? .one(process: raw.process) : .lost(process: raw.process)
                 return
             }
             self = .list(

@@ -30,6 +30,7 @@ extension MasterState {
                 continue
             }
             placeOfProcess[process] = RankPlace(launch: launch, rank: UInt32(index))
+            lostProcesses.forget(process)
             if let failure = refusal(of: node, rank: UInt32(index), caller: request.caller) {
                 failures.append(failure)
                 continue
@@ -423,6 +424,7 @@ extension MasterState {
         usage: ResourceUsage, effects: inout [MasterEffect]
     ) {
         guard let known = launches[launch], known.ranks[index].state == .placed else { return }
+        if isNodeDeath, let entry = known.entry(at: index) { lostProcesses.insert(entry) }
         known.ranks[index].state = .ended
         known.endedCount += 1
         metrics.countEnded(waitStatus: waitStatus, isNodeDeath: isNodeDeath)

@@ -65,6 +65,8 @@ public struct MasterState: RelayState {
     var nextProcess: Int32 = ProcessNumber.first
     /// Every process that is starting or running, by its number.
     var placeOfProcess: [Int32: RankPlace] = [:]
+    /// Whose node's death was theirs.
+    public internal(set) var lostProcesses = LostProcesses()
     /// Orders that nodes have not answered, by number.
     var controls: [UInt32: PendingControl] = [:]
     var nextControl: UInt32 = 1

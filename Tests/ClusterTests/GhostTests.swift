@@ -105,14 +105,14 @@ extension ClusterTests {
                 cluster.slaves[1]?.end()
                 let outcome = job.finish(seconds: TestCluster.patience)
                 #expect(outcome.status == 0)
-                #expect(outcome.text == "ready\n9 9\nfamily: right\n")
+                #expect(outcome.text == "ready\n9 9\nlost 0 1\nfamily: right\n")
             }
             try Self.with(nodes: 2) { cluster, program in
                 let job = try Self.family(cluster, program)
                 cluster.master?.end()
                 let outcome = job.finish(seconds: TestCluster.patience)
                 #expect(outcome.status == 0)
-                #expect(outcome.text == "ready\n9 9\nfamily: right\n")
+                #expect(outcome.text == "ready\n9 9\nlost -1 -1\nfamily: right\n")
             }
         }
 

@@ -60,14 +60,17 @@ extension FuzzTarget {
     /// A byte for the message, then its body.
     private static var processRequests: [[UInt8]] {
         let list = bproc_local_processes_request(
-            node: -4, process: 0, after_job: 1, after_rank: 2, reserved: 0)
+            node: -4, process: 0, after_job: 1, after_rank: 2, flags: 0)
         let one = bproc_local_processes_request(
-            node: 0, process: 500, after_job: 0, after_rank: 0, reserved: 0)
+            node: 0, process: 500, after_job: 0, after_rank: 0, flags: 0)
+        let lost = bproc_local_processes_request(
+            node: 0, process: 500, after_job: 0, after_rank: 0, flags: 1)
         let kill = bproc_local_kill(process: 500, signal: 15, flags: 1, reserved: 0)
         let status = bproc_local_status_request(node: 0, patience_milliseconds: 100)
         return [
             [24] + LocalMessage.bytes(of: list), [24] + LocalMessage.bytes(of: one),
-            [25] + LocalMessage.bytes(of: kill), [26] + LocalMessage.bytes(of: status),
+            [24] + LocalMessage.bytes(of: lost), [25] + LocalMessage.bytes(of: kill),
+            [26] + LocalMessage.bytes(of: status),
         ]
     }
 
@@ -88,6 +91,8 @@ extension FuzzTarget {
             return page.isLast && page.entries.isEmpty ? nil : "processes of no launch"
         case .one(let process):
             return state.process(process) == nil ? nil : "process \(process) of no launch"
+        case .lost(let process):
+            return state.lostProcesses[process] == nil ? nil : "process \(process) was never there"
         case .kill(let process, let signal, let wholeJob):
             let isSent: Void? = try? state.kill(
                 process, signal: signal, wholeJob: wholeJob, by: root, effects: &effects)

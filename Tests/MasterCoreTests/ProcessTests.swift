@@ -201,6 +201,21 @@ import Wire
         #expect(Self.sent(&table) == [])
     }
 
+    /// By number, until the number is given again.
+    @Test func theDeathOfANodeIsRememberedForItsProcesses() throws {
+        var table = Table()
+        let launch = Self.launch(&table, on: [0, 1], processes: [500, 501])
+        Self.place(&table, launch, ranks: [0], on: 0)
+        Self.place(&table, launch, ranks: [1], on: 1)
+        table.state.controlIsLost(
+            LinkID(1), reason: "it is gone", now: 3, effects: &table.effects)
+        #expect(table.state.lostProcesses[500]?.node == 0)
+        try Self.exit(&table, launch, rank: 1, on: 1)
+        #expect(table.state.lostProcesses[501] == nil)
+        _ = Self.launch(&table, on: [1], processes: [500])
+        #expect(table.state.lostProcesses[500] == nil)
+    }
+
     /// What a node's ghosts are called may be another process's number: those ranks fail alone, as
     /// if the node that they are meant for had such a process.
     @Test func aNumberFromANodeIsNotGivenTwice() throws {

@@ -648,6 +648,8 @@ static void family(void) {
     printf("ready\n");
     fflush(stdout);
     printf("%d %d\n", status_of(pids[0]), status_of(pids[1]));
+    // The cause, while there is a master.
+    printf("lost %d %d\n", bproc_lostnode(pids[0]), bproc_lostnode(pids[1]));
 }
 
 static const struct {

@@ -193,8 +193,12 @@ struct bproc_local_processes_request {
     int32_t process;    /* above 0: this one alone */
     uint64_t after_job; /* the last entry of the page before; 0: the first page */
     uint32_t after_rank;
-    uint32_t reserved;
+    uint32_t flags; /* BPROC_LOCAL_PROCESSES_ */
 };
+
+/* With a process: not one that is there, but the last of this number that has ended because its
+   node did. The daemon remembers some ten thousands. */
+enum { BPROC_LOCAL_PROCESSES_LOST = 1 };
 
 enum bproc_local_process_state {
     BPROC_LOCAL_PROCESS_STARTING = 0,

@@ -87,6 +87,19 @@ static void find_node(void) {
     CHECK_FAILS(bproc_pidnode(pids[0]), ESRCH);
 }
 
+static void find_lost(void) {
+    CHECK_FAILS(bproc_lostnode(0), EINVAL);
+    if (!has_cluster) {
+        CHECK_FAILS(bproc_lostnode(1), EBUSY);
+        return;
+    }
+    start("exec sleep 1000");
+    CHECK_FAILS(bproc_lostnode(pids[0]), ESRCH);
+    end_all();
+    // Killed, but not by the death of its node.
+    CHECK_FAILS(bproc_lostnode(pids[0]), ESRCH);
+}
+
 static void send_signals(void) {
     if (!has_cluster) {
         CHECK_FAILS(bproc_kill(1, 0), EBUSY);
@@ -209,6 +222,7 @@ static void read_metrics(void) {
 const struct test_case process_cases[] = {
     {"bproc_proclist", list_processes},
     {"bproc_pidnode", find_node},
+    {"bproc_lostnode", find_lost},
     {"bproc_kill", send_signals},
     {"bproc_killjob", send_to_job},
     {"bproc_processstatus", ask_what_they_do},

@@ -82,6 +82,10 @@ int bproc_chgrp(int node, int group);
 int bproc_proclist(int node, struct bproc_proc_info_t **list);
 /* The node of a process. -1: it is one of the front end, or none (ESRCH). */
 int bproc_pidnode(int pid);
+/* An addition: the node whose death was that of the process, which wait reports as SIGKILL. ESRCH:
+   it has not ended so, or so long ago that the front end has forgotten it, or its number is
+   another's again. */
+int bproc_lostnode(int pid);
 
 /* An addition to the 4.x interface: kill for every process of the list, from the front end and from
    any node. Root may signal to every process, others to those of their user. One that is still
