@@ -37,7 +37,7 @@ extension TestCluster {
         return left
     }
 
-    /// Helpers, servers of ghosts and ghosts: they have the environment of their caller.
+    /// Servers of ghosts, their holders and ghosts: they run in the library's helper.
     private func expectNoHelpers() {
         var left: [pid_t] = []
         let isClean = Waiting.until(seconds: Self.patience) {
@@ -48,20 +48,23 @@ extension TestCluster {
         for pid in left { kill(pid, SIGKILL) }
     }
 
+    /// The helper is the daemon's own program of this build. One cluster is there at a time.
     private func helpers() -> [pid_t] {
-        let place = Array("BPROC_SOCKET=\(socket)\0".utf8)
-        return TestFile.names(in: "/proc").compactMap { pid_t($0) }.filter { pid in
+        TestFile.names(in: "/proc").compactMap { pid_t($0) }.filter { pid in
             guard let words = TestFile.read("/proc/\(pid)/cmdline"),
-                String(decoding: words, as: UTF8.self).contains("\0--helper=ghosts\0"),
-                let environment = TestFile.read("/proc/\(pid)/environ")
+                String(decoding: words, as: UTF8.self).contains("\0--helper=ghosts\0")
             else { return false }
-            return contains(place, in: environment)
+            return isOfThisBuild(pid)
         }
     }
 
-    private func contains(_ wanted: [UInt8], in bytes: [UInt8]) -> Bool {
-        (0..<max(0, bytes.count - wanted.count + 1)).contains { start in
-            bytes[start..<(start + wanted.count)].elementsEqual(wanted)
+    private func isOfThisBuild(_ pid: pid_t) -> Bool {
+        ["bpmaster", "bpslave"].contains { name in
+            var program = stat()
+            var running = stat()
+            return stat("\(Self.build)/\(name)", &program) == 0
+                && stat("/proc/\(pid)/exe", &running) == 0
+                && program.st_ino == running.st_ino && program.st_dev == running.st_dev
         }
     }
 }
