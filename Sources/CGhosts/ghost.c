@@ -9,6 +9,7 @@
 #include <linux/futex.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/resource.h>
@@ -26,8 +27,22 @@ static void set_and_wake(uint32_t *word, uint32_t value) {
     (void)raw_call(SYS_futex, (long)word, FUTEX_WAKE, 1, 0, 0);
 }
 
+static bool has_ended(int pidfd) {
+    struct pollfd entry = {.fd = pidfd, .events = POLLIN};
+    return raw_call(SYS_poll, (long)&entry, 1, 0, 0, 0) == 1;
+}
+
 static _Noreturn void end(int status) {
     for (;;) (void)raw_call(SYS_exit_group, status, 0, 0, 0, 0);
+}
+
+// A ghost ends with the server that traces it. One that is not traced yet has to look for itself.
+static void wait_for_server(struct ghost *ghost) {
+    const struct timespec a_while = {.tv_sec = 1};
+    while (__atomic_load_n(&ghost->order, __ATOMIC_ACQUIRE) == ORDER_WAIT) {
+        (void)raw_call(SYS_futex, (long)&ghost->order, FUTEX_WAIT, ORDER_WAIT, (long)&a_while, 0);
+        if (has_ended(ghost->group->server_end)) end(0);
+    }
 }
 
 static void ghost_main(void *argument) {
@@ -37,7 +52,7 @@ static void ghost_main(void *argument) {
     // Where Yama lets only ancestors trace; elsewhere the call does not exist.
     (void)raw_call(SYS_prctl, PR_SET_PTRACER, group->server, 0, 0, 0);
     __atomic_store_n(&ghost->has_begun, 1, __ATOMIC_RELEASE);
-    wait_while(&ghost->order, ORDER_WAIT);
+    wait_for_server(ghost);
     (void)raw_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none, 0);
     wait_while(&ghost->order, ORDER_LIVE);
     int number = WTERMSIG(ghost->status);
@@ -88,6 +103,7 @@ void bp_ghost_holder_main(void *argument) {
     // What is made from here on has the ranks' name from birth.
     (void)raw_call(SYS_prctl, PR_SET_NAME, (long)group->name, 0, 0, 0);
     wait_while(&group->server, 0);
+    group->server_end = (int32_t)raw_call(SYS_pidfd_open, group->server, 0, 0, 0, 0);
     make_ghosts(group);
     set_and_wake(&group->made, 1);
     for (uint32_t done = 0;; done++) {

@@ -31,6 +31,8 @@ struct bp_ghost_group {
     uint32_t made_count;
     int32_t error; // why not more, 0 or an errno
     int32_t holder;
+    int32_t holder_end; // a pidfd of the holder, in the server's table
+    int32_t server_end; // a pidfd of the server, in the table of the holder and the ghosts
     uint32_t drop;    // counts the requests to reap; a futex of the holder's
     uint32_t dropped; // counts those that are done; a futex of the server's
     char name[NAME_BYTES];

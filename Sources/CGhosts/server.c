@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -40,10 +41,17 @@ struct bp_ghost_group *bp_ghost_map(uint32_t count, const char *name) {
     return group;
 }
 
-static void wait_while(uint32_t *word, uint32_t value) {
+// Waits for the holder to change the word. False when it has ended without doing so.
+static int holder_changes(struct bp_ghost_group *group, uint32_t *word, uint32_t value) {
+    const struct timespec a_while = {.tv_nsec = 200000000};
+    struct pollfd holder = {.fd = group->holder_end, .events = POLLIN};
     while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) {
-        (void)syscall(SYS_futex, word, FUTEX_WAIT, value, NULL, NULL, 0);
+        if (holder.fd < 0 || poll(&holder, 1, 0) == 1) {
+            return __atomic_load_n(word, __ATOMIC_ACQUIRE) != value;
+        }
+        (void)syscall(SYS_futex, word, FUTEX_WAIT, value, &a_while, NULL, 0);
     }
+    return 1;
 }
 
 static void set_and_wake(uint32_t *word, uint32_t value) {
@@ -65,12 +73,10 @@ long bp_ghost_split(struct bp_ghost_group *group) {
 }
 
 uint32_t bp_ghost_await(struct bp_ghost_group *group, int *error) {
-    // A caller that needs no ghosts after all kills the holder, whatever it is doing.
-    while (!__atomic_load_n(&group->made, __ATOMIC_ACQUIRE)) {
-        const struct timespec a_while = {.tv_nsec = 100000000};
-        (void)syscall(SYS_futex, &group->made, FUTEX_WAIT, 0, &a_while, NULL, 0);
-        if (kill(group->holder, 0) == 0 || errno != ESRCH) continue;
-        *error = ESRCH;
+    group->holder_end = (int32_t)syscall(SYS_pidfd_open, group->holder, 0);
+    if (!holder_changes(group, &group->made, 0)) {
+        // What it has made before it was killed ends with this process.
+        *error = ECHILD;
         return 0;
     }
     *error = group->error;
@@ -144,7 +150,7 @@ void bp_ghost_drop(struct bp_ghost_group *group, const uint8_t *is_dropped) {
     }
     uint32_t request = group->drop;
     set_and_wake(&group->drop, request + 1);
-    wait_while(&group->dropped, request);
+    (void)holder_changes(group, &group->dropped, request);
 }
 
 static int origin_of(pid_t pid, int number) {

@@ -23,8 +23,8 @@ struct bp_ghost_group *_Nullable bp_ghost_map(uint32_t count, const char *_Nonnu
 // only process if it cannot be split. All signals are blocked from here on.
 long bp_ghost_split(struct bp_ghost_group *_Nonnull group);
 
-// In the server: waits until the holder has made the ghosts. Answers how many there are; *error is
-// why there are not more (0: all are there).
+// In the server: waits until the holder has made the ghosts, or has been killed. Answers how many
+// there are; *error is why there are not more (0: all are there).
 uint32_t bp_ghost_await(struct bp_ghost_group *_Nonnull group, int *_Nonnull error);
 
 int32_t bp_ghost_pid(const struct bp_ghost_group *_Nonnull group, uint32_t index);
