@@ -34,7 +34,8 @@ extension ClusterTests.Options {
                 "--nodes", "0-3", "--metrics", "127.0.0.1:0", "--address", "3=127.0.0.9",
                 "--group", "a=0,2", "--node-mode", "110", "--node-owner", "0:0", "--node-up",
                 "/bin/true", "--node-down", "/bin/true", "--hook-timeout", "9", "--hook-limit",
-                "2", "--hook-logs", folder, "--ping-timeout", "9", "--grace", "0", "--stall-timeout",
+                "2", "--hook-logs", folder, "--ping-timeout", "9", "--grace", "0",
+                "--stall-timeout",
                 "900",
             ]
         try TestCluster.with(shape) { cluster in
