@@ -2,8 +2,8 @@
  *
  * Calls answer -1 and set errno unless something else is said. Error numbers are those of the
  * kernel and the BE_ numbers of bproc_common.h. No daemon on this machine is EBUSY. A pointer that
- * is NULL and may not be is EFAULT. What this version cannot do yet is ENOSYS; the manual pages say
- * where. */
+ * is NULL and may not be is EFAULT. What is for the front end alone is ENOSYS on nodes; the manual
+ * pages say where. */
 #ifndef BPROC_H
 #define BPROC_H
 
