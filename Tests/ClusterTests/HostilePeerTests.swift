@@ -29,7 +29,10 @@ extension ClusterTests {
         ) -> [UInt8] {
             var body: [UInt8] = [role, 0, 0, 0]
             body += bytes(architecture) + bytes(node) + [UInt8](repeating: 0, count: 20)
-            body += bytes(UInt64(1)) + bytes(UInt64(0)) + bytes(UInt32(5)) + Array("9.9.9".utf8)
+            body += bytes(UInt64(1)) + bytes(UInt64(0))
+            // No place with any master: its number, a cookie, frames received.
+            body += [UInt8](repeating: 0, count: 24)
+            body += bytes(UInt32(5)) + Array("9.9.9".utf8)
             return header(version: version, bodyByteCount: UInt32(body.count)) + body
         }
 

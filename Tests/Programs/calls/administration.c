@@ -286,8 +286,8 @@ static void reconnect_node(void) {
     master.sin_family = AF_UNIX;
     CHECK_FAILS(bproc_nodereconnect(0, remote, size, NULL, 0), EINVAL);
     master.sin_family = AF_INET;
-    /* TEST-NET-1: an address of nobody. */
-    master.sin_addr.s_addr = htonl(0xc0000201);
+    /* TEST-NET-3: an address of nobody. */
+    master.sin_addr.s_addr = htonl(0xcb007101);
     CHECK_FAILS(bproc_nodereconnect(0, remote, size, NULL, 0), EINVAL);
     master.sin_port = htons(2223);
     CHECK_FAILS(bproc_nodereconnect(0, remote, size - 1, NULL, 0), EINVAL);
@@ -306,7 +306,7 @@ static void reconnect_node(void) {
     master.sin_port = htons(1);
     CHECK_FAILS(bproc_nodereconnect(0, remote, size, NULL, 0), ECONNREFUSED);
     own.sin_family = AF_INET;
-    own.sin_addr.s_addr = htonl(0xc0000202);
+    own.sin_addr.s_addr = htonl(0xcb007102);
     CHECK_FAILS(bproc_nodereconnect(0, remote, size, local, size), EADDRNOTAVAIL);
     CHECK(strcmp(info_of(0).status, "up") == 0);
 }
