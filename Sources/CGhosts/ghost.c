@@ -104,6 +104,8 @@ void bp_ghost_holder_main(void *argument) {
     (void)raw_call(SYS_prctl, PR_SET_NAME, (long)group->name, 0, 0, 0);
     wait_while(&group->server, 0);
     group->server_end = (int32_t)raw_call(SYS_pidfd_open, group->server, 0, 0, 0, 0);
+    // A server that has been killed already would never be seen to end.
+    if (group->server_end < 0) end(1);
     make_ghosts(group);
     set_and_wake(&group->made, 1);
     for (uint32_t done = 0;; done++) {
