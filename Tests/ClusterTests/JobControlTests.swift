@@ -86,6 +86,8 @@ extension ClusterTests {
                 #expect(session.ranks.count == nodeCount)
                 session.shell.press(control: "C")
                 try session.expect("the end of all ranks") { session.ranks.isEmpty }
+                // Until then bpsh reads what is typed.
+                try session.expect("the prompt") { session.shell.text.hasSuffix("$ ") }
                 try session.run("echo status=$?", until: "status=130")
                 try session.expect("the end of the ghosts") { session.count(of: "sleep") == 0 }
                 session.shell.type("exit\n")
@@ -107,6 +109,7 @@ extension ClusterTests {
                 session.shell.type("word\n")
                 try session.expect("an answer") { session.occurrences(of: "word") >= 2 }
                 session.shell.press(control: "D")
+                try session.expect("the prompt") { session.shell.text.hasSuffix("$ ") }
                 try session.run("echo status=$?", until: "status=0")
                 #expect(session.ranks.isEmpty)
                 session.shell.type("exit\n")
