@@ -104,8 +104,12 @@ long bp_process_takes_default(int processes, int32_t pid, int32_t signal) {
     (void)snprintf(path, sizeof path, "%d/status", pid);
     long count = read_file(processes, path, text, sizeof text);
     if (count < 0) return count;
-    uint64_t other = signal_set(text, "\nSigBlk:") | signal_set(text, "\nSigIgn:") |
-                     signal_set(text, "\nSigCgt:");
+    uint64_t blocked = signal_set(text, "\nSigBlk:");
+    // All but SIGKILL and SIGSTOP, those of the C library too: it is still being restored, and will
+    // take what comes now when it runs.
+    uint64_t never = UINT64_C(1) << 8 | UINT64_C(1) << 18;
+    if ((blocked | never) == UINT64_MAX) return 1;
+    uint64_t other = blocked | signal_set(text, "\nSigIgn:") | signal_set(text, "\nSigCgt:");
     return !(other >> (signal - 1) & 1);
 }
 
