@@ -25,9 +25,7 @@ public struct Histogram: Sendable {
             let from = Stopwatch.seconds(least + UInt64(row) * span, digits: 3)
             let to = Stopwatch.seconds(least + UInt64(row + 1) * span, digits: 3)
             let bar = String(repeating: "#", count: (count * barWidth + highest - 1) / highest)
-            let number = "\(count)"
-            let blanks = String(repeating: " ", count: max(0, 6 - number.utf8.count))
-            text += "  \(from) - \(to) s \(blanks)\(number) \(bar)\n"
+            text += "  \(from) - \(to) s \(Column.right("\(count)", 6)) \(bar)\n"
         }
         return text
     }

@@ -142,22 +142,18 @@ public struct LaunchTrace {
         text += "\(Self.milliseconds(microseconds(started))) ms\n"
         text += "rank   node    reached first chunk   complete     placed      ended\n"
         for (index, rank) in ranks.enumerated() {
-            text += Self.right("\(index)", 4) + " " + Self.right("\(rank.node)", 6)
+            text += Column.right("\(index)", 4) + " " + Column.right("\(rank.node)", 6)
             guard let times = rank.times else {
                 text += "  failed: \(rank.failure ?? "no times are known")\n"
                 continue
             }
             for time in [times.reached, times.header, times.complete, times.placed] {
-                text += " " + Self.right(Self.milliseconds(UInt64(time)), 10)
+                text += " " + Column.right(Self.milliseconds(UInt64(time)), 10)
             }
-            text += " " + Self.right(rank.end.map(Self.milliseconds) ?? "-", 10)
+            text += " " + Column.right(rank.end.map(Self.milliseconds) ?? "-", 10)
             text += rank.statusText.map { "  \($0)\n" } ?? "\n"
         }
         return text
-    }
-
-    private static func right(_ text: String, _ width: Int) -> String {
-        String(repeating: " ", count: max(0, width - text.utf8.count)) + text
     }
 
     /// "12.345"

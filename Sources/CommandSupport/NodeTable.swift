@@ -24,13 +24,16 @@ public struct NodeTable {
         // Status 15, mode 10, user 8, group 8, and a blank before each.
         let width = max(16, columns - 45)
         var lines = [
-            pad("Node(s)", width) + " " + pad("Status", 15) + " " + pad("Mode", 10) + " "
-                + pad("User", 8) + " Group"
+            Column.left("Node(s)", width) + " " + Column.left("Status", 15) + " "
+                + Column.left("Mode", 10) + " "
+                + Column.left("User", 8) + " Group"
         ]
         for kind in kinds {
             lines.append(
-                pad(Self.ranges(members[kind]!), width) + " " + pad(kind.state, 15) + " "
-                    + pad(Self.mode(kind.mode), 10) + " " + pad(names.user(kind.user), 8) + " "
+                Column.left(Self.ranges(members[kind]!), width) + " " + Column.left(kind.state, 15)
+                    + " "
+                    + Column.left(Self.mode(kind.mode), 10) + " "
+                    + Column.left(names.user(kind.user), 8) + " "
                     + names.group(kind.group))
         }
         return lines.joined(separator: "\n") + "\n"
@@ -40,10 +43,11 @@ public struct NodeTable {
     public func long(_ nodes: [Cluster.Node]) -> String {
         var text = "Node Address         Status       Mode          User       Group\n"
         for node in nodes {
-            let number = "\(node.number)"
-            text += String(repeating: " ", count: max(0, 4 - number.utf8.count)) + number + " "
-            text += pad(node.address ?? "-", 15) + " " + pad(node.state, 12) + " "
-            text += pad(Self.mode(node.mode), 13) + " " + pad(names.user(node.user), 10) + " "
+            text += Column.right("\(node.number)", 4) + " "
+            text += Column.left(node.address ?? "-", 15) + " " + Column.left(node.state, 12) + " "
+            text +=
+                Column.left(Self.mode(node.mode), 13) + " " + Column.left(names.user(node.user), 10)
+                + " "
             text += names.group(node.group) + "\n"
         }
         return text
@@ -101,9 +105,5 @@ public struct NodeTable {
             text.append(mode >> UInt32(8 - index) & 1 == 1 ? letter : "-")
         }
         return text
-    }
-
-    private func pad(_ text: String, _ width: Int) -> String {
-        text + String(repeating: " ", count: max(0, width - text.count))
     }
 }

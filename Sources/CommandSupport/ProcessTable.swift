@@ -151,11 +151,11 @@ public struct ProcessTable {
         let number = status.number.map { "\($0)" } ?? "-"
         let indent = String(repeating: "  ", count: row.depth)
         return [
-            Self.right(number, 7), Self.right("\(status.node)", 4),
-            Self.left(names.user(status.user), 8), "\(status.state)",
-            Self.right(Self.tenths(row.load), 5), Self.right(Self.clock(status.time), 10),
-            Self.right(Self.size(status.residentByteCount), 10),
-            Self.right(descendantCount.map { "\($0)" } ?? "", 3), indent + status.command,
+            Column.right(number, 7), Column.right("\(status.node)", 4),
+            Column.left(names.user(status.user), 8), "\(status.state)",
+            Column.right(Self.tenths(row.load), 5), Column.right(Self.clock(status.time), 10),
+            Column.right(Self.size(status.residentByteCount), 10),
+            Column.right(descendantCount.map { "\($0)" } ?? "", 3), indent + status.command,
         ].joined(separator: " ") + "\n"
     }
 
@@ -200,14 +200,6 @@ public struct ProcessTable {
         if kibibytes < 10_000 { return "\(Int(kibibytes)) KiB" }
         if kibibytes < 10_000 * 1024 { return "\(tenths(kibibytes / 1024)) MiB" }
         return "\(tenths(kibibytes / 1024 / 1024)) GiB"
-    }
-
-    private static func left(_ text: String, _ width: Int) -> String {
-        text + String(repeating: " ", count: max(0, width - text.count))
-    }
-
-    private static func right(_ text: String, _ width: Int) -> String {
-        String(repeating: " ", count: max(0, width - text.count)) + text
     }
 }
 

@@ -12,17 +12,8 @@ public enum StandardOutput {
     }
 
     public static func write(_ text: String, to descriptor: Int32) {
-        var bytes = Array(text.utf8)[...]
-        while !bytes.isEmpty {
-            let count = unsafe bytes.withUnsafeBytes { bytes in
-                unsafe Glibc.write(descriptor, bytes.baseAddress, bytes.count)
-            }
-            if count < 0 {
-                if errno == EINTR || errno == EAGAIN { continue }
-                return
-            }
-            bytes = bytes.dropFirst(count)
-        }
+        // Who has gone away, or has no room, is not told that either.
+        _ = TextFile.write(text, to: descriptor)
     }
 
     public static func isTerminal(_ descriptor: Int32) -> Bool {

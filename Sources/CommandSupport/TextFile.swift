@@ -24,7 +24,7 @@ public enum TextFile {
             let count = unsafe bytes.withUnsafeBytes { bytes in
                 unsafe Glibc.write(descriptor, bytes.baseAddress, bytes.count)
             }
-            if count < 0 && errno != EINTR { return false }
+            if count < 0 && errno != EINTR && errno != EAGAIN { return false }
             bytes = bytes.dropFirst(max(0, count))
         }
         return true

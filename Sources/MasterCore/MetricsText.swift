@@ -7,28 +7,24 @@ public struct MetricsText: Sendable {
     public init() {}
 
     public mutating func gauge(_ name: String, _ help: String, _ value: Int) {
-        begin(name, help, type: "gauge")
-        text += "\(name) \(value)\n"
+        write(name, help, type: "gauge", [("", value)])
     }
 
     public mutating func gauge(
         _ name: String, _ help: String, _ label: String, _ values: [(String, Int)]
     ) {
-        begin(name, help, type: "gauge")
-        for (value, number) in values { text += "\(name){\(label)=\"\(value)\"} \(number)\n" }
+        write(name, help, type: "gauge", label: label, values)
     }
 
     public mutating func counter(_ name: String, _ help: String, _ value: UInt64) {
-        begin(name, help, type: "counter")
-        text += "\(name) \(value)\n"
+        write(name, help, type: "counter", [("", value)])
     }
 
     /// - Parameter values: by the label's value; all that there can be, those with 0 too.
     public mutating func counter(
         _ name: String, _ help: String, _ label: String, _ values: [(String, UInt64)]
     ) {
-        begin(name, help, type: "counter")
-        for (value, number) in values { text += "\(name){\(label)=\"\(value)\"} \(number)\n" }
+        write(name, help, type: "counter", label: label, values)
     }
 
     public mutating func histogram(_ name: String, _ help: String, _ times: LatencyHistogram) {
@@ -41,6 +37,17 @@ public struct MetricsText: Sendable {
         text += "\(name)_bucket{le=\"+Inf\"} \(times.count)\n"
         text += "\(name)_sum \(Self.seconds(times.sumNanoseconds))\n"
         text += "\(name)_count \(times.count)\n"
+    }
+
+    private mutating func write(
+        _ name: String, _ help: String, type: String, label: String? = nil,
+        _ values: [(String, some BinaryInteger)]
+    ) {
+        begin(name, help, type: type)
+        for (value, number) in values {
+            let place = label.map { "{\($0)=\"\(value)\"}" } ?? ""
+            text += "\(name)\(place) \(number)\n"
+        }
     }
 
     private mutating func begin(_ name: String, _ help: String, type: String) {
