@@ -43,6 +43,9 @@ struct ShellSession: ~Copyable {
     private var started = false
     private var ended = false
     private var inputOpen: Bool
+    /// A terminal that another job may read in the meantime is read without waiting, through an
+    /// open file of our own: the shell has the other.
+    private let inputNumber: Int32
     private var unsentInput: ArraySlice<UInt8> = []
     private var status: Int32 = 0
     private var lastInterrupt: UInt64?
@@ -58,6 +61,14 @@ struct ShellSession: ~Copyable {
         self.job = job
         self.settings = settings
         inputOpen = settings.forwardsInput
+        inputNumber = inputOpen ? Self.openInput() : STDIN_FILENO
+    }
+
+    private static func openInput() -> Int32 {
+        guard StandardOutput.isTerminal(STDIN_FILENO), let name = unsafe ttyname(STDIN_FILENO)
+        else { return STDIN_FILENO }
+        let descriptor = unsafe open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+        return descriptor >= 0 ? descriptor : STDIN_FILENO
     }
 
     /// The ranks are children, which nobody waits for: the job tells how they end. And in the
@@ -96,7 +107,7 @@ struct ShellSession: ~Copyable {
         add(STDERR_FILENO, Poll.writable, if: !errors.isEmpty)
         let takesInput = inputOpen && started && wantsInput
         let isInBackground = takesInput && terminalIsOthers
-        add(STDIN_FILENO, Poll.readable, if: takesInput && !isInBackground)
+        add(inputNumber, Poll.readable, if: takesInput && !isInBackground)
         // Nothing tells a running job that it has been brought to the foreground.
         try Poll.wait(
             &entries, timeoutMilliseconds: isInBackground ? Self.backgroundMilliseconds : nil)
@@ -240,9 +251,7 @@ struct ShellSession: ~Copyable {
     /// `%3d: `
     private func prefix(of node: Int32) -> [UInt8] {
         guard settings.prefixesLines else { return [] }
-        let number = "\(node)"
-        return Array(
-            (String(repeating: " ", count: max(0, 3 - number.utf8.count)) + number + ": ").utf8)
+        return Array((Column.right("\(node)", 3) + ": ").utf8)
     }
 
     private mutating func giveCredit() {
@@ -271,11 +280,13 @@ struct ShellSession: ~Copyable {
         var piece = [UInt8](
             repeating: 0, count: min(settings.inputPieceByteCount, max(1, job.inputRoom)))
         let count = unsafe piece.withUnsafeMutableBytes { piece in
-            unsafe read(STDIN_FILENO, piece.baseAddress, piece.count)
+            unsafe read(inputNumber, piece.baseAddress, piece.count)
         }
         if count > 0 {
             unsentInput = piece[..<count]
-        } else if count == 0 || (errno != EINTR && errno != EAGAIN) {
+        } else if count < 0, errno == EINTR || errno == EAGAIN || terminalIsOthers {
+            // Another job has read it, or has the terminal by now.
+        } else {
             inputOpen = false
             try? job.closeInput()
         }

@@ -30,6 +30,9 @@ final class Terminal {
     /// All that was written to the terminal, what was typed included.
     var text: String { String(decoding: collected, as: UTF8.self) }
 
+    /// The process group that the terminal's keys are for.
+    var foregroundGroup: pid_t { tcgetpgrp(descriptor) }
+
     func type(_ text: String) {
         let bytes = Array(text.utf8)
         precondition(write(descriptor, bytes, bytes.count) == bytes.count)
