@@ -1,0 +1,148 @@
+public import Relay
+public import Wire
+
+// Ranks of launches: how they stop and end, whose they are, and when a launch is forgotten.
+extension MasterState {
+    mutating func rankExited(
+        _ record: ExitRecord, on node: Int32, effects: inout [MasterEffect]
+    ) {
+        let index = Int(record.rank)
+        guard let known = launches[record.launch], index < known.ranks.count,
+            known.ranks[index].node == node
+        else { return }
+        keepOrEnd(
+            index, launch: record.launch, waitStatus: record.waitStatus, isNodeDeath: false,
+            usage: record.usage, effects: &effects)
+        forgetIfOver(record.launch, effects: &effects)
+    }
+
+    /// A rank has stopped, or goes on. Its caller hears of it once it has the rank's number.
+    func rankStopped(_ record: StopRecord, on node: Int32, effects: inout [MasterEffect]) {
+        let index = Int(record.rank)
+        guard let known = launches[record.launch], index < known.ranks.count,
+            known.ranks[index].node == node, known.wantsStops, !known.isCondemned
+        else { return }
+        if !known.isReported {
+            known.ranks[index].earlyStop = record
+        } else if known.ranks[index].state == .placed {
+            effects.append(.stopped(known.client, record))
+        }
+    }
+
+    /// The caller hears of exits after it has the numbers of all ranks: until then they are kept.
+    mutating func keepOrEnd(
+        _ index: Int, launch: UInt64, waitStatus: Int32, isNodeDeath: Bool,
+        usage: ResourceUsage = ResourceUsage(), effects: inout [MasterEffect]
+    ) {
+        guard let known = launches[launch] else { return }
+        guard known.isReported else {
+            guard known.ranks[index].earlyExit == nil else { return }
+            known.ranks[index].earlyExit = RankExit(
+                rank: UInt32(index), process: known.ranks[index].process,
+                waitStatus: waitStatus, isNodeDeath: isNodeDeath, usage: usage)
+            return
+        }
+        end(
+            index, launch: launch, waitStatus: waitStatus, isNodeDeath: isNodeDeath,
+            usage: usage, effects: &effects)
+    }
+
+    mutating func end(
+        _ index: Int, launch: UInt64, waitStatus: Int32, isNodeDeath: Bool,
+        usage: ResourceUsage, effects: inout [MasterEffect]
+    ) {
+        guard let known = launches[launch], known.ranks[index].state == .placed else { return }
+        if isNodeDeath, let entry = known.entry(at: index) { lostProcesses.insert(entry) }
+        known.ranks[index].state = .ended
+        known.endedCount += 1
+        metrics.countEnded(waitStatus: waitStatus, isNodeDeath: isNodeDeath)
+        forgetProcess(of: known, rank: index)
+        guard !known.isCondemned else { return }
+        effects.append(
+            .exited(
+                known.client,
+                RankExit(
+                    rank: UInt32(index), process: known.ranks[index].process,
+                    waitStatus: waitStatus, isNodeDeath: isNodeDeath, usage: usage)))
+    }
+
+    /// Lets the members of the tree go: they give back what the launch held, and their programs
+    /// the priority that was taken from them.
+    mutating func finish(_ launch: UInt64, effects: inout [MasterEffect]) {
+        guard let known = launches[launch], known.finishNanoseconds != nil else { return }
+        known.finishNanoseconds = nil
+        known.relay.finish(effects: &relayEffects)
+        for effect in relayEffects { effects.append(.relay(launch: launch, effect)) }
+        relayEffects.removeAll(keepingCapacity: true)
+        effects.append(.closeStorage(launch: launch))
+    }
+
+    mutating func forgetIfOver(_ launch: UInt64, effects: inout [MasterEffect]) {
+        guard launches[launch]?.isOver == true else { return }
+        finish(launch, effects: &effects)
+        launches[launch] = nil
+        metrics.endedLaunchCount += 1
+        effects.append(.forget(launch: launch))
+    }
+
+    /// The client's connection is gone: its job ends with it.
+    public mutating func clientIsGone(
+        _ client: ClientID, now: UInt64, effects: inout [MasterEffect]
+    ) {
+        for launch in launches.keys.sorted() where launches[launch]?.client == client {
+            condemn(launch, reason: "the caller is gone", now: now, effects: &effects)
+        }
+    }
+
+    /// Ends a launch's ranks, wherever they are: nobody waits for them any more.
+    mutating func condemn(
+        _ launch: UInt64, reason: String, now: UInt64, effects: inout [MasterEffect]
+    ) {
+        guard let known = launches[launch], !known.isCondemned else { return }
+        known.isCondemned = true
+        let nodes = known.ranks.map(\.node) + (known.origin.map { [$0.node] } ?? [])
+        var reached = Set<Int32>()
+        for node in nodes where reached.insert(node).inserted {
+            guard let link = self.nodes.record(of: node)?.link else { continue }
+            effects.append(
+                .control(link, frame: FrameHeader.frame(FrameHeader(.abort, launch: launch))))
+        }
+        for (index, rank) in known.ranks.enumerated() where rank.state == .waiting {
+            fail(
+                Answer.Failure(
+                    rank: UInt32(index), node: rank.node, stage: .node,
+                    errorNumber: FailureCode.canceled, reason: reason),
+                launch: launch, effects: &effects)
+        }
+        reportIfComplete(launch, now: now, effects: &effects)
+        forgetIfOver(launch, effects: &effects)
+    }
+
+    /// The control link to the node of a rank that is not known to have ended.
+    public func link(ofRank rank: UInt32, launch: UInt64) -> LinkID? {
+        guard let known = launches[launch], Int(rank) < known.ranks.count else { return nil }
+        return nodes.record(of: known.ranks[Int(rank)].node)?.link
+    }
+
+    /// What every node of a launch was told, its chunk size included.
+    public func order(of launch: UInt64) -> LaunchOrder? { launches[launch]?.order }
+
+    /// The control links of the nodes on which ranks of a launch are to run, each once.
+    public func links(ofLaunch launch: UInt64) -> [LinkID] {
+        guard let known = launches[launch] else { return [] }
+        var reached = Set<Int32>()
+        return known.ranks.compactMap { rank in
+            if case .failed = rank.state { return nil }
+            guard reached.insert(rank.node).inserted else { return nil }
+            return nodes.record(of: rank.node)?.link
+        }
+    }
+
+    /// Client and node of a launch's rank, for streams that pass through.
+    public func client(of launch: UInt64, rank: UInt32, node: Int32) -> ClientID? {
+        guard let known = launches[launch], Int(rank) < known.ranks.count,
+            known.ranks[Int(rank)].node == node, !known.isCondemned
+        else { return nil }
+        return known.client
+    }
+}
