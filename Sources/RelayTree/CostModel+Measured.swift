@@ -1,12 +1,12 @@
 // Costs to start from, until a cluster has measured its own.
 extension NodeWork {
-    /// One slave on the reference machine (AMD EPYC, 2 cores, Linux 6.18) with warm image memory:
-    /// a relay that splices, a leaf that receives into place, wake-ups only for whole chunks.
+    /// One slave on the reference machine (AMD EPYC, 2 cores, Linux 6.18) with warm image memory.
     ///
-    /// Fitted to bare relay processes that bring 4 MiB to 1023 others over loopback TCP (cubic,
-    /// 4 MiB socket buffers, SO_RCVLOWAT of 1 MiB), medians of 5. In seconds, with 512 KiB chunks:
-    /// fan-out 2 0.41, 8 0.47, 16 0.50, 32 0.57, 60 0.59; with fan-out 16: 128 KiB 0.67, 256 KiB
-    /// 0.55, 1 MiB 0.50 to 0.53. The fit is within a tenth of each.
+    /// Per byte from a profile of 1023 slaves that got 4 MiB over loopback TCP: sendfile 0.52 ms a
+    /// node, receive 0.41 ms, checksum 0.11 ms. The rest fitted to processor times of slaves in a
+    /// sweep of fan-outs 2 to 32 and chunks of 128 KiB to the whole image, at 256 and 1023 nodes:
+    /// each chunk costs a node 45 µs whatever its size, a chain costs more than a tree, and from
+    /// fan-out 16 on with one chunk the bytes have left the cache.
     ///
     /// A chain of 8 nodes got an image later by 22 ms when each had to find 9.5 MB for it: 0.29 ns
     /// a byte. A slave keeps 8 MiB unless told otherwise (bpslave --arena).
@@ -14,9 +14,9 @@ extension NodeWork {
     /// LZ4 1.9.4 on the image of bash, in segments of 64 KiB: 2 ns to pack a byte, the new file's
     /// pages included; 0.24 ns to unpack it and 0.04 ns for its checksum.
     public static let referenceMachine = NodeWork(
-        receiveNanosecondsPerByte: 0.08, forwardNanosecondsPerByte: 0.054,
-        relayNanosecondsPerByte: 0.03, hopNanoseconds: 23_000, pieceByteCount: 512 * 1024,
-        cacheByteCount: 2 * 1024 * 1024, coldNanosecondsPerByte: 0.078,
+        receiveNanosecondsPerByte: 0.124, forwardNanosecondsPerByte: 0.124,
+        relayNanosecondsPerByte: 0.08, hopNanoseconds: 45_000, pieceByteCount: 8 * 1024 * 1024,
+        cacheByteCount: 64 * 1024 * 1024, coldNanosecondsPerByte: 0.05,
         warmByteCount: 8 * 1024 * 1024, allocateNanosecondsPerByte: 0.29,
         unpackNanosecondsPerByte: 0.28, packNanosecondsPerByte: 2)
 }

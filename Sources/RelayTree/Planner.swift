@@ -8,13 +8,13 @@ public struct PlanChoice: Equatable, Sendable {
     public let predictedNanoseconds: UInt64
 }
 
-/// Chooses fan-out and chunk for one launch by trying every combination in the model: some 80
+/// Chooses fan-out and chunk for one launch by trying every combination in the model: some 110
 /// evaluations of a closed formula, nothing allocated.
 public enum Planner {
     /// The fan-outs that are tried.
     public static let fanOuts = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 60]
     /// The smallest and largest chunk that are tried, and every power of two between them.
-    public static let chunkByteCounts: ClosedRange<UInt32> = (16 << 10)...(1 << 20)
+    public static let chunkByteCounts: ClosedRange<UInt32> = (16 << 10)...(8 << 20)
 
     /// The fastest way to bring an image to all nodes.
     ///
@@ -71,10 +71,10 @@ public enum Planner {
     ///   slowest of the wire, k(o + c/B_up) or one flow's o + c/B_flow, and of one daemon's
     ///   processor time for a chunk. (Store and forward per chunk; for daemons that cost nothing
     ///   this is the k-ary row of the LogGP literature.)
-    /// - The host: all processor time of the daemons on one host over its cores, and the time that
-    ///   the tree takes to fill. Work grows with the number of members that pass anything on,
-    ///   ceil(N/k), and with the number of chunks; bytes that leave the cache between send and
-    ///   receive cost more.
+    /// - The host: all processor time of the daemons on one host over its cores, the time that the
+    ///   tree takes to fill, and the wait of a last child for its k − 1 siblings. Work grows with
+    ///   the number of members that pass anything on, ceil(N/k), and with the number of chunks;
+    ///   bytes that leave the cache between send and receive cost more.
     ///
     /// To both comes the time to find memory for an image that is larger than what nodes keep
     /// ready: once per level of the tree, and for every node of a host.
@@ -111,6 +111,7 @@ public enum Planner {
             depth
             * (costs.latencyNanoseconds + model.receiveNanoseconds(chunk)
                 + model.forwardNanoseconds(chunk) + model.relayNanoseconds(chunk))
+            + (Double(fanOut) - 1) * model.forwardNanoseconds(chunk)
         let host = allWork * hostShare / Double(max(costs.coresPerHost, 1)) + fill
         return max(pipeline, host)
     }
