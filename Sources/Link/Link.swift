@@ -45,6 +45,8 @@ final class Link {
     var isConnecting = false
 
     static let windowByteCount = 4096
+    /// A quarter of the second-level cache of today's servers.
+    static let pieceByteCount = 256 << 10
     /// One wake-up per mebibyte is as good as fewer, measured; sockets hold that much.
     static let lowWaterLimit = 1 << 20
 
@@ -74,9 +76,11 @@ final class Link {
         return followingByteCount
     }
 
-    /// The part of the present chunk's place that is still empty.
+    /// Where the next bytes of the present chunk go: no more than stay in the processor's cache
+    /// until they are checked.
     var chunkSpace: UnsafeMutableRawBufferPointer {
-        unsafe UnsafeMutableRawBufferPointer(rebasing: chunkPlace![chunkReceivedByteCount...])
+        let rest = unsafe chunkPlace![chunkReceivedByteCount...]
+        return unsafe UnsafeMutableRawBufferPointer(rebasing: rest.prefix(Self.pieceByteCount))
     }
 
     /// The free part of the window, which is never empty: what is left in it is less than a header.

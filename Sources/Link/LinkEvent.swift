@@ -27,6 +27,10 @@ public protocol ChunkStore: ~Copyable {
     mutating func destination(for header: FrameHeader, from link: LinkID)
         -> UnsafeMutableRawBufferPointer?
 
+    /// More of a chunk has come: bytes that are still in the processor's cache, all but the last,
+    /// with which the chunk event comes.
+    mutating func chunkGrows(_ header: FrameHeader, receivedByteCount: Int)
+
     /// Bytes of the frame that will follow this chunk on its link, header included, 0 if that is
     /// not known: a hint for how long the link may sleep.
     func byteCount(after header: FrameHeader) -> Int

@@ -105,7 +105,10 @@ extension LinkTable {
                 }
                 if isChunk {
                     link.chunkReceivedByteCount += count
-                    finishChunkIfComplete(link, store: store)
+                    if !finishChunkIfComplete(link, store: store) {
+                        store.chunkGrows(
+                            link.current!, receivedByteCount: link.chunkReceivedByteCount)
+                    }
                 } else {
                     link.windowEnd += count
                 }
@@ -276,17 +279,18 @@ extension LinkTable {
         finishChunkIfComplete(link, store: store)
     }
 
-    mutating func finishChunkIfComplete<Store: ChunkStore & ~Copyable>(
+    @discardableResult mutating func finishChunkIfComplete<Store: ChunkStore & ~Copyable>(
         _ link: Link, store: borrowing Store
-    ) {
+    ) -> Bool {
         guard let place = unsafe link.chunkPlace, let header = link.current,
             link.chunkReceivedByteCount == place.count
-        else { return }
+        else { return false }
         unsafe link.chunkPlace = nil
         link.current = nil
         link.chunkReceivedByteCount = 0
         link.followingByteCount = store.byteCount(after: header)
         events.append(.chunk(link.id, header))
+        return true
     }
 
     mutating func finish(

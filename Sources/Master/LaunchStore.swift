@@ -24,6 +24,8 @@ package final class LaunchStore: RelayStore {
         nil
     }
 
+    package func chunkGrows(_ header: FrameHeader, receivedByteCount: Int) {}
+
     package func byteCount(after header: FrameHeader) -> Int { 0 }
 
     package func source(ofChunk chunk: UInt32, launch: UInt64) -> ChunkSource? {

@@ -25,6 +25,10 @@ package final class ImageStore: RelayStore {
         return unsafe image.place(ofChunk: header.subject, byteCount: header.bodyByteCount)
     }
 
+    package func chunkGrows(_ header: FrameHeader, receivedByteCount: Int) {
+        images[header.launch]?.examine(chunk: header.subject, receivedByteCount: receivedByteCount)
+    }
+
     package func byteCount(after header: FrameHeader) -> Int {
         guard let order = images[header.launch]?.order, header.subject + 1 < order.chunkCount
         else { return 0 }

@@ -56,6 +56,8 @@ final class ReceivedImage: HeldImage {
     let order: LaunchOrder
     let slot: ImageArena.Slot
     private(set) var header: ImageHeader?
+    /// Why this node cannot run the image, until that has been said.
+    private var refusal: String?
     /// Checksum blocks of the data part that are verified.
     private var verifiedBlockCount = 0
     private(set) var completeNanoseconds: UInt64 = 0
@@ -97,6 +99,14 @@ final class ReceivedImage: HeldImage {
             byteCount: range.count)
     }
 
+    /// Checks blocks of a chunk that is still coming. What is wrong is said when the chunk is
+    /// complete: the same block is wrong again then.
+    func examine(chunk: UInt32, receivedByteCount: Int) {
+        guard arrival == nil else { return }
+        let start = order.byteRange(ofChunk: chunk).lowerBound
+        try? advance(byteCount: start + receivedByteCount)
+    }
+
     /// Checks what became complete with `chunk`.
     func check(chunk: UInt32) -> Verdict {
         let heldByteCount = order.byteRange(ofChunk: chunk).upperBound
@@ -110,10 +120,18 @@ final class ReceivedImage: HeldImage {
 
     /// Checks the image's first bytes, as far as they are here.
     private func checkImage(byteCount: Int) throws(ImageError) -> Verdict {
+        try advance(byteCount: byteCount)
+        if byteCount == order.wholeByteCount { completeNanoseconds = Clock.monotonicNanoseconds }
+        // ENOEXEC: the image is not for this machine.
+        guard let reason = refusal.take() else { return .stored }
+        return .refused(stage: .header, errorNumber: 8, reason: reason)
+    }
+
+    /// Reads the header if it is there, and verifies the blocks that are complete.
+    private func advance(byteCount: Int) throws(ImageError) {
         let held = unsafe RawSpan(_unsafeBytes: bytes(0..<byteCount))
-        var refusal: String?
         if header == nil {
-            guard let header = try readHeader(held) else { return .stored }
+            guard let header = try readHeader(held) else { return }
             self.header = header
             let missing = header.missingFeatures(on: .local)
             if !missing.isEmpty {
@@ -121,10 +139,6 @@ final class ReceivedImage: HeldImage {
             }
         }
         if let header { try verifyBlocks(held, header: header) }
-        if byteCount == order.wholeByteCount { completeNanoseconds = Clock.monotonicNanoseconds }
-        // ENOEXEC: the image is not for this machine.
-        if let refusal { return .refused(stage: .header, errorNumber: 8, reason: refusal) }
-        return .stored
     }
 
     private func readHeader(_ held: borrowing RawSpan) throws(ImageError) -> ImageHeader? {
