@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -255,13 +256,21 @@ static int hand_over(struct bplib_ghosts *group, bproc_job_t *job, int watch) {
                                 sizeof(struct bproc_local_ghosts_ready), "ghosts");
 }
 
+// Whether the holder has ended, reaped or not: a signal of 0 reaches one that is not reaped, which
+// has given its ghosts away long ago. The kernel does that and marks it as ended in one step, which
+// prctl(PR_SET_CHILD_SUBREAPER) waits for; so one that lives now gives them to this process.
+static bool holder_has_ended(const struct bplib_ghosts *group) {
+    struct pollfd end = {.fd = group->holder, .events = POLLIN};
+    return poll(&end, 1, 0) != 0;
+}
+
 int bplib_adopt_ghosts(struct bplib_ghosts *group, bproc_job_t *job, int watch) {
     sigset_t all, mask;
     if (hand_over(group, job, watch) < 0) return -1;
     sigfillset(&all);
     (void)pthread_sigmask(SIG_BLOCK, &all, &mask);
     int before = bplib_begin_orphans(1);
-    bool is_there = syscall(SYS_pidfd_send_signal, group->holder, 0, NULL, 0) == 0;
+    bool is_there = !holder_has_ended(group);
     if (is_there) release(group);
     bplib_end_orphans(before);
     (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
