@@ -82,6 +82,62 @@ extension ClusterTests {
             }
         }
 
+        /// What the master has counted: of its own children in the trees, so the first node is lost.
+        private static func counted(by cluster: TestCluster) throws -> Metrics.Samples {
+            try Metrics.parse(cluster.command("bpctl", ["--metrics"]).text)
+        }
+
+        private static func expectCounted(
+            by cluster: TestCluster, healed: Double, stalled: Double, failed: Double,
+            _ location: SourceLocation = #_sourceLocation
+        ) throws {
+            let samples = try counted(by: cluster)
+            let failures = samples.filter { $0.key.hasPrefix("bproc_ranks_failed_total") }
+            let counted = samples["bproc_relays_healed_total"]
+            #expect(counted == healed, sourceLocation: location)
+            #expect(samples["bproc_ranks_stalled_total"] == stalled, sourceLocation: location)
+            #expect(failures.values.reduce(0, +) == failed, sourceLocation: location)
+        }
+
+        /// Its children go on from the chunks they have, and the master has counted that.
+        @Test(arguments: [0, 2, 5], [1, 2]) func aDeathBelowTheMasterIsCounted(
+            chunk: Int, fanOut: Int
+        ) throws {
+            let shape = TestCluster.Shape(
+                nodeCount: 16, slave: [0: ["--fault", "die-after-chunk:\(chunk)"]])
+            try TestCluster.with(shape) { cluster in
+                try Self.expectCounted(by: cluster, healed: 0, stalled: 0, failed: 0)
+                let launch = try Self.launch(on: cluster, fanOut: fanOut)
+                #expect(cluster.slaves[0]?.wait(seconds: 20) == 128 + SIGKILL)
+                #expect(launch.verified == 15, "\(launch.outcome.errorText)")
+                #expect(launch.chunkCount >= 16)
+                #expect(launch.receivedChunkCount <= launch.chunkCount + 1)
+                try Self.expectCounted(by: cluster, healed: 1, stalled: 0, failed: 1)
+                let again = try Self.launch(on: cluster, fanOut: fanOut)
+                #expect(again.verified == 15, "\(again.outcome.errorText)")
+                try Self.expectCounted(by: cluster, healed: 1, stalled: 0, failed: 1)
+            }
+        }
+
+        /// It is noticed by its silence, not by its death: nobody has waited until it went on.
+        @Test(arguments: [0, 3]) func aStopBelowTheMasterIsCounted(chunk: Int) throws {
+            let shape = TestCluster.Shape(
+                nodeCount: 16, master: ["--stall-timeout", "500"],
+                slave: [0: ["--fault", "stop-after-chunk:\(chunk)"]])
+            try TestCluster.with(shape) { cluster in
+                let launch = try Self.launch(on: cluster, fanOut: 2)
+                #expect(launch.verified == 15, "\(launch.outcome.errorText)")
+                #expect(launch.receivedChunkCount <= launch.chunkCount + 1)
+                let said = launch.outcome.errorText.firstMatch(
+                    of: /node 0.*no sign of life for (\d+) ms/)
+                let silence = try #require(said, "\(launch.outcome.errorText)")
+                #expect(try #require(Int(silence.1)) >= 500)
+                try Self.expectCounted(by: cluster, healed: 1, stalled: 1, failed: 1)
+                let stopped = try #require(cluster.slaves[0].flatMap { RunningProcess($0.pid) })
+                #expect(stopped.isStopped)
+            }
+        }
+
         @Test func deathOfTwoNeighboursInTheChain() throws {
             let fault = ["--fault", "die-after-chunk:2"]
             let shape = TestCluster.Shape(nodeCount: 12, slave: [3: fault, 4: fault])
