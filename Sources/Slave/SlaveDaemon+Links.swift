@@ -206,7 +206,7 @@ extension SlaveDaemon {
         // said that it holds the whole image.
         arena.release(
             image.slot, isQuarantined: !childrenHaveAll,
-            neededByteCount: image.order.wholeByteCount)
+            neededByteCount: image.order.wholeByteCount, now: Clock.monotonicNanoseconds)
     }
 
     private mutating func chunkArrived(_ header: FrameHeader, now: UInt64) {

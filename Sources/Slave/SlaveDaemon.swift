@@ -135,6 +135,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         if let reconnectNanoseconds { earliest = min(earliest, reconnectNanoseconds) }
         if let first = setUps.first { earliest = min(earliest, first.deadlineNanoseconds) }
         if let first = partings.first { earliest = min(earliest, first.deadlineNanoseconds) }
+        if let end = arena.deadlineNanoseconds { earliest = min(earliest, end) }
         return earliest
     }
 
@@ -146,6 +147,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         host.store.state.tick(now: now, effects: &host.effects)
         endOverdueSetUps(now: now)
         endOverduePartings(now: now)
+        arena.dropKept(now: now)
         if let departure, now >= departure.deadlineNanoseconds {
             loseMaster("it has not ended the link")
         }

@@ -18,6 +18,8 @@ public struct ImageArena: ~Copyable {
         private let mapping: OwnedMapping
         let isWarm: Bool
         fileprivate(set) var ownerUser: UInt32 = 0
+        /// What processes may have mapped of it.
+        fileprivate var neededByteCount: Int?
 
         fileprivate init(
             file: consuming OwnedDescriptor, mapping: consuming OwnedMapping, name: String?,
@@ -39,9 +41,15 @@ public struct ImageArena: ~Copyable {
     /// The directory a restoring child opens a named slot in; -1 where slots have no names.
     public let directoryDescriptor: Int32
     private var free: [Slot] = []
+    /// Slots that are not warm by themselves, the oldest first, and until when they are kept.
+    private var kept: [(slot: Slot, untilNanoseconds: UInt64)] = []
     private var nextName: UInt64 = 0
     private let warmByteCount: Int
     private let limitByteCount: Int
+    /// So many slots of at most the warm slots' size are kept beside those: two launches can follow
+    /// each other in turns.
+    private static let keptLimit = 2
+    private static let keptNanoseconds: UInt64 = 2_000_000_000
     /// Why there is no private tmpfs, if there is none: slots are then never used again.
     public let fallbackReason: String?
 
@@ -77,20 +85,39 @@ public struct ImageArena: ~Copyable {
         guard byteCount > 0 else {
             throw SystemCallError("find \(byteCount) bytes for an image", errorNumber: 22)
         }
-        for index in free.indices where free[index].byteCount >= byteCount {
-            guard bp_probe_sole_owner(free[index].descriptor) >= 0 else { continue }
-            let slot = free.remove(at: index)
-            if slot.ownerUser != ownerUser {
-                // What another user's image left behind this one's end is not this one's to read.
-                let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: slot.bytes[byteCount...])
-                _ = unsafe rest.initializeMemory(as: UInt8.self, repeating: 0)
-            }
-            slot.ownerUser = ownerUser
+        if let slot = takeFree(byteCount) {
+            clear(slot, behind: byteCount, for: ownerUser)
             return slot
         }
-        let slot = try makeSlot(byteCount: byteCount, isWarm: false)
+        let slot: Slot
+        do throws(SystemCallError) {
+            slot = try makeSlot(byteCount: byteCount, isWarm: false)
+        } catch {
+            guard !kept.isEmpty else { throw error }
+            dropKept(now: .max)
+            slot = try makeSlot(byteCount: byteCount, isWarm: false)
+        }
         slot.ownerUser = ownerUser
         return slot
+    }
+
+    /// A slot with room that no process has any more.
+    private mutating func takeFree(_ byteCount: Int) -> Slot? {
+        func fits(_ slot: Slot) -> Bool {
+            slot.byteCount >= byteCount && bp_probe_sole_owner(slot.descriptor) >= 0
+        }
+        if let index = free.firstIndex(where: fits) { return free.remove(at: index) }
+        guard let index = kept.firstIndex(where: { fits($0.slot) }) else { return nil }
+        return kept.remove(at: index).slot
+    }
+
+    /// What another user's image left behind this one's end is not this one's to read.
+    private func clear(_ slot: Slot, behind byteCount: Int, for ownerUser: UInt32) {
+        if slot.ownerUser != ownerUser {
+            let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: slot.bytes[byteCount...])
+            _ = unsafe rest.initializeMemory(as: UInt8.self, repeating: 0)
+        }
+        slot.ownerUser = ownerUser
     }
 
     /// Gives a slot back. A quarantined one may still be referenced by sockets and is not used
@@ -98,20 +125,40 @@ public struct ImageArena: ~Copyable {
     /// - Parameter neededByteCount: whole pages that processes may have mapped; what lies behind
     ///   them in a slot that is not used again does not have to live as long as they do.
     public mutating func release(
-        _ slot: Slot, isQuarantined: Bool, neededByteCount: Int? = nil
+        _ slot: Slot, isQuarantined: Bool, neededByteCount: Int? = nil, now: UInt64
     ) {
         if slot.isWarm, !isQuarantined {
             free.append(slot)
             return
         }
-        // Pages that a socket still refers to stay as they are: the file only lets go of them.
-        if let neededByteCount, neededByteCount < slot.byteCount {
-            _ = bp_set_size(slot.descriptor, UInt64(neededByteCount))
+        slot.neededByteCount = neededByteCount
+        if slot.name != nil, !isQuarantined, slot.byteCount <= warmByteCount {
+            if kept.count == Self.keptLimit { drop(kept.removeFirst().slot) }
+            kept.append((slot, now + Self.keptNanoseconds))
+            return
         }
-        if let name = slot.name { unlink(name) }
+        drop(slot)
         guard slot.isWarm else { return }
         // The arena keeps its size: a fresh slot takes the place of the lost one.
         if let fresh = try? makeSlot(byteCount: warmByteCount, isWarm: true) { free.append(fresh) }
+    }
+
+    /// When `dropKept` has something to do; nil: never.
+    public var deadlineNanoseconds: UInt64? { kept.first?.untilNanoseconds }
+
+    /// Slots whose time is over are used no more.
+    public mutating func dropKept(now: UInt64) {
+        while let first = kept.first, first.untilNanoseconds <= now {
+            drop(kept.removeFirst().slot)
+        }
+    }
+
+    private func drop(_ slot: Slot) {
+        // Pages that a socket still refers to stay as they are: the file only lets go of them.
+        if let neededByteCount = slot.neededByteCount, neededByteCount < slot.byteCount {
+            _ = bp_set_size(slot.descriptor, UInt64(neededByteCount))
+        }
+        if let name = slot.name { unlink(name) }
     }
 
     private func unlink(_ name: String) {

@@ -33,7 +33,7 @@ struct CopyCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "How much travels to the nodes at once.", valueName: "bytes"))
-    var block = 4 << 20
+    var block = 7 << 20
     @Flag(name: .customShort("f", allowingJoined: false), help: .hidden)
     var isFrom = false
     @Flag(name: .customShort("t", allowingJoined: false), help: .hidden)
