@@ -82,7 +82,7 @@ extension ClusterTests {
             }
         }
 
-        /// What the master has counted: of its own children in the trees, so the first node is lost.
+        /// The master counts its own children in the trees: the first node is one.
         private static func counted(by cluster: TestCluster) throws -> Metrics.Samples {
             try Metrics.parse(cluster.command("bpctl", ["--metrics"]).text)
         }
