@@ -238,6 +238,7 @@ struct GhostServer: ~Copyable {
         job = consume channel
         isAdopted = true
         self.isForwarding = isForwarding
+        outgoing += LocalMessage.bytes(BPROC_LOCAL_GHOSTS_SERVED)
         group.adopt(started: started, isForwarding: isForwarding, effects: &effects)
         takeJobNews()
         carryOut()
@@ -276,6 +277,7 @@ struct GhostServer: ~Copyable {
                 case .output(let rank, let stream, let bytes):
                     guard isForwarding else { break }
                     output.append(inbox.bytes[bytes], rank: rank, stream: stream)
+                case .bookRequested(let request): tellOfBook(request: request)
                 }
             }
         } catch {
@@ -298,6 +300,25 @@ struct GhostServer: ~Copyable {
                     rank: rank, signal: signal.number, reach: UInt32(signal.reach.rawValue),
                     sequence: signal.sequence)))
     }
+
+    private mutating func tellOfBook(request: UInt32) {
+        // One that is not taken is not worth another.
+        guard outgoing.count < Self.unsentByteLimit else { return }
+        let book = group.book
+        outgoing += LocalMessage.bytes(
+            BPROC_LOCAL_GHOSTS_BOOK, request: request,
+            body: LocalMessage.bytes(
+                of: bproc_local_ghosts_book(
+                    living_count: UInt32(book.livingGhostCount),
+                    running_count: UInt32(book.runningRankCount),
+                    output_count: UInt32(book.outputRankCount),
+                    called_count: UInt32(book.calledGhostCount),
+                    output_bytes: UInt64(output.waitingByteCount),
+                    unsent_bytes: UInt64(outgoing.count))))
+        flush()
+    }
+
+    private static let unsentByteLimit = 1 << 20
 
     private mutating func writeOutput() {
         var credits: [UInt8] = []

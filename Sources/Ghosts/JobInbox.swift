@@ -9,6 +9,8 @@ package enum JobNews: Equatable, Sendable {
     /// Bytes that a rank has written to stream 1 or 2, in the channel's buffer.
     case output(rank: UInt32, stream: UInt32, bytes: Range<Int>)
     case outputEnded(rank: Int, stream: UInt32)
+    /// The daemon asks what the server keeps.
+    case bookRequested(request: UInt32)
 }
 
 /// The receiving half of a job channel: bytes in, news out. Output stays where it was received
@@ -59,6 +61,9 @@ package struct JobInbox: Sendable {
             case BPROC_LOCAL_OUTPUT:
                 start = end
                 return try output(body..<end)
+            case BPROC_LOCAL_GHOSTS_BOOK_REQUEST:
+                start = end
+                return .bookRequested(request: header.request)
             default:
                 // Progress, credit for input that nobody sends, and the answer to a signal that
                 // came too late.

@@ -18,6 +18,7 @@ struct OutputQueue {
     private(set) var isBroken = false
 
     var isEmpty: Bool { start == bytes.count }
+    var waitingByteCount: Int { bytes.count - start }
 
     mutating func append(_ output: ArraySlice<UInt8>, rank: UInt32, stream: UInt32) {
         bytes += output

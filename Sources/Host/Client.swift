@@ -46,6 +46,8 @@ package final class Client {
     package var watcher: ClientID?
     /// It is such a server, and this is the one whose job it watches.
     package var watched: ClientID?
+    /// The server of its job's ghosts holds the connection, and answers what it keeps.
+    package var servesGhosts = false
     /// It reads the table of nodes, and nothing else, after every change.
     package var isWatching = false
     /// It watches, and the table has changed since the last one that was sent to it.

@@ -16,6 +16,8 @@ extension MasterDaemon {
     package mutating func clientIsGone(_ client: Client) {
         if let place = client.place { clientOfPlace[place] = nil }
         forgetQuestions(of: client)
+        ghostBooks.forget(client.id)
+        tellOfBooks(now: Clock.monotonicNanoseconds)
         endWatch(of: client)
         host.store.state.clientIsGone(
             client.id, now: Clock.monotonicNanoseconds, effects: &host.effects)
@@ -46,6 +48,7 @@ extension MasterDaemon {
         default:
             if try processRequest(message, from: client) { break }
             if try bookRequest(message, from: client) { break }
+            if try hearGhosts(message, from: client) { break }
             throw .invalid("unknown message kind \(message.header.kind)")
         }
     }

@@ -23,10 +23,7 @@ extension MasterDaemon {
                     "user \(client.caller.user) may not see what the daemons keep")
             }
             guard raw.node != Int32(BPROC_LOCAL_ANY_NODE) else {
-                send(
-                    LocalMessage.bytes(
-                        BPROC_LOCAL_BOOK, request: message.request, body: Array(book.utf8)),
-                    to: client)
+                try askGhosts(for: client, request: message.request)
                 return true
             }
             let question = try host.store.state.askForBook(
@@ -99,19 +96,5 @@ extension MasterDaemon {
             askers[question] = nil
             host.store.state.dropQuestion(question)
         }
-    }
-
-    // MARK: Book-keeping
-
-    /// A line for each thing that is kept: its name, and how many there are.
-    private var book: String {
-        let own: [(name: String, count: Int)] = [
-            ("jobs with streams", streams.count),
-            ("jobs of programs on nodes", clientOfPlace.count),
-            ("images", host.store.entries.count),
-            ("askers", askers.count),
-        ]
-        let lines = host.store.state.book + own + host.book
-        return lines.reduce(into: "") { $0 += "\($1.name): \($1.count)\n" }
     }
 }

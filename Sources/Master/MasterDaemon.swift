@@ -24,6 +24,8 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     var exits: [ClientID: [UInt8]] = [:]
     /// Who waits for the answers to a question to nodes, by its number.
     var askers: [UInt32: Asker] = [:]
+    /// Who waits for the books of the servers of ghosts.
+    var ghostBooks = GhostBooks()
     var nodeTable = EncodedNodeTable()
     var watch = NodeWatch()
     /// Hooks that run, by the numbers of their runs.
@@ -124,12 +126,13 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     package var deadlineNanoseconds: UInt64 {
         min(
             host.store.state.deadlineNanoseconds, watch.deadlineNanoseconds,
-            metricsServer?.deadlineNanoseconds ?? .max)
+            ghostBooks.deadlineNanoseconds, metricsServer?.deadlineNanoseconds ?? .max)
     }
 
     package mutating func tick(now: UInt64) {
         host.store.state.tick(now: now, effects: &host.effects)
         metricsServer?.tick(now: now, ring: &host.ring)
+        tellOfBooks(now: now)
     }
 
     package mutating func willRun() {

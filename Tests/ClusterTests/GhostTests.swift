@@ -14,7 +14,7 @@ extension ClusterTests {
         ]
 
         /// The program with the library of this build.
-        private static func with(
+        static func with(
             nodes: Int, _ body: (TestCluster, String) throws -> Void
         ) throws {
             let programs = Programs()
@@ -75,7 +75,7 @@ extension ClusterTests {
         }
 
         /// A caller with two ranks that stay; it prints their statuses.
-        private static func family(
+        static func family(
             _ cluster: TestCluster, _ program: String
         ) throws -> Conversation {
             let job = try cluster.conversation(program, ["family"], input: nil)

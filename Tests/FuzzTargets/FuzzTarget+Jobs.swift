@@ -26,6 +26,8 @@ extension FuzzTarget {
                         + LocalMessage.bytes(BPROC_LOCAL_EXIT, body: exits),
                     LocalMessage.bytes(BPROC_LOCAL_STOP, body: stop)
                         + LocalMessage.bytes(BPROC_LOCAL_EXIT, body: exits),
+                    LocalMessage.bytes(BPROC_LOCAL_GHOSTS_BOOK_REQUEST, request: 7)
+                        + LocalMessage.bytes(BPROC_LOCAL_EXIT, body: exits),
                 ]
             },
             run: { bytes in readJob(bytes) })
@@ -57,6 +59,8 @@ extension FuzzTarget {
                         guard range.upperBound <= inbox.bytes.count else {
                             return "output that has not come"
                         }
+                    case .bookRequested:
+                        guard group.book.livingGhostCount <= 4 else { return "a wrong book" }
                     }
                 }
             } catch {

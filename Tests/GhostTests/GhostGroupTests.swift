@@ -53,6 +53,32 @@ import Wire
         return group
     }
 
+    /// Everything that is counted is 0 when the group is over.
+    @Test func theBookFollowsTheGroup() {
+        var group = GhostGroup(count: 3)
+        #expect(group.book == GhostBook(livingGhostCount: 3))
+        _ = Self.effects {
+            group.adopt(started: [true, true, false], isForwarding: true, effects: &$0)
+        }
+        #expect(group.book == GhostBook(livingGhostCount: 2, runningRankCount: 2))
+        _ = Self.told(Self.stop, of: 0, sequence: 0, &group)
+        #expect(group.book.calledGhostCount == 1)
+        for rank in 0...1 {
+            _ = Self.effects {
+                group.rankEnded(rank, status: 0, isNodeDeath: false, now: 0, effects: &$0)
+            }
+            #expect(group.book.outputRankCount == rank + 1)
+        }
+        for rank in 0...1 {
+            _ = Self.effects {
+                group.outputEnded(rank, stream: 1, effects: &$0)
+                group.outputEnded(rank, stream: 2, effects: &$0)
+                group.ghostDied(signal: 0, ghost: rank, effects: &$0)
+            }
+        }
+        #expect(group.isOver && group.book == GhostBook())
+    }
+
     @Test func aGhostEndsAsItsRank() {
         for status: Int32 in [0, 42 << 8, 11, 15] {
             var group = Self.adopted(count: 2)

@@ -48,6 +48,10 @@ enum bproc_local_kind {
        that this connection launches next. It is told of ends and stops there as well, and may
        signal; where it closes, the job ends. Answered with NODE_DONE; by the master alone. */
     BPROC_LOCAL_JOB_WATCH = 9,
+    /* No body, no answer: the server of the job's ghosts holds this connection now, and can be asked
+       for what it keeps. */
+    BPROC_LOCAL_GHOSTS_SERVED = 10,
+    BPROC_LOCAL_GHOSTS_BOOK = 11,   /* bproc_local_ghosts_book; the answer */
     BPROC_LOCAL_NODE_REQUEST = 16,  /* bproc_local_node_request and tail; answered with NODE_DONE */
     /* No body; answered with NODE_DONE. From then on the daemon sends no messages but a
        bproc_local_watched and its entries: after every change of the table, if the client has taken
@@ -78,6 +82,8 @@ enum bproc_local_kind {
     BPROC_LOCAL_PROCESSES = 88,     /* bproc_local_processes, then its entries */
     BPROC_LOCAL_STATUS = 89,        /* bproc_local_statuses, then its entries */
     BPROC_LOCAL_BOOK = 90,          /* text: a line for each thing that the daemon keeps */
+    /* No body; only where GHOSTS_SERVED has come. Answered with GHOSTS_BOOK. */
+    BPROC_LOCAL_GHOSTS_BOOK_REQUEST = 91,
     /* library to capture helper, and back */
     BPROC_LOCAL_CAPTURE = 128,  /* bproc_local_capture and tail */
     BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; error 0: the sealed file attached */
@@ -494,6 +500,16 @@ struct bproc_local_ghosts_adopt {
 
 struct bproc_local_ghosts_ready {
     int32_t error;
+};
+
+/* What their server keeps, all of it 0 when it ends. */
+struct bproc_local_ghosts_book {
+    uint32_t living_count;      /* of the ghosts */
+    uint32_t running_count;     /* of the ranks */
+    uint32_t output_count;      /* ranks that have ended, and their output has not */
+    uint32_t called_count;      /* ghosts that were told to stop as their rank has */
+    uint64_t output_bytes;      /* that standard output has still to take */
+    uint64_t unsent_bytes;      /* that the job's channel has still to take */
 };
 
 /* ---- The caller's own image ---- */
