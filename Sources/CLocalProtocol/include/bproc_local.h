@@ -48,8 +48,8 @@ enum bproc_local_kind {
        that this connection launches next. It is told of ends and stops there as well, and may
        signal; where it closes, the job ends. Answered with NODE_DONE; by the master alone. */
     BPROC_LOCAL_JOB_WATCH = 9,
-    /* No body, no answer: the server of the job's ghosts holds this connection now, and can be asked
-       for what it keeps. */
+    /* No body, no answer: the server of the job's ghosts holds this connection now, and can be
+       asked for what it keeps. */
     BPROC_LOCAL_GHOSTS_SERVED = 10,
     BPROC_LOCAL_GHOSTS_BOOK = 11,   /* bproc_local_ghosts_book; the answer */
     BPROC_LOCAL_NODE_REQUEST = 16,  /* bproc_local_node_request and tail; answered with NODE_DONE */

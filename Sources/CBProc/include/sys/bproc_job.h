@@ -215,7 +215,8 @@ int bproc_processstatus(int node, int patience_milliseconds, struct bproc_proces
 
 /* What a daemon keeps, as text to be freed with free, with a line "name: number" for each thing;
    all numbers are 0 once nothing is under way. BPROC_NODE_ANY is the daemon that answers here, and
-   the servers of all ghosts ("job N, name: number"), a node its slave. For root and the daemon's own user (else EPERM), on the front end. */
+   the servers of all ghosts ("job N, name: number"), a node its slave. For root and the daemon's
+   own user (else EPERM), on the front end. */
 int bproc_debug(int node, char **text);
 
 /* What the master has done since it was started, and what it has now: counters and gauges as text
