@@ -41,6 +41,25 @@ void bplib_channel_close(struct bplib_channel *channel) {
     errno = error;
 }
 
+int bplib_fail_lost(int descriptor, const char *consequence) {
+    struct sockaddr_un peer;
+    socklen_t bytes = sizeof peer;
+    char name[sizeof peer.sun_path + 1] = "";
+    size_t name_bytes = 0;
+    // The kernel knows the name that was connected to, whoever has gone meanwhile.
+    if (getpeername(descriptor, (struct sockaddr *)&peer, &bytes) == 0 &&
+        bytes > offsetof(struct sockaddr_un, sun_path)) {
+        name_bytes = bytes - offsetof(struct sockaddr_un, sun_path);
+        if (name_bytes > sizeof peer.sun_path) name_bytes = sizeof peer.sun_path;
+        if (!*peer.sun_path) *peer.sun_path = '@';
+        bplib_copy_text(name, sizeof name, peer.sun_path, name_bytes);
+    }
+    // A helper is at the other end of a pair of sockets without names.
+    if (!*name) return bplib_fail(ECONNRESET, "the helper has ended%s", consequence);
+    return bplib_fail(ECONNRESET, "the connection to the daemon at %s is lost%s", name,
+                      consequence);
+}
+
 int bplib_channel_wait(const struct bplib_channel *channel, short events,
                        int timeout_milliseconds) {
     struct pollfd entry = {.fd = channel->descriptor, .events = events};
@@ -101,7 +120,7 @@ static int send_some(struct bplib_channel *channel, int attachment) {
         }
         if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
         if (errno == EPIPE || errno == ECONNRESET) {
-            return bplib_fail(ECONNRESET, "the other side has closed the connection");
+            return bplib_fail_lost(channel->descriptor, "");
         }
         if (errno != EINTR) return bplib_fail(errno, "sendmsg: %s", bproc_strerror(errno));
     }
@@ -128,7 +147,7 @@ static int fail_as_refused(struct bplib_channel *channel) {
         bplib_copy_text(text, sizeof text, refused.reason, sizeof refused.reason);
         return bplib_fail(refused.error > 0 ? refused.error : EIO, "refused: %s", text);
     }
-    return bplib_fail(ECONNRESET, "the other side has closed the connection");
+    return bplib_fail_lost(channel->descriptor, "");
 }
 
 int bplib_channel_send(struct bplib_channel *channel, int attachment, int timeout_milliseconds) {
@@ -234,9 +253,9 @@ int bplib_channel_receive(struct bplib_channel *channel, struct bplib_message *m
         if (came < 0) return -1;
         if (came > 0) continue;
         if (channel->ended) {
-            return bplib_fail(ECONNRESET, channel->in.start == channel->in.end
-                                              ? "the connection ended without an answer"
-                                              : "the connection ended inside a message");
+            return bplib_fail_lost(channel->descriptor, channel->in.start == channel->in.end
+                                                            ? " before it has answered"
+                                                            : " inside a message");
         }
         int ready = bplib_channel_wait(channel, POLLIN, timeout_milliseconds);
         if (ready < 0) return -1;

@@ -53,6 +53,8 @@ int bplib_channel_greet(struct bplib_channel *channel);
 // Takes over a connected socket.
 int bplib_channel_adopt(struct bplib_channel *channel, int descriptor);
 void bplib_channel_close(struct bplib_channel *channel);
+// Fails with ECONNRESET: the other end of this socket, whose name the sentence says, is gone.
+int bplib_fail_lost(int descriptor, const char *consequence);
 // Appends a message to what is to be sent.
 int bplib_channel_queue(struct bplib_channel *channel, uint16_t kind, const struct iovec *parts,
                         int part_count);

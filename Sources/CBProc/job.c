@@ -300,7 +300,7 @@ static int read_and_scan(bproc_job_t *job) {
     if (came < 0) end_with_error(job);
     scan(job);
     if (job->channel.ended && !bplib_job_over(job)) {
-        bplib_fail(ECONNRESET, "the daemon has closed the connection of a running job");
+        bplib_fail_lost(job->channel.descriptor, "; the job's processes on the nodes are ended");
         end_with_error(job);
     }
     return came > 0;

@@ -14,10 +14,6 @@
 _Static_assert(sizeof(struct bproc_local_listed) == sizeof(struct bproc_node_info_t),
                "an entry that a program reads is a bproc_node_info_t");
 
-static int fail_as_closed(void) {
-    return bplib_fail(ECONNRESET, "the daemon has closed the connection");
-}
-
 // Reads exactly this many bytes: what follows them belongs to whoever reads next. 0 or -1.
 static int read_exactly(int descriptor, void *bytes, size_t byte_count) {
     unsigned char *place = bytes;
@@ -28,7 +24,7 @@ static int read_exactly(int descriptor, void *bytes, size_t byte_count) {
             byte_count -= (size_t)count;
             continue;
         }
-        if (count == 0 || errno == ECONNRESET) return fail_as_closed();
+        if (count == 0 || errno == ECONNRESET) return bplib_fail_lost(descriptor, "");
         if (errno == EINTR) continue;
         if (errno != EAGAIN && errno != EWOULDBLOCK) {
             return bplib_fail(errno, "notifier: %s", bproc_strerror(errno));
@@ -55,7 +51,7 @@ static int send_header(int descriptor, uint16_t kind, uint32_t request) {
     } while (count < 0 && errno == EINTR);
     if (count == (ssize_t)sizeof header) return 0;
     int error = count < 0 ? errno : EIO;
-    if (error == EPIPE || error == ECONNRESET) return fail_as_closed();
+    if (error == EPIPE || error == ECONNRESET) return bplib_fail_lost(descriptor, "");
     return bplib_fail(error, "notifier: %s", bproc_strerror(error));
 }
 

@@ -237,7 +237,7 @@ extension ClusterTests {
                 #expect(isShown("\"node\":1,\"state\":\"up\"", times: 2))
                 cluster.master?.signal(SIGTERM)
                 let outcome = follower.finish(seconds: TestCluster.patience)
-                #expect(outcome.status == 1 && outcome.errorText.contains("closed"))
+                #expect(outcome.status == 1 && outcome.errorText.contains("is lost"))
             }
         }
     }
