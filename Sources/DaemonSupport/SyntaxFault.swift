@@ -152,8 +152,15 @@ private struct SyntaxReader {
             word.append(byte)
             advance()
         }
-        // A key may be any word.
-        guard !isKey, !Self.isLiteral(word) else { return nil }
+        if isKey {
+            // A key may be any word, but no more than a word.
+            guard let mark = word.first(where: { "+-.".utf8.contains($0) }) else { return nil }
+            let shown = Character(Unicode.Scalar(mark))
+            let key = String(decoding: word.prefix(40), as: UTF8.self)
+            return SyntaxFault(
+                "the key \"\(key)\" has a \"\(shown)\": it stands in quotation marks", at: start)
+        }
+        guard !Self.isLiteral(word) else { return nil }
         return SyntaxFault(
             "\"\(String(decoding: word.prefix(40), as: UTF8.self))\" is no value: texts stand in "
                 + "quotation marks", at: start)

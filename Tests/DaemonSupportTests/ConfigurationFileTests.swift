@@ -131,6 +131,7 @@ import Testing
         ("{\n  count: 7\n  name: 'x' }", 3, 3), ("{ name: 'x }", 1, 9), ("{ name: x }", 1, 9),
         ("{ /* }", 1, 3), ("{ count: 7 }}", 1, 13), ("{ rule: [1, 2 }", 1, 15), ("{ 7: 7 }", 1, 3),
         ("{ é }", 1, 3), ("[1]", 1, 1), ("7", 1, 1), ("{ / }", 1, 4), ("{ a: 1,, }", 1, 8),
+        ("{\n log-level: 'info' }", 2, 2), ("{ count: 7, a.b: 1 }", 1, 13),
     ])
     func syntaxHasAPlace(text: String, line: Int, column: Int) {
         let found = mistakes(text)
