@@ -251,6 +251,9 @@ let package = Package(
             name: "MasterCoreTests", dependencies: ["MasterCore", "NodeSpec", "Relay", "Wire"],
             swiftSettings: testing),
         .testTarget(
+            name: "SlaveCoreTests", dependencies: ["SlaveCore", "Relay", "Wire"],
+            swiftSettings: testing),
+        .testTarget(
             name: "DaemonSupportTests",
             dependencies: ["DaemonSupport", "DaemonLog", argumentParser],
             swiftSettings: testing),

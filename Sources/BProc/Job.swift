@@ -156,7 +156,8 @@ extension JobEvent {
             self = unsafe .exit(
                 RankExit(
                     rank: Int(event.rank), node: event.node, process: event.process,
-                    status: WaitStatus(rawValue: event.status), nodeDied: event.node_died != 0))
+                    status: WaitStatus(rawValue: event.status), nodeDied: event.node_died != 0,
+                    nodeLeft: event.node_died == 2))
         case BPROC_EVENT_OUTPUT:
             // The library's bytes live until the next event is asked for; they are copied here.
             let bytes = unsafe Array(

@@ -41,6 +41,8 @@ public enum JobEvent: Equatable, Sendable {
         public var status: WaitStatus
         /// The process did not end by itself: its node was lost.
         public var nodeDied: Bool
+        /// The node has gone to another master, on which the process runs on.
+        public var nodeLeft: Bool
     }
 
     public enum OutputStream: Int32, Sendable {

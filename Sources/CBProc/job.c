@@ -185,7 +185,7 @@ static int note_exits(bproc_job_t *job, const struct bplib_message *message) {
         memcpy(&record, message->body + i * sizeof record, sizeof record);
         if (!rank_exists(job, record.rank)) return lie("rank", record.rank);
         if (note_usage(job, &record) < 0) return -1;
-        end_part(job, record.rank, record.cause == 1 ? BPLIB_RANK_OVER : BPLIB_RANK_EXITED);
+        end_part(job, record.rank, record.cause != 0 ? BPLIB_RANK_OVER : BPLIB_RANK_EXITED);
     }
     return 0;
 }
@@ -366,7 +366,7 @@ static struct bproc_job_event exit_event(const bproc_job_t *job, const unsigned 
                                     .node = job->nodes[record.rank],
                                     .process = record.process,
                                     .status = record.status,
-                                    .node_died = record.cause == 1};
+                                    .node_died = (int)record.cause};
 }
 
 // The event of a message that scan has found good.

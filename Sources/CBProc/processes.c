@@ -100,28 +100,37 @@ int bproc_proclist(int node, struct bproc_proc_info_t **list) {
     return (int)found.count;
 }
 
-// The node of the process that fits; ESRCH, with the sentence, if there is none.
-static int find_node(int pid, uint32_t flags, const char *none) {
+// The process that fits; ESRCH, with the sentence, if there is none. 0 or -1.
+static int find(int pid, uint32_t flags, const char *none, struct bproc_local_process *found) {
     if (pid <= 0) return bplib_fail(EINVAL, "%d is no process number", pid);
     struct bplib_channel channel;
     if (bplib_channel_open(&channel) < 0) return -1;
     struct bproc_local_processes_request request = {.process = pid, .flags = flags};
     struct bplib_message answer;
     struct bproc_local_processes head;
-    int node = ask_page(&channel, &request, &answer, &head);
-    if (node > 0) {
-        node = entry_at(&answer, 0).node;
-    } else if (node == 0) {
-        node = bplib_fail(ESRCH, "process %d %s", pid, none);
-    }
+    int count = ask_page(&channel, &request, &answer, &head);
+    if (count > 0) *found = entry_at(&answer, 0);
+    if (count == 0) bplib_fail(ESRCH, "process %d %s", pid, none);
     bplib_channel_close(&channel);
-    return node;
+    return count > 0 ? 0 : -1;
 }
 
-int bproc_pidnode(int pid) { return find_node(pid, 0, "is on no node"); }
+int bproc_pidnode(int pid) {
+    struct bproc_local_process found;
+    return find(pid, 0, "is on no node", &found) < 0 ? -1 : found.node;
+}
+
+static const char not_lost[] = "has not ended with its node";
 
 int bproc_lostnode(int pid) {
-    return find_node(pid, BPROC_LOCAL_PROCESSES_LOST, "has not ended with its node");
+    struct bproc_local_process found;
+    return find(pid, BPROC_LOCAL_PROCESSES_LOST, not_lost, &found) < 0 ? -1 : found.node;
+}
+
+int bproc_lostcause(int pid) {
+    struct bproc_local_process found;
+    if (find(pid, BPROC_LOCAL_PROCESSES_LOST, not_lost, &found) < 0) return -1;
+    return found.state == BPROC_LOCAL_PROCESS_LEFT ? BPROC_LOST_LEFT : BPROC_LOST_DIED;
 }
 
 static int send_signal(int pid, int signal, uint32_t flags) {

@@ -84,7 +84,7 @@ package struct JobInbox: Sendable {
         let place = body.lowerBound + exitIndex * size
         let raw = LocalMessage.load(bproc_local_exit.self, from: bytes, at: place)!
         exitIndex += 1
-        return .ended(rank: Int(raw.rank), status: raw.status, isNodeDeath: raw.cause == 1)
+        return .ended(rank: Int(raw.rank), status: raw.status, isNodeDeath: raw.cause != 0)
     }
 
     private func output(_ body: Range<Int>) throws(LocalProtocolError) -> JobNews {

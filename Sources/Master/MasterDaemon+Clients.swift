@@ -259,7 +259,7 @@ extension MasterDaemon {
         raw.rank = exit.rank
         raw.process = exit.process
         raw.status = exit.waitStatus
-        raw.cause = exit.isNodeDeath ? 1 : 0
+        raw.cause = exit.cause.rawValue
         raw.user_microseconds = exit.usage.userMicroseconds
         raw.system_microseconds = exit.usage.systemMicroseconds
         raw.max_resident_kilobytes = exit.usage.maximumResidentKilobytes

@@ -34,13 +34,15 @@ extension MasterDaemon {
         case .list(let node, let place):
             let page = host.store.state.processes(
                 on: node, after: place, limit: Int(BPROC_LOCAL_PROCESSES_MOST))
-            return Self.answer(page.entries, isLast: page.isLast, request: number)
+            return Self.answer(page.entries.map(\.encoded), isLast: page.isLast, request: number)
         case .one(let process):
             let entry = host.store.state.process(process)
-            return Self.answer(entry.map { [$0] } ?? [], isLast: true, request: number)
+            return Self.answer(
+                entry.map { [$0.encoded] } ?? [], isLast: true, request: number)
         case .lost(let process):
-            let entry = host.store.state.lostProcesses[process]
-            return Self.answer(entry.map { [$0] } ?? [], isLast: true, request: number)
+            let lost = host.store.state.lostProcesses[process]
+            return Self.answer(
+                lost.map { [$0.encoded] } ?? [], isLast: true, request: number)
         case .kill(let process, let signal, let wholeJob):
             try host.store.state.kill(
                 process, signal: signal, wholeJob: wholeJob, by: caller, effects: &host.effects)
@@ -55,13 +57,13 @@ extension MasterDaemon {
     }
 
     private static func answer(
-        _ entries: [ProcessEntry], isLast: Bool, request: UInt32
+        _ entries: [[UInt8]], isLast: Bool, request: UInt32
     ) -> [UInt8] {
         var body = LocalMessage.bytes(
             of: bproc_local_processes(count: UInt32(entries.count), is_last: isLast ? 1 : 0))
         body.reserveCapacity(
             body.count + entries.count * MemoryLayout<bproc_local_process>.stride)
-        for entry in entries { body += entry.encoded }
+        for entry in entries { body += entry }
         return LocalMessage.bytes(BPROC_LOCAL_PROCESSES, request: request, body: body)
     }
 }

@@ -228,6 +228,11 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     ) {
         do throws(WireError) {
             switch header.kind {
+            case .kept:
+                host.store.state.receiveKept(
+                    try KeptLaunch(header, decoding: body), byteCount: body.count,
+                    isLast: header.flags.contains(.final), from: link, now: now,
+                    isTaken: { bp_process_user($0) >= 0 }, effects: &host.effects)
             case .output: output(header, body: body, from: link)
             case .inputCredit: try inputCredit(header, body: body, from: link)
             case .clientLaunch:

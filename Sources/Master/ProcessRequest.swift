@@ -64,18 +64,30 @@ package enum ProcessRequest: Equatable, Sendable {
     }
 }
 
+extension LostProcess {
+    /// As the local protocol has it.
+    package var encoded: [UInt8] {
+        entry.encoded(
+            state: cause == .nodeLeft
+                ? BPROC_LOCAL_PROCESS_LEFT : BPROC_LOCAL_PROCESS_DIED)
+    }
+}
+
 extension ProcessEntry {
     /// As the local protocol has it.
     package var encoded: [UInt8] {
+        encoded(
+            state: isRunning ? BPROC_LOCAL_PROCESS_RUNNING : BPROC_LOCAL_PROCESS_STARTING)
+    }
+
+    fileprivate func encoded(state: bproc_local_process_state) -> [UInt8] {
         var raw = bproc_local_process()
         raw.job = place.launch
         raw.rank = place.rank
         raw.process = process
         raw.node = node
         raw.user = user
-        raw.state =
-            isRunning
-            ? BPROC_LOCAL_PROCESS_RUNNING.rawValue : BPROC_LOCAL_PROCESS_STARTING.rawValue
+        raw.state = state.rawValue
         return LocalMessage.bytes(of: raw)
     }
 }

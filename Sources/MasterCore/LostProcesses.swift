@@ -1,6 +1,13 @@
-/// Processes that have ended because their nodes did, by number: the latest ones.
+/// A process whose node was lost.
+public struct LostProcess: Equatable, Sendable {
+    public let entry: ProcessEntry
+    public let cause: RankEndCause
+}
+
+/// Processes that have ended, for their callers, because their nodes were lost, by number: the
+/// latest ones.
 public struct LostProcesses: Sendable {
-    private var entries: [Int32: ProcessEntry] = [:]
+    private var entries: [Int32: LostProcess] = [:]
     /// Numbers in the order of their coming; those that are in use again are not in `entries`.
     private var order: [Int32] = []
     private var oldest = 0
@@ -8,9 +15,9 @@ public struct LostProcesses: Sendable {
     /// A few launches on the largest cluster.
     static let limit = 1 << 16
 
-    public subscript(process: Int32) -> ProcessEntry? { entries[process] }
+    public subscript(process: Int32) -> LostProcess? { entries[process] }
 
-    mutating func insert(_ entry: ProcessEntry) {
+    mutating func insert(_ entry: ProcessEntry, cause: RankEndCause) {
         if order.count < Self.limit {
             order.append(entry.process)
         } else {
@@ -19,7 +26,7 @@ public struct LostProcesses: Sendable {
             order[oldest] = entry.process
             oldest = (oldest + 1) % Self.limit
         }
-        entries[entry.process] = entry
+        entries[entry.process] = LostProcess(entry: entry, cause: cause)
     }
 
     /// The number is another process's now.

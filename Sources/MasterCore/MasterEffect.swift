@@ -89,12 +89,21 @@ public struct LaunchProgress: Equatable, Sendable {
     public var imageByteCount: UInt64
 }
 
+/// Why a process has come to its end for its caller.
+public enum RankEndCause: UInt32, Sendable {
+    /// It has ended.
+    case own = 0
+    /// Its node is lost, and it with it.
+    case nodeDied = 1
+    /// Its node has gone to another master, and it runs on there.
+    case nodeLeft = 2
+}
+
 public struct RankExit: Equatable, Sendable {
     public var rank: UInt32
     public var process: Int32
     public var waitStatus: Int32
-    /// The process did not end by itself: its node died.
-    public var isNodeDeath: Bool
+    public var cause: RankEndCause
     /// What its slave says that it has used; nothing for a node's death.
     public var usage = ResourceUsage()
 }

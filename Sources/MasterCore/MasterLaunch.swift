@@ -66,7 +66,8 @@ final class MasterLaunch {
 
     struct Rank: Sendable {
         let node: Int32
-        let process: Int32
+        /// Of one that has come from another master it may change.
+        var process: Int32
         var state: RankState = .waiting
         /// An exit that overtook the news of its own start.
         var earlyExit: RankExit?
@@ -79,7 +80,10 @@ final class MasterLaunch {
         }
     }
 
-    let client: ClientID
+    /// nil: its caller is another master's.
+    let client: ClientID?
+    /// What its processes were before they came here; nil: they have been started here.
+    let adoption: AdoptedLaunch?
     let origin: LaunchOrigin?
     let order: LaunchOrder
     let startedNanoseconds: UInt64
@@ -112,9 +116,11 @@ final class MasterLaunch {
     var progressNanoseconds: UInt64
 
     init(
-        client: ClientID, origin: LaunchOrigin?, order: LaunchOrder, fanOut: Int,
-        wantsProgress: Bool, wantsStops: Bool, ranks: [Rank], relay: LaunchRelay, now: UInt64
+        client: ClientID?, origin: LaunchOrigin?, order: LaunchOrder, fanOut: Int,
+        wantsProgress: Bool, wantsStops: Bool, ranks: [Rank], relay: LaunchRelay,
+        adoption: AdoptedLaunch? = nil, now: UInt64
     ) {
+        self.adoption = adoption
         self.origin = origin
         self.client = client
         self.order = order

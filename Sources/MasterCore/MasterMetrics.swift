@@ -29,6 +29,7 @@ public struct MasterMetrics: Equatable, Sendable {
     public internal(set) var endedLaunchCount: UInt64 = 0
     public internal(set) var answeredLaunchCounts: [LaunchResult: UInt64] = [:]
     public internal(set) var placedRankCount: UInt64 = 0
+    public internal(set) var adoptedRankCount: UInt64 = 0
     public internal(set) var failedRankCounts: [LaunchStage: UInt64] = [:]
     /// Ranks among the failed whose node showed no sign of life for the stall time.
     public internal(set) var stalledRankCount: UInt64 = 0
@@ -65,8 +66,8 @@ public struct MasterMetrics: Equatable, Sendable {
         if failure.errorNumber == FailureCode.timedOut { stalledRankCount += 1 }
     }
 
-    mutating func countEnded(waitStatus: Int32, isNodeDeath: Bool) {
-        let end: RankEnd = isNodeDeath ? .node : waitStatus & 0x7f == 0 ? .exit : .signal
+    mutating func countEnded(waitStatus: Int32, cause: RankEndCause) {
+        let end: RankEnd = cause != .own ? .node : waitStatus & 0x7f == 0 ? .exit : .signal
         endedRankCounts[end, default: 0] += 1
     }
 }

@@ -12,8 +12,7 @@ extension MasterState {
         precondition(!request.nodes.isEmpty && request.nodes.count <= Self.rankLimit)
         precondition(
             request.processes.isEmpty || request.processes.count == request.nodes.count)
-        let launch = nextLaunch
-        nextLaunch += 1
+        let launch = takeLaunchNumber()
         metrics.begunLaunchCount += 1
         metrics.imageByteCount += request.order.imageByteCount
         var ranks: [MasterLaunch.Rank] = []
@@ -29,6 +28,7 @@ extension MasterState {
                 failures.append(.takenProcess(rank: UInt32(index), node: node))
                 continue
             }
+            giveUpAdoptedNumber(process, effects: &effects)
             placeOfProcess[process] = RankPlace(launch: launch, rank: UInt32(index))
             lostProcesses.forget(process)
             if let failure = refusal(of: node, rank: UInt32(index), caller: request.caller) {
@@ -209,10 +209,12 @@ extension MasterState {
 
     /// Why a slave may not speak for this caller; nil: it may. A slave speaks only for users who
     /// have processes on its node, with groups that they have there: a node that is taken over can
-    /// start nothing elsewhere for anybody else.
+    /// start nothing elsewhere for anybody else. What it has brought along itself does not count.
     public func refusal(of caller: Caller, on node: Int32) -> String? {
         for known in launches.values where known.order.user == caller.user {
-            guard !known.isCondemned, known.ranks.contains(where: { $0.isAlive(on: node) }) else {
+            guard !known.isCondemned, known.adoption == nil,
+                known.ranks.contains(where: { $0.isAlive(on: node) })
+            else {
                 continue
             }
             let groups = Set(known.order.supplementaryGroups + [known.order.group])
@@ -221,10 +223,11 @@ extension MasterState {
         return "user \(caller.user) has no process on node \(node) with these groups"
     }
 
-    /// Whether a process of this number runs on a node as this user.
+    /// Whether a process of this number, which was placed by this master, runs on a node as this
+    /// user.
     public func hasProcess(_ process: Int32, of user: UInt32, on node: Int32) -> Bool {
         launches.values.contains { known in
-            known.order.user == user && !known.isCondemned
+            known.order.user == user && !known.isCondemned && known.adoption == nil
                 && known.ranks.contains { $0.process == process && $0.isAlive(on: node) }
         }
     }
@@ -307,13 +310,15 @@ extension MasterState {
         known.failedCount += 1
         metrics.countFailed(failure)
         known.outstandingCount -= 1
-        if !known.isCondemned { effects.append(.failed(known.client, failure)) }
+        if !known.isCondemned, let client = known.client {
+            effects.append(.failed(client, failure))
+        }
     }
 
     /// The master itself lost a node: what it has not answered has failed, what runs there has
-    /// died.
+    /// died, or has gone with it.
     mutating func nodeIsDown(
-        _ node: Int32, launch: UInt64, reason: String, now: UInt64,
+        _ node: Int32, launch: UInt64, reason: String, cause: RankEndCause, now: UInt64,
         effects: inout [MasterEffect]
     ) {
         guard let known = launches[launch] else { return }
@@ -327,7 +332,7 @@ extension MasterState {
                     effects: &effects)
             case .placed:
                 keepOrEnd(
-                    index, launch: launch, waitStatus: Self.killSignal, isNodeDeath: true,
+                    index, launch: launch, waitStatus: Self.killSignal, cause: cause,
                     effects: &effects)
             case .failed, .ended: break
             }
@@ -340,10 +345,11 @@ extension MasterState {
         _ launch: UInt64, now: UInt64, effects: inout [MasterEffect]
     ) {
         guard let known = launches[launch], known.wantsProgress, !known.isCondemned,
+            let client = known.client,
             now >= known.progressNanoseconds + Self.progressIntervalNanoseconds
         else { return }
         known.progressNanoseconds = now
-        effects.append(.progress(known.client, known.progress))
+        effects.append(.progress(client, known.progress))
     }
 
     mutating func reportIfComplete(
@@ -356,19 +362,19 @@ extension MasterState {
         known.finishNanoseconds = now + Self.callersStartNanoseconds
         if known.isCondemned {
             finish(launch, effects: &effects)
-        } else {
+        } else if let client = known.client {
             var report = known.report
             report.elapsedNanoseconds = now - known.startedNanoseconds
-            effects.append(.launched(known.client, report))
+            effects.append(.launched(client, report))
             for record in known.ranks.compactMap(\.earlyStop) {
-                effects.append(.stopped(known.client, record))
+                effects.append(.stopped(client, record))
             }
         }
         for index in known.ranks.indices {
             guard let exit = known.ranks[index].earlyExit else { continue }
             end(
                 index, launch: launch, waitStatus: exit.waitStatus,
-                isNodeDeath: exit.isNodeDeath, usage: exit.usage, effects: &effects)
+                cause: exit.cause, usage: exit.usage, effects: &effects)
         }
         forgetIfOver(launch, effects: &effects)
     }

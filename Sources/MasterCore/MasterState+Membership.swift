@@ -21,21 +21,43 @@ extension MasterState {
             resume(hello, arrival, now: now, effects: &effects)
             return
         }
+        guard hello.keptCount == 0 else {
+            begin(KeptArrival(hello, arrival, now: now), effects: &effects)
+            return
+        }
         switch nodes.place(for: hello, arrival) {
         case .success(let node):
-            metrics.nodeArrivalCount += 1
-            if let old = nodes.record(of: node)?.link {
-                let reason = "its slave has been started again"
-                effects.append(.refuse(old, reason: reason))
-                controlIsLost(old, reason: reason, now: now, effects: &effects)
-            }
-            nodes.admit(hello, as: node, arrival, cookie: takeCookie(), now: now)
-            effects.append(.welcome(link, welcome(node)))
-            effects.append(.note("node \(node) is up at \(address)"))
-            nodeHasCome(node, now: now, effects: &effects)
+            admit(hello, as: node, arrival, now: now, effects: &effects)
         case .failure(let refusal):
             effects.append(.refuse(link, reason: refusal.sentence))
         }
+    }
+
+    /// Gives a slave its place.
+    ///
+    /// - Parameters:
+    ///   - kept: processes that it brings along.
+    ///   - taken: numbers that processes of the master's machine have.
+    mutating func admit(
+        _ hello: Hello, as node: Int32, _ arrival: Arrival, adopting kept: [KeptLaunch] = [],
+        taken: Set<Int32> = [], now: UInt64, effects: inout [MasterEffect]
+    ) {
+        metrics.nodeArrivalCount += 1
+        if let old = nodes.record(of: node)?.link {
+            let reason = "its slave has been started again"
+            effects.append(.refuse(old, reason: reason))
+            controlIsLost(old, reason: reason, now: now, effects: &effects)
+        }
+        nodes.admit(hello, as: node, arrival, cookie: takeCookie(), now: now)
+        if !kept.isEmpty {
+            let adoption = adopt(
+                kept, on: node, of: hello.membership.master, taken: taken, now: now,
+                effects: &effects)
+            effects.append(.control(arrival.link, frame: adoption.frame))
+        }
+        effects.append(.welcome(arrival.link, welcome(node)))
+        effects.append(.note("node \(node) is up at \(arrival.address)"))
+        nodeHasCome(node, now: now, effects: &effects)
     }
 
     /// A slave that has a place here comes by another connection, whether the old one is known to
@@ -89,6 +111,7 @@ extension MasterState {
     public mutating func controlIsCut(
         _ link: LinkID, reason: String, now: UInt64, effects: inout [MasterEffect]
     ) {
+        arrivals[link] = nil
         guard configuration.graceNanoseconds > 0, let node = nodes.node(of: link) else {
             controlIsLost(link, reason: reason, now: now, effects: &effects)
             return
@@ -100,9 +123,12 @@ extension MasterState {
         giveUpQuestions(to: node, effects: &effects)
     }
 
+    /// - Parameter cause: what that is to the processes of the node.
     public mutating func controlIsLost(
-        _ link: LinkID, reason: String, now: UInt64, effects: inout [MasterEffect]
+        _ link: LinkID, reason: String, cause: RankEndCause = .nodeDied, now: UInt64,
+        effects: inout [MasterEffect]
     ) {
+        arrivals[link] = nil
         guard let node = nodes.lose(link) else { return }
         metrics.nodeLossCount += 1
         effects.append(.note("node \(node) is down: \(reason)"))
@@ -114,7 +140,8 @@ extension MasterState {
             if launches[launch]?.origin?.node == node {
                 condemn(launch, reason: reason, now: now, effects: &effects)
             }
-            nodeIsDown(node, launch: launch, reason: reason, now: now, effects: &effects)
+            nodeIsDown(
+                node, launch: launch, reason: reason, cause: cause, now: now, effects: &effects)
         }
     }
 

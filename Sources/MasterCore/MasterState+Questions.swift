@@ -194,6 +194,8 @@ extension MasterState {
         let ranks = launches.values.lazy.flatMap(\.ranks)
         return [
             ("launches", launches.count),
+            ("slaves that bring processes", arrivals.count),
+            ("launches of other masters", adoptedLaunches.count),
             ("starting ranks", ranks.count { $0.state == .waiting }),
             ("running ranks", ranks.count { $0.state == .placed }),
             ("processes", placeOfProcess.count),

@@ -11,7 +11,7 @@ extension MasterState {
             known.ranks[index].node == node
         else { return }
         keepOrEnd(
-            index, launch: record.launch, waitStatus: record.waitStatus, isNodeDeath: false,
+            index, launch: record.launch, waitStatus: record.waitStatus, cause: .own,
             usage: record.usage, effects: &effects)
         forgetIfOver(record.launch, effects: &effects)
     }
@@ -20,18 +20,19 @@ extension MasterState {
     func rankStopped(_ record: StopRecord, on node: Int32, effects: inout [MasterEffect]) {
         let index = Int(record.rank)
         guard let known = launches[record.launch], index < known.ranks.count,
-            known.ranks[index].node == node, known.wantsStops, !known.isCondemned
+            known.ranks[index].node == node, known.wantsStops, !known.isCondemned,
+            let client = known.client
         else { return }
         if !known.isReported {
             known.ranks[index].earlyStop = record
         } else if known.ranks[index].state == .placed {
-            effects.append(.stopped(known.client, record))
+            effects.append(.stopped(client, record))
         }
     }
 
     /// The caller hears of exits after it has the numbers of all ranks: until then they are kept.
     mutating func keepOrEnd(
-        _ index: Int, launch: UInt64, waitStatus: Int32, isNodeDeath: Bool,
+        _ index: Int, launch: UInt64, waitStatus: Int32, cause: RankEndCause,
         usage: ResourceUsage = ResourceUsage(), effects: inout [MasterEffect]
     ) {
         guard let known = launches[launch] else { return }
@@ -39,31 +40,41 @@ extension MasterState {
             guard known.ranks[index].earlyExit == nil else { return }
             known.ranks[index].earlyExit = RankExit(
                 rank: UInt32(index), process: known.ranks[index].process,
-                waitStatus: waitStatus, isNodeDeath: isNodeDeath, usage: usage)
+                waitStatus: waitStatus, cause: cause, usage: usage)
             return
         }
         end(
-            index, launch: launch, waitStatus: waitStatus, isNodeDeath: isNodeDeath,
-            usage: usage, effects: &effects)
+            index, launch: launch, waitStatus: waitStatus, cause: cause, usage: usage,
+            effects: &effects)
     }
 
     mutating func end(
-        _ index: Int, launch: UInt64, waitStatus: Int32, isNodeDeath: Bool,
+        _ index: Int, launch: UInt64, waitStatus: Int32, cause: RankEndCause,
         usage: ResourceUsage, effects: inout [MasterEffect]
     ) {
         guard let known = launches[launch], known.ranks[index].state == .placed else { return }
-        if isNodeDeath, let entry = known.entry(at: index) { lostProcesses.insert(entry) }
+        if cause != .own, let entry = known.entry(at: index) {
+            lostProcesses.insert(entry, cause: cause)
+        }
         known.ranks[index].state = .ended
         known.endedCount += 1
-        metrics.countEnded(waitStatus: waitStatus, isNodeDeath: isNodeDeath)
+        metrics.countEnded(waitStatus: waitStatus, cause: cause)
         forgetProcess(of: known, rank: index)
         guard !known.isCondemned else { return }
+        guard let client = known.client else {
+            // Nobody waits for it here.
+            let process = "process \(known.ranks[index].process) of user \(known.order.user)"
+            effects.append(
+                .note(
+                    "\(process), node \(known.ranks[index].node), has ended: status \(waitStatus)"))
+            return
+        }
         effects.append(
             .exited(
-                known.client,
+                client,
                 RankExit(
                     rank: UInt32(index), process: known.ranks[index].process,
-                    waitStatus: waitStatus, isNodeDeath: isNodeDeath, usage: usage)))
+                    waitStatus: waitStatus, cause: cause, usage: usage)))
     }
 
     /// Lets the members of the tree go: they give back what the launch held, and their programs
@@ -80,6 +91,7 @@ extension MasterState {
     mutating func forgetIfOver(_ launch: UInt64, effects: inout [MasterEffect]) {
         guard launches[launch]?.isOver == true else { return }
         finish(launch, effects: &effects)
+        if let origin = launches[launch]?.adoption { adoptedLaunches[origin] = nil }
         launches[launch] = nil
         metrics.endedLaunchCount += 1
         effects.append(.forget(launch: launch))

@@ -62,6 +62,10 @@ public struct MasterState: RelayState {
     public internal(set) var metrics = MasterMetrics()
     var launches: [UInt64: MasterLaunch] = [:]
     var nextLaunch: UInt64
+    /// Slaves that bring processes along, by their links, until they have told of them all.
+    var arrivals: [LinkID: KeptArrival] = [:]
+    /// The launches here that hold what was a launch of another master's.
+    var adoptedLaunches: [AdoptedLaunch: UInt64] = [:]
     var nextProcess: Int32 = ProcessNumber.first
     /// Every process that is starting or running, by its number.
     var placeOfProcess: [Int32: RankPlace] = [:]
@@ -133,6 +137,7 @@ public struct MasterState: RelayState {
     ) throws(WireError) {
         guard let node = nodes.node(of: link) else {
             effects.append(.refuse(link, reason: "a \(header.kind) frame before hello"))
+            arrivals[link] = nil
             return
         }
         nodes.heard(link, now: now)
@@ -143,6 +148,12 @@ public struct MasterState: RelayState {
             let sentence = try Refusal(decoding: body).sentence
             effects.append(.refuse(link, reason: "it has left"))
             controlIsLost(link, reason: sentence, now: now, effects: &effects)
+        case .leave:
+            // It takes its processes along.
+            effects.append(.refuse(link, reason: "it has left"))
+            controlIsLost(
+                link, reason: String(decoding: body, as: UTF8.self), cause: .nodeLeft, now: now,
+                effects: &effects)
         case .exit:
             for record in try ExitRecord.records(decoding: body) {
                 rankExited(record, on: node, effects: &effects)
@@ -264,13 +275,14 @@ public struct MasterState: RelayState {
         }
         return min(
             ping, hooks.deadlineNanoseconds, relays.min() ?? .max, questionDeadlineNanoseconds,
-            cutDeadlineNanoseconds)
+            cutDeadlineNanoseconds, arrivalDeadlineNanoseconds)
     }
 
     public mutating func tick(now: UInt64, effects: inout [MasterEffect]) {
         endOverdueHooks(now: now, effects: &effects)
         ping(now: now, effects: &effects)
         endOverdueCuts(now: now, effects: &effects)
+        endOverdueArrivals(now: now, effects: &effects)
         for launch in launches.keys.sorted() where launches[launch]?.isReported == false {
             withRelay(launch, now: now, effects: &effects) { relay, relayEffects in
                 relay.tick(now: now, effects: &relayEffects)

@@ -111,6 +111,9 @@ extension MasterState {
         text.counter(
             "bproc_ranks_placed_total", "Ranks that were started.", metrics.placedRankCount)
         text.counter(
+            "bproc_ranks_adopted_total", "Ranks that nodes have brought from other masters.",
+            metrics.adoptedRankCount)
+        text.counter(
             "bproc_ranks_failed_total", "Ranks that were not started, by the stage they came to.",
             "stage",
             LaunchStage.allCases.map { ($0.label, metrics.failedRankCounts[$0] ?? 0) })

@@ -4,8 +4,8 @@ import Wire
 
 /// A process this slave started for one rank: its pid, and our ends of its standard streams.
 final class RankProcess {
-    let launch: UInt64
-    let rank: UInt32
+    private(set) var launch: UInt64
+    private(set) var rank: UInt32
     /// What its program takes for its rank.
     let shownRank: UInt32
     /// The job's nice value.
@@ -35,6 +35,12 @@ final class RankProcess {
     var outputs: [OutputStream?]
     var pid: Int32 { child.identifier }
     var pidfd: Int32 { child.descriptor.number }
+
+    /// It is a rank of another launch from now on.
+    func become(_ rank: UInt32, ofLaunch launch: UInt64) {
+        self.launch = launch
+        self.rank = rank
+    }
 
     /// How it ended, once it has; told after its last output.
     var exit: ChildExit?
@@ -85,6 +91,8 @@ final class OutputStream {
     /// Bytes that may be sent before the front end has consumed some.
     var creditByteCount = OutputStream.windowByteCount
     var isPolling = false
+    /// Nobody wants it any more: it is read all the same, so that its program goes on.
+    var isDropped = false
 
     static let windowByteCount = 64 << 10
     static let frameByteCount = 32 << 10

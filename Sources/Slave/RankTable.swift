@@ -35,6 +35,13 @@ struct RankTable {
         slotOfRank[Key(launch: process.launch, rank: process.rank)] = nil
     }
 
+    /// The process is a rank of another launch from now on.
+    mutating func move(_ process: RankProcess, toLaunch launch: UInt64, rank: UInt32) {
+        slotOfRank[Key(launch: process.launch, rank: process.rank)] = nil
+        process.become(rank, ofLaunch: launch)
+        slotOfRank[Key(launch: launch, rank: rank)] = process.slot
+    }
+
     /// A tag for an operation on this process.
     func tag(_ kind: UInt8, _ process: RankProcess) -> OperationTag {
         OperationTag(

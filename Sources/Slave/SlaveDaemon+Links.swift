@@ -17,6 +17,8 @@ extension SlaveDaemon {
         case .failed(let link, let errorNumber, let reason):
             if link == attempt?.link { attemptFailed(errorNumber, reason) }
         case .frame(let link, let header, let body):
+            // It may say much before it has heard that it is left.
+            guard link != former?.link else { break }
             if link == control || link == attempt?.link {
                 receiveControl(header, body: body, from: link, now: now)
             } else {
@@ -29,6 +31,10 @@ extension SlaveDaemon {
         case .lost(let link, let reason):
             if link == attempt?.link {
                 attemptFailed(FailureCode.connectionReset, reason)
+                return
+            }
+            if link == former?.link {
+                forgetFormer()
                 return
             }
             if link == control {

@@ -25,10 +25,22 @@ struct MasterAttempt {
     /// The order that it follows, which is answered by what becomes of it.
     let order: UInt32?
     let deadlineNanoseconds: UInt64
+    /// What the master was told that runs here; and what it makes of that.
+    var kept: [KeptLaunch] = []
+    var adoption: Adoption?
+    /// What has ended since.
+    var exits: [ExitRecord] = []
 
     static let patienceNanoseconds: UInt64 = 10_000_000_000
     /// Pause between two while the processes wait.
     static let pauseNanoseconds: UInt64 = 500_000_000
+}
+
+/// A master that was left. The connection is its to close: what has been said on it, the leave
+/// included, would be lost if this side closed it while something is on its way from there.
+struct FormerMaster {
+    let link: LinkID
+    let deadlineNanoseconds: UInt64
 }
 
 // The place with a master: how it is had, kept while connections change, and lost.
@@ -45,6 +57,8 @@ extension SlaveDaemon {
         if let control {
             hello.membership = membership
             hello.receivedCount = host.receivedCount(on: control)
+            hello.keptCount = UInt32(
+                clamping: host.store.state.keptLaunches.reduce(0) { $0 + $1.ranks.count })
         }
         attempt = MasterAttempt(
             link: host.connect(to: way.master, from: way.local, hello: hello), way: way,
@@ -56,6 +70,8 @@ extension SlaveDaemon {
     /// A frame on a connection that is being attempted.
     mutating func receiveAnswer(_ header: FrameHeader, body: [UInt8]) throws(WireError) {
         switch header.kind {
+        case .keptRequest: tellOfKept()
+        case .adoption: attempt?.adoption = try Adoption(decoding: body)
         case .welcome: welcome(try Welcome(decoding: body))
         case .refusal:
             let sentence = try Refusal(decoding: body).sentence
@@ -100,7 +116,17 @@ extension SlaveDaemon {
             }
             host.log.link.notice("node \(host.node) is with its master again: \(attempt.way)")
         } else {
-            leaveMaster(order: attempt.order)
+            let moves: [LaunchMove]
+            do throws(AdoptionFailure) {
+                moves = try self.moves(of: attempt)
+            } catch {
+                host.log.link.error("the master \(attempt.way): \(error.sentence)")
+                host.close(attempt.link)
+                self.attempt = attempt
+                attemptFailed(FailureCode.badMessage, error.sentence)
+                return
+            }
+            let exits = leaveMaster(for: attempt, taking: moves)
             control = attempt.link
             host.beginSession(attempt.link)
             host.node = welcome.node
@@ -108,6 +134,7 @@ extension SlaveDaemon {
                 host.store.state = SlaveState(node: welcome.node)
             }
             host.log.link.info("node \(welcome.node) of the master \(attempt.way)")
+            if !exits.isEmpty { sendControl(ExitRecord.frame(exits)) }
         }
         way = attempt.way
         membership = welcome.membership
@@ -124,12 +151,33 @@ extension SlaveDaemon {
     }
 
     /// Another master has let this slave in: it tells the one that it had.
-    private mutating func leaveMaster(order: UInt32?) {
-        guard let old = control else { return }
-        if let order { sendControl(NodeControlAnswer().frame(number: order)) }
-        host.refuse(old, reason: "the node has gone to another master")
-        host.log.link.notice("the master \(way) is left")
+    /// - Returns: what has ended since the other was told of it.
+    private mutating func leaveMaster(
+        for attempt: MasterAttempt, taking moves: [LaunchMove]
+    ) -> [ExitRecord] {
+        guard let old = control else { return [] }
+        if let order = attempt.order { sendControl(NodeControlAnswer().frame(number: order)) }
+        let count = moves.reduce(0) { $0 + $1.ranks.count }
+        let reason = "the node has gone to another master, \(attempt.way.master)"
+        sendControl(
+            count > 0
+                ? FrameHeader.frame(FrameHeader(.leave), body: Array(reason.utf8))
+                : Refusal(reason).frame)
+        forgetFormer()
+        former = FormerMaster(
+            link: old,
+            deadlineNanoseconds: Clock.monotonicNanoseconds + MasterAttempt.patienceNanoseconds)
+        // Nobody is there to hear it.
+        if graceEndNanoseconds != nil { forgetFormer() }
+        host.log.link.notice("the master \(way) is left, with \(count) processes")
+        let exits = take(moves, exits: attempt.exits)
         endMembership()
+        return exits
+    }
+
+    mutating func forgetFormer() {
+        if let former { host.close(former.link) }
+        former = nil
     }
 
     // MARK: Ends
@@ -156,7 +204,6 @@ extension SlaveDaemon {
         endConversations()
         isWatchingNodes = false
         watchedNodes = nil
-        host.store.state.controlIsLost(effects: &host.effects)
     }
 
     mutating func loseMaster(_ reason: String) {
@@ -164,6 +211,7 @@ extension SlaveDaemon {
         if let attempt { host.close(attempt.link) }
         attempt = nil
         endMembership()
+        host.store.state.controlIsLost(effects: &host.effects)
         guard departure == nil else {
             host.exitCode = 0
             return

@@ -305,14 +305,15 @@ extension SlaveDaemon {
         ranks.remove(process)
         forgetSetUps()
         guard process.isPlaced else { return }
-        host.store.state.rankExited(
-            ExitRecord(
-                launch: process.launch, rank: process.rank, waitStatus: exit.waitStatus,
-                usage: ResourceUsage(
-                    userMicroseconds: exit.userMicroseconds,
-                    systemMicroseconds: exit.systemMicroseconds,
-                    maximumResidentKilobytes: exit.maximumResidentKilobytes)),
-            effects: &host.effects)
+        let record = ExitRecord(
+            launch: process.launch, rank: process.rank, waitStatus: exit.waitStatus,
+            usage: ResourceUsage(
+                userMicroseconds: exit.userMicroseconds,
+                systemMicroseconds: exit.systemMicroseconds,
+                maximumResidentKilobytes: exit.maximumResidentKilobytes))
+        // Another master may have been told that it runs.
+        if attempt?.kept.isEmpty == false { attempt?.exits.append(record) }
+        host.store.state.rankExited(record, effects: &host.effects)
     }
 
     /// Nothing outlives its slave.

@@ -12,7 +12,7 @@ extension SlaveDaemon {
 
     mutating func pollOutput(_ process: RankProcess, stream: Int) {
         guard let output = process.outputs[stream - 1], !output.isPolling,
-            output.creditByteCount > 0
+            output.creditByteCount > 0 || output.isDropped
         else { return }
         output.isPolling = true
         host.ring.poll(
@@ -32,8 +32,21 @@ extension SlaveDaemon {
         }
     }
 
+    /// Takes what is there, as far as one turn of the loop should go, and forgets it.
+    private func dropOutput(_ process: RankProcess, _ output: OutputStream, stream: Int) {
+        var bytes = [UInt8](repeating: 0, count: OutputStream.windowByteCount)
+        let count = unsafe bytes.withUnsafeMutableBytes { space in
+            unsafe (try? Stream.readAvailable(output.descriptor.number, into: space)) ?? nil
+        }
+        if count == 0 { process.outputs[stream - 1] = nil }
+    }
+
     /// Passes on what is there, as far as the credit goes.
     private mutating func readOutput(_ process: RankProcess, stream: Int) {
+        if let output = process.outputs[stream - 1], output.isDropped {
+            dropOutput(process, output, stream: stream)
+            return
+        }
         while let output = process.outputs[stream - 1], output.creditByteCount > 0 {
             let limit = min(output.creditByteCount, OutputStream.frameByteCount)
             var bytes = [UInt8](repeating: 0, count: limit)
@@ -61,7 +74,9 @@ extension SlaveDaemon {
         for stream in 1...2 {
             readOutput(process, stream: stream)
             guard let output = process.outputs[stream - 1] else { continue }
-            if output.creditByteCount > 0 {
+            if output.isDropped {
+                process.outputs[stream - 1] = nil
+            } else if output.creditByteCount > 0 {
                 process.outputs[stream - 1] = nil
                 sendControl(
                     FrameHeader.frame(
@@ -113,6 +128,12 @@ extension SlaveDaemon {
             input.pending += body
             writeInput(process)
         }
+    }
+
+    /// Nothing more comes for its stdin.
+    mutating func endInput(of process: RankProcess) {
+        process.input?.isAtEnd = true
+        writeInput(process)
     }
 
     mutating func inputIsReady(_ tag: OperationTag) {

@@ -46,6 +46,8 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     let machine: Hello.Machine
     /// The link to the master that has let this slave in; nil: none has.
     var control: LinkID?
+    /// The master that was left, until it has heard of that.
+    var former: FormerMaster?
     /// A connection to a master that has not answered yet.
     var attempt: MasterAttempt?
     var way: MasterWay
@@ -132,6 +134,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         if let departure { earliest = min(earliest, departure.deadlineNanoseconds) }
         if let graceEndNanoseconds { earliest = min(earliest, graceEndNanoseconds) }
         if let attempt { earliest = min(earliest, attempt.deadlineNanoseconds) }
+        if let former { earliest = min(earliest, former.deadlineNanoseconds) }
         if let reconnectNanoseconds { earliest = min(earliest, reconnectNanoseconds) }
         if let first = setUps.first { earliest = min(earliest, first.deadlineNanoseconds) }
         if let first = partings.first { earliest = min(earliest, first.deadlineNanoseconds) }
@@ -158,6 +161,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
             host.close(attempt.link)
             attemptFailed(FailureCode.timedOut, "the master at \(attempt.way) does not answer")
         }
+        if let former, now >= former.deadlineNanoseconds { forgetFormer() }
         if let end = graceEndNanoseconds, now >= end { loseMaster("it cannot be reached") }
         if let time = reconnectNanoseconds, now >= time {
             reconnectNanoseconds = nil

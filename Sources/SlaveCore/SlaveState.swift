@@ -391,7 +391,7 @@ public struct SlaveState: RelayState, Sendable {
     }
 
     /// Ends the ranks, and drops the launch: its caller does not want it any more.
-    private mutating func condemn(_ launch: UInt64, effects: inout [SlaveEffect]) {
+    mutating func condemn(_ launch: UInt64, effects: inout [SlaveEffect]) {
         guard var known = launches[launch] else { return }
         known.isCondemned = true
         known.isDone = true

@@ -10,6 +10,11 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     // Control links, both ways: how many counted frames have come.
     case acknowledge = 6
 
+    // Between hello and welcome of a slave that brings processes along.
+    case keptRequest = 7
+    case kept = 8
+    case adoption = 9
+
     // Relay links, downwards.
     case launch = 16
     case chunk = 17
@@ -51,13 +56,16 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case nodeControlled = 61
     case processes = 63
     case book = 64
+    case leave = 65
     case stop = 70
 
     /// Whether the frame is numbered on a control link, and sent again by the connection that takes
     /// the place of one that did not deliver it.
     public var isCounted: Bool {
         switch self {
-        case .hello, .welcome, .refusal, .ping, .pong, .acknowledge: false
+        case .hello, .welcome, .refusal, .ping, .pong, .acknowledge, .keptRequest, .kept,
+            .adoption:
+            false
         default: true
         }
     }
@@ -68,8 +76,11 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
         case .hello, .welcome, .refusal: 4096
         case .ping, .pong, .acknowledge, .alive, .done, .abort, .credit, .query, .nodesRequest,
             .nodesWatch,
-            .nodesChanged, .processesRequest, .bookRequest:
+            .nodesChanged, .processesRequest, .bookRequest, .keptRequest:
             0
+        case .kept: KeptLaunch.frameByteLimit
+        case .adoption: Adoption.byteLimit
+        case .leave: 256
         case .launch: 16 << 20
         case .chunk: ChunkSize.limit
         case .attach: 0

@@ -25,6 +25,8 @@ public struct Hello: Equatable, Sendable {
     public var membership = Membership.none
     /// Counted frames that it has received from that master.
     public var receivedCount: UInt64 = 0
+    /// Processes that the slave would take along to a master that does not know it.
+    public var keptCount: UInt32 = 0
     /// The product's version, for the sentence of a refusal.
     public var version: String
 
@@ -84,6 +86,7 @@ public struct Hello: Equatable, Sendable {
         writer.write(machine.identity)
         membership.write(to: &writer)
         writer.write(receivedCount)
+        writer.write(keptCount)
         writer.write(text: version, limit: Self.textLimit)
         return FrameHeader.frame(FrameHeader(.hello), body: writer.bytes)
     }
@@ -103,6 +106,7 @@ public struct Hello: Equatable, Sendable {
         let identity = try reader.read(UInt64.self, "hello machine identity")
         let membership = try Membership(from: &reader, "hello membership")
         let receivedCount = try reader.read(UInt64.self, "hello received count")
+        let keptCount = try reader.read(UInt32.self, "hello kept count")
         let version = try reader.readText(limit: Self.textLimit, "hello version")
         try reader.finish()
         self.init(
@@ -111,6 +115,7 @@ public struct Hello: Equatable, Sendable {
             architecture: architecture, version: version)
         self.membership = membership
         self.receivedCount = receivedCount
+        self.keptCount = keptCount
     }
 
     /// The sentence that refuses a peer this side cannot work with, or nil.

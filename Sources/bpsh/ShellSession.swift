@@ -168,10 +168,15 @@ struct ShellSession: ~Copyable {
 
     private mutating func note(_ exit: JobEvent.RankExit) {
         trace?.hasEnded(
-            exit.rank, status: exit.nodeDied ? "node died" : exit.status.sentence,
+            exit.rank,
+            status: exit.nodeLeft
+                ? "node left" : exit.nodeDied ? "node died" : exit.status.sentence,
             now: Stopwatch.nanoseconds())
         if exit.nodeDied {
-            report("node \(exit.node): the node died with the process on it")
+            report(
+                exit.nodeLeft
+                    ? "node \(exit.node): the node has gone to another master with the process"
+                    : "node \(exit.node): the node died with the process on it")
             show(turns?.end(exit.rank, wasStarted: true) ?? [])
         }
         if settings.isClassic, exit.status.signal != nil {

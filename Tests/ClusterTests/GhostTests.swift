@@ -105,14 +105,44 @@ extension ClusterTests {
                 cluster.slaves[1]?.end()
                 let outcome = job.finish(seconds: TestCluster.patience)
                 #expect(outcome.status == 0)
-                #expect(outcome.text == "ready\n9 9\nlost 0 1\nfamily: right\n")
+                #expect(outcome.text == "ready\n9 9\nlost 0 1\ncause 1 1\nfamily: right\n")
             }
             try Self.with(nodes: 2) { cluster, program in
                 let job = try Self.family(cluster, program)
                 cluster.master?.end()
                 let outcome = job.finish(seconds: TestCluster.patience)
                 #expect(outcome.status == 0)
-                #expect(outcome.text == "ready\n9 9\nlost -1 -1\nfamily: right\n")
+                #expect(outcome.text == "ready\n9 9\nlost -1 -1\ncause -1 -1\nfamily: right\n")
+            }
+        }
+
+        /// The ranks go on under another master; for their caller they have ended, and it can ask
+        /// why.
+        @Test(.enabled(if: geteuid() == 0, "only root controls nodes"))
+        func nodesThatLeaveEndTheGhosts() throws {
+            try Self.with(nodes: 2) { cluster, program in
+                let shape = TestCluster.Shape(nodeCount: 1, master: ["--nodes", "2"])
+                try TestCluster.with(shape) { other in
+                    let job = try Self.family(cluster, program)
+                    let below = cluster.processes(on: 1)
+                    let way = "\(other.masterAddress):\(other.port)"
+                    let order = try cluster.command("bpctl", ["-S", "1", "--reconnect", way])
+                    #expect(order.status == 0, "\(order.errorText)")
+                    try other.waitUntilUp([0, 1])
+                    #expect(!below.isEmpty && !below.contains { !$0.isRunning })
+                    cluster.slaves[0]?.end()
+                    let outcome = job.finish(seconds: TestCluster.patience)
+                    #expect(outcome.status == 0)
+                    #expect(
+                        outcome.text == "ready\n9 9\nlost 0 1\ncause 1 2\nfamily: right\n")
+                    #expect(!below.contains { !$0.isRunning })
+                    // Nobody waits for it there: it is ended like any process of the list.
+                    let kill = try other.command("bpkill", ["-9"] + (try other.processNumbers()))
+                    #expect(kill.status == 0, "\(kill.errorText)")
+                    try other.expect("the end of the rank") {
+                        !below.contains(where: \.isRunning)
+                    }
+                }
             }
         }
 

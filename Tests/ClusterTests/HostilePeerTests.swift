@@ -25,13 +25,15 @@ extension ClusterTests {
 
         /// The hello of a slave (role 1) or a relay (role 2).
         static func hello(
-            version: UInt8 = 1, role: UInt8 = 1, architecture: UInt32 = 4, node: Int32 = -3
+            version: UInt8 = 1, role: UInt8 = 1, architecture: UInt32 = 4, node: Int32 = -3,
+            keptCount: UInt32 = 0
         ) -> [UInt8] {
             var body: [UInt8] = [role, 0, 0, 0]
             body += bytes(architecture) + bytes(node) + [UInt8](repeating: 0, count: 20)
             body += bytes(UInt64(1)) + bytes(UInt64(0))
             // No place with any master: its number, a cookie, frames received.
             body += [UInt8](repeating: 0, count: 24)
+            body += bytes(keptCount)
             body += bytes(UInt32(5)) + Array("9.9.9".utf8)
             return header(version: version, bodyByteCount: UInt32(body.count)) + body
         }
@@ -77,7 +79,9 @@ extension ClusterTests {
         @Test(arguments: Port.allCases) func nonsenseAfterHello(port: Port) throws {
             try TestCluster.with(nodes: 2) { cluster in
                 let hello = Self.hello(role: port == .master ? 1 : 2, node: -1)
-                for kind: UInt8 in [16, 17, 18, 19, 24, 25, 26, 28, 40, 41, 42, 48, 49, 50, 51] {
+                for kind: UInt8 in [
+                    7, 8, 9, 16, 17, 18, 19, 24, 25, 26, 28, 40, 41, 42, 48, 49, 50, 51, 65,
+                ] {
                     for size: UInt32 in [0, 1, 8] {
                         let address =
                             port == .master ? cluster.masterAddress : cluster.slaveAddress(0)
@@ -127,6 +131,60 @@ extension ClusterTests {
                 #expect(answer.contains("runs on x86-64, the peer"), "\(answer)")
                 #expect(answer.contains("bproc 9.9.9) runs on PowerPC64"), "\(answer)")
                 #expect(try cluster.run("0", "true").status == 0)
+            }
+        }
+
+        /// Ranks of a launch that a slave says it brings along, by rank and process number.
+        private static func kept(
+            _ launch: UInt64, _ ranks: [(UInt32, Int32)], count: UInt32? = nil,
+            groupCount: UInt32 = 0
+        ) -> [UInt8] {
+            var body = bytes(UInt32(54321)) + bytes(UInt32(1)) + bytes(groupCount)
+            body += bytes(count ?? UInt32(ranks.count))
+            for (rank, process) in ranks { body += bytes(rank) + bytes(process) }
+            var frame = header(kind: 8, bodyByteCount: UInt32(body.count))
+            frame.replaceSubrange(8..<16, with: bytes(launch))
+            // Flag final.
+            frame[22] = 4
+            return frame + body
+        }
+
+        /// A slave that lies about what it brings from another master is not let in.
+        @Test func processesThatCannotBeAreRefused() throws {
+            try TestCluster.with(
+                TestCluster.Shape(nodeCount: 1, master: ["--nodes", "3", "--ping-timeout", "2"])
+            ) { cluster in
+                let whole = Self.kept(5, [(0, 500)])
+                let cases: [(String, UInt32, [UInt8])] = [
+                    ("a slave brings 16384 processes at most", .max, whole),
+                    ("a slave brings 16384 processes at most", 16385, whole),
+                    ("rank 0 of launch 5 is told twice", 2, Self.kept(5, [(0, 500), (0, 501)])),
+                    ("process 500 is told twice", 2, Self.kept(5, [(0, 500), (1, 500)])),
+                    ("kept process", 1, Self.kept(5, [(0, -1)])),
+                    ("kept process", 1, Self.kept(5, [(0, 0)])),
+                    ("kept rank count", 1, Self.kept(5, [(0, 500)], count: .max)),
+                    ("kept rank count", 1, Self.kept(5, [(0, 500)], count: 4096)),
+                    ("kept group count", 1, Self.kept(5, [(0, 500)], groupCount: .max)),
+                    ("8388608 bytes", 1, Self.header(kind: 8, bodyByteCount: 8 << 20)),
+                    // It says nothing for longer than a slave may.
+                    ("it has not told what it brings along", 1, []),
+                ]
+                for (sentence, count, frame) in cases {
+                    let hello = Self.hello(node: 1, keptCount: count)
+                    let answer = try Self.answer(of: cluster, .master, to: hello + frame)
+                    #expect(answer.contains(sentence), "\(sentence): \(answer)")
+                }
+                #expect(try cluster.processNumbers().isEmpty)
+                #expect(cluster.upNodes() == [0])
+                // What is true is believed, of a node and its user, as long as the node is there.
+                let link = try #require(RawLink(cluster.masterAddress, cluster.port))
+                link.send(Self.hello(node: 1, keptCount: 1) + Self.kept(5, [(0, 1 << 23)]))
+                try cluster.waitUntilUp([0, 1])
+                #expect(try cluster.processNumbers() == ["\(1 << 23)"])
+                // It never answers a ping.
+                try cluster.waitUntilUp([0])
+                #expect(try cluster.processNumbers().isEmpty)
+                withExtendedLifetime(link) {}
             }
         }
 

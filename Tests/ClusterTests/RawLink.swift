@@ -43,7 +43,12 @@ final class RawLink {
     static func freePort(of address: String) -> UInt16? {
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0)
         defer { close(listener) }
-        guard withAddress(address, 0, { bind(listener, $0, $1) }) == 0 else { return nil }
+        return bind(listener, to: address)
+    }
+
+    /// - Returns: the port that the kernel has chosen.
+    static func bind(_ listener: Int32, to address: String) -> UInt16? {
+        guard withAddress(address, 0, { Glibc.bind(listener, $0, $1) }) == 0 else { return nil }
         var own = sockaddr_in()
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let result = withUnsafeMutablePointer(to: &own) {
@@ -66,5 +71,35 @@ final class RawLink {
                 body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
+    }
+}
+
+/// A port where somebody listens who is no daemon of ours.
+final class RawListener {
+    private let descriptor: Int32
+    let port: UInt16
+
+    /// nil: there is no port.
+    init?(_ address: String) {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0)
+        guard let port = RawLink.bind(descriptor, to: address), listen(descriptor, 1) == 0 else {
+            return nil
+        }
+        self.port = port
+    }
+
+    deinit { close(descriptor) }
+
+    /// Takes one connection and says this to it; it is closed when the other side has ended.
+    func answer(_ bytes: [UInt8]) {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        guard poll(&entry, 1, 20_000) == 1 else { return }
+        let connection = accept(descriptor, nil, nil)
+        defer { close(connection) }
+        guard send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
+            return
+        }
+        var piece = [UInt8](repeating: 0, count: 4096)
+        while recv(connection, &piece, piece.count, 0) > 0 { continue }
     }
 }

@@ -243,8 +243,10 @@ extension ClusterTests {
                     #expect(
                         cluster.masterLog.contains(
                             "node 1 is down: the node has gone to another master"))
-                    // What it ran has ended, and is told so.
-                    #expect(cluster.processes(on: 1).isEmpty)
+                    // What it ran is told to have ended, and ends when its input does.
+                    try cluster.expect("the end of what waits for input") {
+                        cluster.processes(on: 1).isEmpty
+                    }
                     let isTold = job.serve(seconds: TestCluster.patience) {
                         job.errorText.contains("node 1")
                     }

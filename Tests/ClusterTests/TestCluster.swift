@@ -89,7 +89,8 @@ final class TestCluster {
         try waitUntilUp(Set(0..<shape.nodeCount))
     }
 
-    private func startMaster() throws {
+    /// Starts a master, or starts another one in the place of one that has ended.
+    func startMaster() throws {
         let arguments =
             [
                 "--foreground", "--log-level", "debug", "--listen", "\(masterAddress):\(port)",
@@ -152,6 +153,13 @@ final class TestCluster {
                 let words = line.split(separator: " ")
                 return words.count > 2 && words[2] == "up" ? Int(words[0]) : nil
             })
+    }
+
+    /// The numbers of all processes on nodes, as `bpstat -p` lists them.
+    func processNumbers() throws -> [String] {
+        try command("bpstat", ["-p"]).text.split(separator: "\n").dropFirst().compactMap {
+            $0.split(whereSeparator: \.isWhitespace).first.map(String.init)
+        }
     }
 
     /// Waits for something that must come; a wait in vain is the test's failure.

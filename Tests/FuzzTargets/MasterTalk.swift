@@ -34,7 +34,13 @@ struct MasterTalk {
             state.receiveHello(
                 hello, peer: NodeAddress(ipv4: 10, 0, 0, 1, port: 9), from: control, now: now,
                 effects: &effects)
-        case .pong, .exit, .stop, .query, .nodeControlled, .processes, .book:
+        case .kept:
+            guard let kept = try? KeptLaunch(header, decoding: body) else { return }
+            state.receiveKept(
+                kept, byteCount: body.count, isLast: header.flags.contains(.final),
+                from: LinkID(UInt64(header.stream % 8)), now: now, isTaken: { $0 % 3 == 0 },
+                effects: &effects)
+        case .leave, .pong, .exit, .stop, .query, .nodeControlled, .processes, .book:
             start()
             let control = LinkID(UInt64(header.stream % 8))
             try? state.receiveControl(

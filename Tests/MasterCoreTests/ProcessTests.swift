@@ -209,7 +209,7 @@ import Wire
         Self.place(&table, launch, ranks: [1], on: 1)
         table.state.controlIsLost(
             LinkID(1), reason: "it is gone", now: 3, effects: &table.effects)
-        #expect(table.state.lostProcesses[500]?.node == 0)
+        #expect(table.state.lostProcesses[500]?.entry.node == 0)
         try Self.exit(&table, launch, rank: 1, on: 1)
         #expect(table.state.lostProcesses[501] == nil)
         _ = Self.launch(&table, on: [1], processes: [500])

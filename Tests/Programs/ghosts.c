@@ -650,6 +650,7 @@ static void family(void) {
     printf("%d %d\n", status_of(pids[0]), status_of(pids[1]));
     // The cause, while there is a master.
     printf("lost %d %d\n", bproc_lostnode(pids[0]), bproc_lostnode(pids[1]));
+    printf("cause %d %d\n", bproc_lostcause(pids[0]), bproc_lostcause(pids[1]));
 }
 
 static const struct {

@@ -53,7 +53,24 @@ public struct MessageSamples {
             architecture: number(), version: text(limit: 64))
         hello.membership = membership()
         hello.receivedCount = number()
+        hello.keptCount = number()
         return hello
+    }
+
+    public mutating func keptLaunch() -> KeptLaunch {
+        KeptLaunch(
+            launch: number(), user: number(), group: number(),
+            supplementaryGroups: (0..<count(0...4)).map { _ in number() },
+            ranks: (0..<count(0...5)).map { _ in
+                KeptLaunch.Rank(rank: number(), process: max(1, number()))
+            })
+    }
+
+    public mutating func adoption() -> Adoption {
+        Adoption(
+            places: (0..<count(0...5)).map { _ in
+                Adoption.Place(launch: number(), rank: number(), process: number())
+            })
     }
 
     public mutating func welcome() -> Welcome {

@@ -64,6 +64,14 @@ public struct WireMessage: Sendable {
             name: "stop", sample: { body(StopRecord.frame($0.stopRecords())) },
             recode: { body(StopRecord.frame(try StopRecord.records(decoding: $0))) }),
         WireMessage(
+            name: "kept", sample: { body($0.keptLaunch().frame(isLast: true)) },
+            recode: { bytes in
+                body(try KeptLaunch(FrameHeader(.kept), decoding: bytes).frame(isLast: true))
+            }),
+        WireMessage(
+            name: "adoption", sample: { body($0.adoption().frame) },
+            recode: { body(try Adoption(decoding: $0).frame) }),
+        WireMessage(
             name: "signal", sample: { body($0.rankSignal().frame(launch: 1, rank: 2)) },
             recode: { bytes in
                 let header = FrameHeader(.signal)

@@ -23,8 +23,9 @@
 
 /* The life of a job channel: LAUNCH; then PROGRESS, FAILURE, OUTPUT and EXIT as they happen;
    LAUNCHED once, when every rank is placed or has failed. A job is over when every rank has failed,
-   or has exited and (with forwarding) both of its output streams have ended; an exit with cause 1
-   ends them too. Then either side may close. A client that closes earlier ends the job. */
+   or has exited and (with forwarding) both of its output streams have ended; an exit with a
+   cause other than 0 ends them too. Then either side may close. A client that closes earlier ends
+   the job. */
 
 struct bproc_local_header {
     uint32_t magic;
@@ -209,6 +210,9 @@ enum { BPROC_LOCAL_PROCESSES_LOST = 1 };
 enum bproc_local_process_state {
     BPROC_LOCAL_PROCESS_STARTING = 0,
     BPROC_LOCAL_PROCESS_RUNNING = 1,
+    /* Of those that are lost: with its node, or to another master. */
+    BPROC_LOCAL_PROCESS_DIED = 2,
+    BPROC_LOCAL_PROCESS_LEFT = 3,
 };
 
 struct bproc_local_process {
@@ -377,7 +381,8 @@ struct bproc_local_exit {
     uint32_t rank;
     int32_t process; /* its number in pids[] */
     int32_t status;  /* as waitpid reports it, the core flag included */
-    uint32_t cause;  /* 0: the process ended by itself; 1: its node died */
+    uint32_t cause;  /* 0: the process ended by itself; 1: its node died; 2: it has gone with its
+                        node to another master */
     /* What the process and the children it has waited for have used; 0 if its node died. */
     uint64_t user_microseconds, system_microseconds;
     uint64_t max_resident_kilobytes;

@@ -100,6 +100,18 @@ static void find_lost(void) {
     CHECK_FAILS(bproc_lostnode(pids[0]), ESRCH);
 }
 
+static void find_cause(void) {
+    CHECK_FAILS(bproc_lostcause(0), EINVAL);
+    if (!has_cluster) {
+        CHECK_FAILS(bproc_lostcause(1), EBUSY);
+        return;
+    }
+    start("exec sleep 1000");
+    CHECK_FAILS(bproc_lostcause(pids[0]), ESRCH);
+    end_all();
+    CHECK_FAILS(bproc_lostcause(pids[0]), ESRCH);
+}
+
 static void send_signals(void) {
     if (!has_cluster) {
         CHECK_FAILS(bproc_kill(1, 0), EBUSY);
@@ -223,6 +235,7 @@ const struct test_case process_cases[] = {
     {"bproc_proclist", list_processes},
     {"bproc_pidnode", find_node},
     {"bproc_lostnode", find_lost},
+    {"bproc_lostcause", find_cause},
     {"bproc_kill", send_signals},
     {"bproc_killjob", send_to_job},
     {"bproc_processstatus", ask_what_they_do},

@@ -86,6 +86,9 @@ int bproc_pidnode(int pid);
    it has not ended so, or so long ago that the front end has forgotten it, or its number is
    another's again. */
 int bproc_lostnode(int pid);
+/* An addition: what has become of that node: BPROC_LOST_DIED, or BPROC_LOST_LEFT where it has gone
+   to another master, under which the process runs on. ESRCH as above. */
+int bproc_lostcause(int pid);
 
 /* An addition to the 4.x interface: kill for every process of the list, from the front end and from
    any node. Root may signal to every process, others to those of their user. One that is still

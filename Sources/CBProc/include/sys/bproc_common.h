@@ -53,6 +53,10 @@
 #define BE_SLAVEDIED 303
 #define BE_INVALIDPROC 304
 
+/* What has become of a node, for bproc_lostcause. */
+#define BPROC_LOST_DIED 1
+#define BPROC_LOST_LEFT 2
+
 #define BPROC_ARCH_X86 1
 #define BPROC_ARCH_ALPHA 2
 #define BPROC_ARCH_PPC 3

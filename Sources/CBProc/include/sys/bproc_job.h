@@ -127,7 +127,7 @@ struct bproc_job_event {
     int stream; /* 1 standard output, 2 standard error */
     int process;
     int status; /* as waitpid reports it */
-    int node_died;
+    int node_died; /* 1: with its node; 2: its node has another master now, where it runs on */
     int stage;
     int error;
     int rank_count;
