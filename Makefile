@@ -5,6 +5,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 BINDIR ?= $(PREFIX)/bin
 SBINDIR ?= $(PREFIX)/sbin
+# bpcp looks for its other end in ../libexec/bproc, seen from where it lies.
+LIBEXECDIR ?= $(BINDIR)/../libexec/bproc
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
@@ -93,6 +95,8 @@ install: install-library install-completions
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -s $(COMMANDS:%=$(PRODUCTS)/%) $(DESTDIR)$(BINDIR)
 	$(INSTALL) -s $(DAEMONS:%=$(PRODUCTS)/%) $(DESTDIR)$(SBINDIR)
+	$(INSTALL) -d $(DESTDIR)$(LIBEXECDIR)
+	$(INSTALL) -s $(PRODUCTS)/bpcp-node $(DESTDIR)$(LIBEXECDIR)
 	for unit in systemd/*.service; do \
 		sed 's|@SBINDIR@|$(SBINDIR)|' $$unit >$(DESTDIR)$(UNITDIR)/$${unit##*/} && \
 		chmod 0644 $(DESTDIR)$(UNITDIR)/$${unit##*/} || exit 1; \

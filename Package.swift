@@ -53,6 +53,7 @@ let package = Package(
         .executable(name: "bpstat", targets: ["bpstat"]),
         .executable(name: "bpctl", targets: ["bpctl"]),
         .executable(name: "bpcp", targets: ["bpcp"]),
+        .executable(name: "bpcp-node", targets: ["bpcpnode"]),
         .executable(name: "bplib", targets: ["bplib"]),
         .executable(name: "bpcluster", targets: ["bpcluster"]),
         .executable(name: "bpimage", targets: ["bpimage"]),
@@ -211,6 +212,12 @@ let package = Package(
             name: "bpcp",
             dependencies: ["CommandSupport", "BProc", "FileCopy", "System", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),
+        // What bpcp places on nodes: no command line, so that its image is small.
+        .executableTarget(
+            name: "bpcpnode", dependencies: ["FileCopy"], swiftSettings: strict,
+            linkerSettings: [
+                .unsafeFlags(["-static-executable"], .when(configuration: .release))
+            ]),
         .executableTarget(
             name: "bplib", dependencies: ["CommandSupport", "BProc", argumentParser],
             swiftSettings: strict, linkerSettings: staticExecutable),

@@ -1,6 +1,6 @@
 import BProc
 import CommandSupport
-import Glibc
+import FileCopy
 
 /// A launch of this copy: its job, in a place where it can be kept.
 final class RankChannel {
@@ -15,12 +15,19 @@ final class RankChannel {
         self.job = job
     }
 
-    /// Launches this very program, in a role, on nodes.
+    /// Launches the other end of a copy on nodes.
     static func start(_ role: CopyRole, on nodes: [Int32]) throws(BProcError) -> RankChannel {
         let cluster = Cluster()
         let image = try cluster.capture(
-            "/proc/\(getpid())/exe", arguments: role.arguments, environment: [])
+            nodeProgram, arguments: role.arguments, environment: [])
         return RankChannel(try cluster.launch(image, command: "bpcp", on: nodes))
+    }
+
+    /// Beside this program, as it is built, or where it is installed.
+    private static var nodeProgram: String {
+        let own = OwnExecutable.directory
+        let installed = "\(own)/../libexec/bproc/\(CopyRole.programName)"
+        return (try? PathSearch.find(installed)) ?? "\(own)/\(CopyRole.programName)"
     }
 
     var descriptor: Int32 { job.descriptor }

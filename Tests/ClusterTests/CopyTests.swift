@@ -221,7 +221,7 @@ extension ClusterTests {
                     let record: [UInt8] =
                         [3, 0xb9, 0xc0, 1, UInt8(body.count), 0, 0, 0] + body
                     let outcome = try cluster.command(
-                        "bpcp", ["--helper=receive", "--", "hostile-", "\(folder)/target"],
+                        "bpcp-node", ["--helper=receive", "--", "hostile-", "\(folder)/target"],
                         input: record)
                     #expect(outcome.status == 1, "\(name): \(outcome.errorText)")
                     #expect(outcome.errorText.contains("is no name of a file"))

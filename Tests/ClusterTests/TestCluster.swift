@@ -38,7 +38,8 @@ final class TestCluster {
 
     private init(_ shape: Shape) throws(Failure) {
         for name in [
-            "bpmaster", "bpslave", "bpsh", "bpcp", "bpstat", "bpps", "bpkill", "bpctl", "bplib",
+            "bpmaster", "bpslave", "bpsh", "bpcp", "bpcp-node", "bpstat", "bpps", "bpkill", "bpctl",
+            "bplib",
             "bpcluster",
         ] {
             guard access("\(Self.build)/\(name)", X_OK) == 0 else {

@@ -1,19 +1,30 @@
-import CommandSupport
-import FileCopy
+import CSystem
 import Glibc
 import System
 
-/// What this program does on a node: one end of a copy, over its standard streams.
-enum CopyRole {
+/// What `bpcp-node` does on a node: one end of a copy, over its standard streams.
+public enum CopyRole {
     /// Reads paths.
     case send(isRecursive: Bool, paths: [[UInt8]])
     /// Writes below a target.
     case receive(target: [UInt8], TreeWriter.Settings)
 
+    public static let programName = "bpcp-node"
+    private static let success: Int32 = 0
+    private static let failure: Int32 = 1
     private static let sendName = Array("--helper=send".utf8)
     private static let receiveName = Array("--helper=receive".utf8)
 
-    /// The arguments behind the program's name, as `arguments` makes them; nil: an ordinary start.
+    /// What this program was told to do; nil: nothing.
+    public init?() {
+        var words: [[UInt8]] = []
+        while let word = unsafe bp_program_argument(Int32(words.count) + 1) {
+            words.append(unsafe Array(UnsafeRawBufferPointer(start: word, count: strlen(word))))
+        }
+        self.init(words)
+    }
+
+    /// The arguments behind the program's name, as `arguments` makes them.
     init?(_ words: [[UInt8]]) {
         guard words.count >= 3 else { return nil }
         let flags = words[1]
@@ -32,8 +43,9 @@ enum CopyRole {
         }
     }
 
-    var arguments: [[UInt8]] {
-        let name = Array("bpcp".utf8)
+    /// All words of its command, the program's name included.
+    public var arguments: [[UInt8]] {
+        let name = Array(Self.programName.utf8)
         switch self {
         case .send(let isRecursive, let paths):
             return [name, Self.sendName, Array((isRecursive ? "r" : "-").utf8)] + paths
@@ -46,14 +58,15 @@ enum CopyRole {
         }
     }
 
-    func run() -> Int32 {
+    /// - Returns: the exit status.
+    public func run() -> Int32 {
         switch self {
         case .send(let isRecursive, let paths):
             let reader = TreeReader(paths, isRecursive: isRecursive)
             while let record = reader.next() {
-                guard Self.write(record) else { return ExitStatus.failure }
+                guard Self.write(record) else { return Self.failure }
             }
-            return ExitStatus.success
+            return Self.success
         case .receive(let target, let settings):
             return Self.receive(TreeWriter(target: target, settings: settings))
         }
@@ -74,32 +87,36 @@ enum CopyRole {
                 while let record = try reader.next() {
                     try writer.take(record)
                     for failure in writer.takeFailures() {
-                        guard write(.failure(failure)) else { return ExitStatus.failure }
+                        guard write(.failure(failure)) else { return Self.failure }
                     }
                     switch record {
                     case .barrier, .end:
-                        guard write(record) else { return ExitStatus.failure }
-                        if record == .end { return ExitStatus.success }
-                    case .giveUp: return ExitStatus.failure
+                        guard write(record) else { return Self.failure }
+                        if record == .end { return Self.success }
+                    case .giveUp: return Self.failure
                     default: break
                     }
                 }
             } catch {
-                StandardOutput.report(error.description, command: "bpcp")
+                writeAll(Array("bpcp: \(error)\n".utf8), to: STDERR_FILENO)
                 break
             }
         }
         writer.giveUp()
-        return ExitStatus.failure
+        return Self.failure
     }
 
     private static func write(_ record: CopyRecord) -> Bool {
-        let bytes = record.encoded
+        writeAll(record.encoded, to: STDOUT_FILENO)
+    }
+
+    @discardableResult
+    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
         var done = 0
         while done < bytes.count {
             let count = unsafe bytes.withUnsafeBytes { bytes in
                 unsafe Glibc.write(
-                    STDOUT_FILENO, bytes.baseAddress! + done, bytes.count - done)
+                    descriptor, bytes.baseAddress! + done, bytes.count - done)
             }
             if count < 0 {
                 if errno == EINTR { continue }
