@@ -143,6 +143,8 @@ public struct LaunchOptions: Sendable {
     public var forwardsRest = false
     /// Make the ranks children of this process, where that can be done.
     public var makesChildren = false
+    /// The ranks live on when the job is let go of, or this process ends.
+    public var outlivesCaller = false
     /// 0: the planner chooses.
     public var fanOut: UInt32 = 0
     /// 0: the planner chooses.
@@ -155,6 +157,7 @@ public struct LaunchOptions: Sendable {
             | (tellsTimes ? BPROC_JOB_TIMES : 0) | (inputIsNull ? BPROC_JOB_NULL_INPUT : 0)
             | (forwardsRest ? BPROC_JOB_FORWARD_REST : 0)
             | (makesChildren ? BPROC_JOB_CHILDREN : 0)
+            | (outlivesCaller ? 0 : BPROC_JOB_END_WITH_CALLER)
     }
 }
 

@@ -1,7 +1,8 @@
 import CBProc
 import Glibc
 
-/// One launch with its channel. Letting go of it ends the ranks that still run.
+/// One launch with its channel. Letting go of it ends the ranks that still run, unless its options
+/// say otherwise.
 ///
 /// The invariant behind `@safe`: the pointer came from bproc_job_launch, belongs to this value
 /// alone, and is given to bproc_job_close once, in `deinit`.

@@ -74,8 +74,11 @@ void bplib_drop_children(bproc_job_t *job) {
 int bplib_adopt_children(bproc_job_t *job) {
     bool has_started = false;
     for (int rank = 0; rank < job->rank_count; rank++) has_started |= job->pids[rank] > 0;
-    int result = has_started ? bplib_adopt_ghosts(job->ghosts, job, job->watch) : 0;
+    int result = has_started ? bplib_adopt_ghosts(job->ghosts, job, job->watch,
+                                                  !job->outlives_caller)
+                             : 0;
     int error = errno;
+    if (has_started && result == 0) bplib_confirm_ghosts(job->ghosts);
     job->has_children = has_started && result == 0;
     bplib_drop_children(job);
     errno = error;

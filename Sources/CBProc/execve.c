@@ -70,7 +70,7 @@ static pid_t fork_to_front_end(int writing) {
     int flags = fcntl(STDOUT_FILENO, F_GETFD);
     int output = flags < 0 ? -1 : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (dup2(writing, STDOUT_FILENO) < 0) return bplib_fail(errno, "%s", bproc_strerror(errno));
-    pid_t pid = bproc_rfork(BPROC_NODE_MASTER);
+    pid_t pid = _bproc_rfork(BPROC_NODE_MASTER, BPROC_END_WITH_CALLER);
     if (pid == 0) return 0;
     int error = errno;
     if (output >= 0) {

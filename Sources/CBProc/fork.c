@@ -21,6 +21,7 @@ struct fork_call {
     int *pids;
     const struct bproc_io_t *io;
     int iolen;
+    bool end_with_caller;
     int *remote_nodes;
     int remote_count;
 };
@@ -64,7 +65,7 @@ static int launch_remote(struct fork_call *call, struct bplib_ghosts *ghosts, in
     }
     int result =
         bplib_launch_children(&call->start, ghosts, image, call->remote_count, call->remote_nodes,
-                              call->io, call->iolen, name, pids);
+                              call->io, call->iolen, call->end_with_caller, name, pids);
     int error = errno;
     if (result >= 0) note_remote(call, pids);
     free(pids);
@@ -95,10 +96,17 @@ static int fork_remote(struct fork_call *call) {
 
 enum { STATUS_NO_IO = 255 };
 
+// In the child. A caller that has ended already will not be seen to end.
+static void end_with(pid_t caller) {
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != caller) (void)raise(SIGKILL);
+}
+
 // The ranks on this node, last of all: what fails before never had a child. The number of children,
 // or -1 - rank in the child of that rank.
 static int fork_local(const struct fork_call *call) {
     int children = 0;
+    pid_t caller = getpid();
     for (int i = 0; i < call->count; i++) {
         if (!is_here(&call->start, call->nodes[i])) continue;
         int descriptors[BPROC_IO_MAX_LEN];
@@ -109,6 +117,7 @@ static int fork_local(const struct fork_call *call) {
         }
         pid_t pid = fork();
         if (pid == 0) {
+            if (call->end_with_caller) end_with(caller);
             if (bplib_place_io(call->io, count, descriptors) < 0) _exit(STATUS_NO_IO);
             return -1 - i;
         }
@@ -147,10 +156,14 @@ int _bproc_vrfork_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, i
     int error = errno;
     if (nnodes <= 0) return bplib_fail(EINVAL, "%d nodes", nnodes);
     if (!nodes || !pids) return bplib_fail(EFAULT, "no nodes, or no place for the pids");
-    if (bplib_check_io(io, iolen) < 0 || bplib_check_flags(flags) < 0) return -1;
+    if (bplib_check_io(io, iolen) < 0 || bplib_check_start_flags(flags) < 0) return -1;
     if (bplib_check_caller() < 0) return -1;
-    struct fork_call call = {
-        .count = nnodes, .nodes = nodes, .pids = pids, .io = io, .iolen = iolen};
+    struct fork_call call = {.count = nnodes,
+                             .nodes = nodes,
+                             .pids = pids,
+                             .io = io,
+                             .iolen = iolen,
+                             .end_with_caller = flags & BPROC_END_WITH_CALLER};
     int result = run(&call);
     if (result >= 0) errno = error;
     return result;

@@ -50,6 +50,8 @@ struct bplib_ghosts {
     bool is_making; // and nobody adopts orphans, and all signals are blocked
     int orphans;    // how it was before
     sigset_t mask;
+    bool is_adopted;
+    struct bplib_ghosts *next; // of the same call, adopted as well
     unsigned char stack[STACK_BYTES] __attribute__((aligned(64)));
 };
 
@@ -236,13 +238,15 @@ static int queue_received(struct bplib_ghosts *group, const struct bplib_channel
 }
 
 // Hands the job over to the server, which lets the ghosts of failed ranks disappear.
-static int hand_over(struct bplib_ghosts *group, bproc_job_t *job, int watch) {
+static int hand_over(struct bplib_ghosts *group, bproc_job_t *job, int watch,
+                     bool end_with_caller) {
     struct bplib_message answer;
     bool is_watch = watch >= 0;
     if (!is_watch && queue_received(group, &job->channel) < 0) return -1;
     struct bproc_local_ghosts_adopt adopt = {
         .count = (uint32_t)group->made_count,
-        .flags = job->forwarding && !is_watch ? BPROC_LOCAL_GHOSTS_FORWARD : 0,
+        .flags = (job->forwarding && !is_watch ? BPROC_LOCAL_GHOSTS_FORWARD : 0) |
+                 (end_with_caller ? BPROC_LOCAL_GHOSTS_END_WITH_CALLER : 0),
     };
     uint8_t *started = malloc((size_t)group->made_count);
     if (!started) return bplib_fail(ENOMEM, "out of memory: %d ranks", group->made_count);
@@ -264,9 +268,10 @@ static bool holder_has_ended(const struct bplib_ghosts *group) {
     return poll(&end, 1, 0) != 0;
 }
 
-int bplib_adopt_ghosts(struct bplib_ghosts *group, bproc_job_t *job, int watch) {
+int bplib_adopt_ghosts(struct bplib_ghosts *group, bproc_job_t *job, int watch,
+                       bool end_with_caller) {
     sigset_t all, mask;
-    if (hand_over(group, job, watch) < 0) return -1;
+    if (hand_over(group, job, watch, end_with_caller) < 0) return -1;
     sigfillset(&all);
     (void)pthread_sigmask(SIG_BLOCK, &all, &mask);
     int before = bplib_begin_orphans(1);
@@ -275,12 +280,16 @@ int bplib_adopt_ghosts(struct bplib_ghosts *group, bproc_job_t *job, int watch) 
     bplib_end_orphans(before);
     (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
     if (!is_there) return bplib_fail(ECHILD, "ghosts: their holder has been killed");
+    group->is_adopted = true;
+    return 0;
+}
+
+void bplib_confirm_ghosts(struct bplib_ghosts *group) {
     // A server that has been killed meanwhile has taken its ghosts with it; they are children all
     // the same.
     if (bplib_channel_queue(&group->channel, BPROC_LOCAL_GHOSTS_ADOPTED, NULL, 0) == 0) {
         (void)bplib_channel_send(&group->channel, -1, BPLIB_ANSWER_MILLISECONDS);
     }
-    return 0;
 }
 
 // What a call wants.
@@ -291,7 +300,9 @@ struct call {
     const int *nodes;
     const struct bproc_io_t *io;
     int iolen;
+    bool end_with_caller;
     const char *command;
+    struct bplib_ghosts **adopted; // of all its launches
 };
 
 // Whether a rank did not begin because its node has a process of its ghost's pid already.
@@ -316,12 +327,12 @@ static int launch(struct bplib_channel *channel, struct bplib_ghosts *group,
         if (pid < 0 && rank < group->made_count && is_taken(job, rank)) pids[rank] = PID_TAKEN;
         started += pid > 0;
     }
-    int result = started > 0 ? bplib_adopt_ghosts(group, job, -1) : 0;
+    int result = started > 0 ? bplib_adopt_ghosts(group, job, -1, call->end_with_caller) : 0;
     bproc_job_close(job);
     return result < 0 ? -1 : call->rank_count;
 }
 
-// One launch, with ghosts that have begun and end here.
+// One launch, with ghosts that have begun. They end here, or are the caller's.
 static int launch_once(struct bplib_channel *channel, struct bplib_ghosts *group,
                        const struct call *call, int *pids) {
     int result = take(group);
@@ -333,8 +344,25 @@ static int launch_once(struct bplib_channel *channel, struct bplib_ghosts *group
         close(call->image);
         errno = error;
     }
-    bplib_end_ghosts(group);
+    if (group->is_adopted) {
+        group->next = *call->adopted;
+        *call->adopted = group;
+    } else {
+        bplib_end_ghosts(group);
+    }
     return result;
+}
+
+// A caller that ends before has nobody's pids, and leaves nobody behind.
+static void confirm_all(struct bplib_ghosts *first) {
+    for (struct bplib_ghosts *group = first; group; group = group->next) {
+        bplib_confirm_ghosts(group);
+    }
+    while (first) {
+        struct bplib_ghosts *group = first;
+        first = group->next;
+        bplib_end_ghosts(group);
+    }
 }
 
 // The same from the beginning.
@@ -371,13 +399,16 @@ static int launch_again(const struct call *call, int image, int rank) {
 
 int bplib_launch_children(struct bplib_start *start, struct bplib_ghosts *ghosts, int image,
                           int rank_count, const int *nodes, const struct bproc_io_t *io, int iolen,
-                          const char *command, int *pids) {
+                          bool end_with_caller, const char *command, int *pids) {
+    struct bplib_ghosts *adopted = NULL;
     struct call call = {.image = fcntl(image, F_DUPFD_CLOEXEC, 0),
                         .rank_count = rank_count,
                         .nodes = nodes,
                         .io = io,
                         .iolen = iolen,
-                        .command = command};
+                        .end_with_caller = end_with_caller,
+                        .command = command,
+                        .adopted = &adopted};
     int result;
     if (call.image < 0) {
         result = bplib_fail(errno, "the image: %s", bproc_strerror(errno));
@@ -389,6 +420,7 @@ int bplib_launch_children(struct bplib_start *start, struct bplib_ghosts *ghosts
     for (int rank = 0; result >= 0 && rank < rank_count; rank++) {
         if (pids[rank] == PID_TAKEN) pids[rank] = launch_again(&call, image, rank);
     }
+    confirm_all(adopted);
     close(image);
     errno = error;
     return result;

@@ -136,6 +136,8 @@ int bplib_image_of_caller(const struct bplib_helper *helper, sigset_t *mask);
 int bplib_check_caller(void);
 // EINVAL for anything but BPROC_DUMP_ bits. 0 or -1.
 int bplib_check_flags(int flags);
+// The same, and BPROC_END_WITH_CALLER.
+int bplib_check_start_flags(int flags);
 void bplib_set_mask(const sigset_t *mask);
 
 // What a call that starts processes begins with: one connection, which lends the helper and then
@@ -178,14 +180,18 @@ void bplib_forget_ghosts(struct bplib_ghosts *ghosts);
 int bplib_take_ghosts(struct bplib_ghosts *ghosts);
 const int *bplib_ghost_pids(const struct bplib_ghosts *ghosts);
 // Those of ranks that have started become the caller's children. Their server gets the job's
-// channel, or (watch, not -1) another on which it hears of the job. 0 or -1.
-int bplib_adopt_ghosts(struct bplib_ghosts *ghosts, bproc_job_t *job, int watch);
+// channel, or (watch, not -1) another on which it hears of the job. Until they are confirmed, they
+// end with the caller. 0 or -1.
+int bplib_adopt_ghosts(struct bplib_ghosts *ghosts, bproc_job_t *job, int watch,
+                       bool end_with_caller);
+// The call that has made them is about to succeed.
+void bplib_confirm_ghosts(struct bplib_ghosts *ghosts);
 // bplib_launch with ranks that are children of the caller, whose ghosts have begun and end here:
 // pids[] gets their pids, or negated error numbers for those that have not started. The number of
 // ranks, or -1: then there was never a child.
 int bplib_launch_children(struct bplib_start *start, struct bplib_ghosts *ghosts, int image,
                           int rank_count, const int *nodes, const struct bproc_io_t *io, int iolen,
-                          const char *command, int *pids);
+                          bool end_with_caller, const char *command, int *pids);
 // Opens what io describes, under numbers above all that it names; 0 or -1. Then, in a child, puts
 // it in its place; 0 or -1.
 int bplib_open_io(const struct bproc_io_t *io, int count, int *descriptors);

@@ -44,6 +44,7 @@ void bproc_job_close(bproc_job_t *job) {
     if (!job) return;
     int error = errno;
     bplib_drop_children(job);
+    bplib_leave_ranks(job);
     bplib_channel_close(&job->channel);
     for (int rank = 0; job->failures && rank < job->rank_count; rank++) free(job->failures[rank]);
     free(job->failures);
@@ -147,7 +148,8 @@ static int note_launched(bproc_job_t *job, const struct bplib_message *message) 
             }
         }
     }
-    return job->ghosts ? bplib_adopt_children(job) : 0;
+    if (job->ghosts && bplib_adopt_children(job) < 0) return -1;
+    return bplib_keep_ranks(job);
 }
 
 static int note_usage(bproc_job_t *job, const struct bproc_local_exit *record) {

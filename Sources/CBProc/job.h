@@ -24,6 +24,7 @@ struct bproc_job {
     bool forwarding;
     bool started;
     bool has_children;
+    bool outlives_caller; // once its ranks have been told of
     struct bplib_ghosts *ghosts; // until they are the caller's children; NULL: there are none
     int watch;                   // the end of their server's socket, until it has it; -1
     int *nodes;
@@ -44,6 +45,10 @@ struct bproc_job {
 
 struct bproc_job *bplib_job_create(const struct bproc_job_request *request);
 bool bplib_job_over(const bproc_job_t *job);
+// The caller has the numbers of its ranks: those that are to outlive it do from now on. 0 or -1.
+int bplib_keep_ranks(bproc_job_t *job);
+// The channel is about to be closed: whether they live on must have been said.
+void bplib_leave_ranks(bproc_job_t *job);
 
 // bproc_job_launch with ghosts, where they can be made.
 int bplib_launch_parent(const struct bproc_job_request *request, bproc_job_t **result);

@@ -54,7 +54,8 @@ int bplib_check_request(const struct bproc_job_request *request) {
     }
     if (!request->nodes || !request->command) return bplib_fail(EFAULT, "no nodes, or no command");
     const unsigned int known = BPROC_JOB_PROGRESS | BPROC_JOB_HOLD | BPROC_JOB_NULL_INPUT |
-                               BPROC_JOB_FORWARD_REST | BPROC_JOB_TIMES | BPROC_JOB_CHILDREN;
+                               BPROC_JOB_FORWARD_REST | BPROC_JOB_TIMES | BPROC_JOB_CHILDREN |
+                               BPROC_JOB_END_WITH_CALLER;
     if (request->flags & ~known) {
         return bplib_fail(EINVAL, "unknown flags %#x", request->flags);
     }
@@ -169,10 +170,28 @@ int bplib_launch_job(struct bplib_channel *channel, const struct bproc_job_reque
 int bproc_job_launch(const struct bproc_job_request *request, bproc_job_t **result) {
     if (!result) return bplib_fail(EFAULT, "no place for the job");
     *result = NULL;
-    if (request && (request->flags & BPROC_JOB_CHILDREN)) {
-        return bplib_launch_parent(request, result);
+    bool has_children = request && (request->flags & BPROC_JOB_CHILDREN);
+    int outcome =
+        has_children
+            ? bplib_launch_parent(request, result)
+            : bplib_launch_job(NULL, request, (struct bplib_numbers){.processes = NULL}, result);
+    if (outcome == 0) {
+        (*result)->outlives_caller = !(request->flags & BPROC_JOB_END_WITH_CALLER);
     }
-    return bplib_launch_job(NULL, request, (struct bplib_numbers){.processes = NULL}, result);
+    return outcome;
+}
+
+int bplib_keep_ranks(bproc_job_t *job) {
+    if (!job->outlives_caller) return 0;
+    if (bplib_channel_queue(&job->channel, BPROC_LOCAL_KEEP, NULL, 0) < 0) return -1;
+    // Whoever reads the channel next finds out why it could not go.
+    (void)bplib_channel_flush(&job->channel);
+    return 0;
+}
+
+void bplib_leave_ranks(bproc_job_t *job) {
+    if (!job->outlives_caller || !job->started || job->channel.descriptor < 0) return;
+    (void)bplib_channel_send(&job->channel, -1, BPLIB_ANSWER_MILLISECONDS);
 }
 
 bproc_job_t *bplib_launch(struct bplib_channel *channel, int image, int rank_count,

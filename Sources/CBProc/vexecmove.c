@@ -6,11 +6,21 @@
 #include <stddef.h>
 #include <unistd.h>
 
-int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
-                       const char *cmd, char *const argv[], char *const envp[]) {
+// What an image may name instead of carrying it, and here carries nevertheless.
+int bplib_check_flags(int flags) {
+    if ((flags & ~BPROC_DUMP_ALL) == 0) return 0;
+    return bplib_fail(EINVAL, "unknown flags %#x", (unsigned int)flags & ~BPROC_DUMP_ALL);
+}
+
+int bplib_check_start_flags(int flags) {
+    return bplib_check_flags(flags & ~BPROC_END_WITH_CALLER);
+}
+
+int _bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
+                        int flags, const char *cmd, char *const argv[], char *const envp[]) {
     if (nnodes <= 0) return bplib_fail(EINVAL, "%d nodes", nnodes);
     if (!nodes || !pids) return bplib_fail(EFAULT, "no nodes, or no place for the pids");
-    if (bplib_check_io(io, iolen) < 0) return -1;
+    if (bplib_check_io(io, iolen) < 0 || bplib_check_start_flags(flags) < 0) return -1;
     int image = bproc_capture(cmd, argv, envp, BPROC_CAPTURE_AT_ENTRY, NULL);
     if (image < 0) return -1;
     struct bplib_start start;
@@ -21,7 +31,8 @@ int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io,
     }
     int error = errno;
     if (ghosts) {
-        result = bplib_launch_children(&start, ghosts, image, nnodes, nodes, io, iolen, cmd, pids);
+        result = bplib_launch_children(&start, ghosts, image, nnodes, nodes, io, iolen,
+                                       flags & BPROC_END_WITH_CALLER, cmd, pids);
         error = errno;
     } else {
         result = -1;
@@ -32,25 +43,17 @@ int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io,
     return result;
 }
 
-int bproc_vexecmove(int nnodes, int *nodes, int *pids, const char *cmd, char *const argv[],
-                    char *const envp[]) {
-    return bproc_vexecmove_io(nnodes, nodes, pids, NULL, -1, cmd, argv, envp);
-}
-
-// What an image may name instead of carrying it, and here carries nevertheless.
-int bplib_check_flags(int flags) {
-    if ((flags & ~BPROC_DUMP_ALL) == 0) return 0;
-    return bplib_fail(EINVAL, "unknown flags %#x", (unsigned int)flags & ~BPROC_DUMP_ALL);
-}
-
-int _bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
-                        int flags, const char *cmd, char *const argv[], char *const envp[]) {
-    if (bplib_check_flags(flags) < 0) return -1;
-    return bproc_vexecmove_io(nnodes, nodes, pids, io, iolen, cmd, argv, envp);
+int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
+                       const char *cmd, char *const argv[], char *const envp[]) {
+    return _bproc_vexecmove_io(nnodes, nodes, pids, io, iolen, 0, cmd, argv, envp);
 }
 
 int _bproc_vexecmove(int nnodes, int *nodes, int *pids, int flags, const char *cmd,
                      char *const argv[], char *const envp[]) {
-    if (bplib_check_flags(flags) < 0) return -1;
-    return bproc_vexecmove(nnodes, nodes, pids, cmd, argv, envp);
+    return _bproc_vexecmove_io(nnodes, nodes, pids, NULL, -1, flags, cmd, argv, envp);
+}
+
+int bproc_vexecmove(int nnodes, int *nodes, int *pids, const char *cmd, char *const argv[],
+                    char *const envp[]) {
+    return _bproc_vexecmove_io(nnodes, nodes, pids, NULL, -1, 0, cmd, argv, envp);
 }

@@ -68,7 +68,8 @@ public struct GhostGroup: Sendable {
     private var openRankCount: Int
     private var isForwarding = false
     private var isAdopted = false
-    /// The caller has ended: what is left of the output is written until then.
+    private var endsWithCaller = true
+    /// The job ends with its caller: what is left of the output is written until then.
     private var closingNanoseconds: UInt64?
     private var isCutOff = false
     /// The caller has ended, and the time for what was left of its job too.
@@ -98,10 +99,11 @@ public struct GhostGroup: Sendable {
 
     /// The ranks have started or failed; the ghosts of those that failed are gone already.
     public mutating func adopt(
-        started: [Bool], isForwarding: Bool, effects: inout [Effect]
+        started: [Bool], isForwarding: Bool, endsWithCaller: Bool, effects: inout [Effect]
     ) {
         precondition(started.count == ghosts.count && !isAdopted)
         isAdopted = true
+        self.endsWithCaller = endsWithCaller
         self.isForwarding = isForwarding
         for index in ghosts.indices {
             guard started[index] else {
@@ -148,8 +150,12 @@ public struct GhostGroup: Sendable {
         }
     }
 
-    public mutating func callerIsGone(now: UInt64, effects: inout [Effect]) {
-        guard closingNanoseconds == nil else { return }
+    /// The caller has ended. Ghosts that are its children, known to it (`areClaimed`), are orphans
+    /// as others are, unless they were to end with it.
+    public mutating func callerIsGone(
+        areClaimed: Bool, now: UInt64, effects: inout [Effect]
+    ) {
+        guard closingNanoseconds == nil, !areClaimed || endsWithCaller else { return }
         closingNanoseconds = now + Self.closingNanoseconds
         if isAdopted, openRankCount > 0 {
             effects.append(.forwardToAll(RankSignal(Self.kill, reach: .descendants)))

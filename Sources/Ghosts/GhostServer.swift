@@ -36,6 +36,8 @@ struct GhostServer: ~Copyable {
     private var outgoing: [UInt8] = []
     private var output = OutputQueue()
     private var isForwarding = false
+    /// The ranks have been told that nobody reads what they write.
+    private var hasClosedOutput = false
     private var space = [UInt8](repeating: 0, count: 64 << 10)
 
     init(
@@ -103,7 +105,10 @@ struct GhostServer: ~Copyable {
         if entries[2].revents != 0 { hearJob() }
         if entries[3].revents != 0 {
             isCallerGone = true
-            group.callerIsGone(now: Clock.monotonicNanoseconds, effects: &effects)
+            // Its last word may still be there.
+            if libraryNumber >= 0 { hearLibrary() }
+            group.callerIsGone(
+                areClaimed: isConfirmed, now: Clock.monotonicNanoseconds, effects: &effects)
         }
         if entries[4].revents != 0 { writeOutput() }
     }
@@ -220,7 +225,7 @@ struct GhostServer: ~Copyable {
             else { throw .invalid("an adoption that does not fit the ghosts") }
             adopt(
                 channel, started: started.map { $0 != 0 },
-                isForwarding: raw.flags & UInt32(BPROC_LOCAL_GHOSTS_FORWARD) != 0)
+                flags: raw.flags)
             answer(
                 BPROC_LOCAL_GHOSTS_READY,
                 LocalMessage.bytes(of: bproc_local_ghosts_ready(error: 0)))
@@ -230,16 +235,19 @@ struct GhostServer: ~Copyable {
     }
 
     private mutating func adopt(
-        _ channel: consuming OwnedDescriptor, started: [Bool], isForwarding: Bool
+        _ channel: consuming OwnedDescriptor, started: [Bool], flags: UInt32
     ) {
+        isForwarding = flags & UInt32(BPROC_LOCAL_GHOSTS_FORWARD) != 0
         if started.contains(false) { memory.drop(started.map { $0 ? 0 : 1 }) }
         if !isForwarding { bp_ghost_release_output() }
         jobNumber = channel.number
         job = consume channel
         isAdopted = true
-        self.isForwarding = isForwarding
         outgoing += LocalMessage.bytes(BPROC_LOCAL_GHOSTS_SERVED)
-        group.adopt(started: started, isForwarding: isForwarding, effects: &effects)
+        group.adopt(
+            started: started, isForwarding: isForwarding,
+            endsWithCaller: flags & UInt32(BPROC_LOCAL_GHOSTS_END_WITH_CALLER) != 0,
+            effects: &effects)
         takeJobNews()
         carryOut()
     }
@@ -332,6 +340,13 @@ struct GhostServer: ~Copyable {
         }
         guard jobNumber >= 0 else { return }
         outgoing += credits
+        if output.hasNoReader, !hasClosedOutput {
+            hasClosedOutput = true
+            outgoing += LocalMessage.bytes(
+                BPROC_LOCAL_OUTPUT_CLOSED,
+                body: LocalMessage.bytes(
+                    of: bproc_local_stream(rank: UInt32(BPROC_LOCAL_ALL_RANKS), stream: 0)))
+        }
         flush()
     }
 

@@ -16,6 +16,8 @@ struct OutputQueue {
     private var firstPiece = 0
     /// Standard output takes nothing any more.
     private(set) var isBroken = false
+    /// It has nobody at its other end any more: a pipe, a connection or a terminal.
+    private(set) var hasNoReader = false
 
     var isEmpty: Bool { start == bytes.count }
     var waitingByteCount: Int { bytes.count - start }
@@ -40,6 +42,7 @@ struct OutputQueue {
             }
             if written < 0 {
                 guard errno != EAGAIN, errno != EINTR else { return }
+                hasNoReader = errno == EPIPE || errno == ECONNRESET || errno == EIO
                 isBroken = true
                 written = count
             }

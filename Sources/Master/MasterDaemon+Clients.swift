@@ -18,9 +18,10 @@ extension MasterDaemon {
         forgetQuestions(of: client)
         ghostBooks.forget(client.id)
         tellOfBooks(now: Clock.monotonicNanoseconds)
-        endWatch(of: client)
+        let successor = endWatch(of: client)
         host.store.state.clientIsGone(
-            client.id, now: Clock.monotonicNanoseconds, effects: &host.effects)
+            client.id, successor: successor, now: Clock.monotonicNanoseconds,
+            effects: &host.effects)
     }
 
     // MARK: Requests
@@ -45,6 +46,9 @@ extension MasterDaemon {
         case BPROC_LOCAL_JOB_WATCH: watchJob(message.request, of: client)
         case BPROC_LOCAL_RANK_SIGNAL: try rankSignal(message, from: client)
         case BPROC_LOCAL_OUTPUT_CREDIT: try outputCredit(message, from: client)
+        case BPROC_LOCAL_OUTPUT_CLOSED: try outputClosed(message, from: client)
+        case BPROC_LOCAL_KEEP:
+            if let launch = client.launch { host.store.state.keep(launch) }
         default:
             if try processRequest(message, from: client) { break }
             if try bookRequest(message, from: client) { break }

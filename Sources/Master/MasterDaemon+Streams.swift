@@ -87,6 +87,24 @@ extension MasterDaemon {
         }
     }
 
+    /// Nobody reads what these ranks write.
+    mutating func outputClosed(
+        _ message: LocalMessage, from client: Client
+    ) throws(LocalProtocolError) {
+        guard let raw = message.load(bproc_local_stream.self) else {
+            throw .tooSmall("message of closed output")
+        }
+        guard let launch = client.launch, raw.stream <= 2 else { return }
+        let frame = FrameHeader.frame(
+            FrameHeader(
+                .outputClosed, launch: launch, subject: raw.rank, stream: UInt16(raw.stream)))
+        if raw.rank == FrameHeader.allRanks {
+            for link in host.store.state.links(ofLaunch: launch) { host.send(frame, on: link) }
+        } else if let link = host.store.state.link(ofRank: raw.rank, launch: launch) {
+            host.send(frame, on: link)
+        }
+    }
+
     mutating func outputCredit(
         _ message: LocalMessage, from client: Client
     ) throws(LocalProtocolError) {

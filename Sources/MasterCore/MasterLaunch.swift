@@ -80,8 +80,9 @@ final class MasterLaunch {
         }
     }
 
-    /// nil: its caller is another master's.
-    let client: ClientID?
+    /// Who hears of it; nil: nobody does. Its caller is another master's, or its ranks have
+    /// outlived him.
+    var client: ClientID?
     /// What its processes were before they came here; nil: they have been started here.
     let adoption: AdoptedLaunch?
     let origin: LaunchOrigin?
@@ -113,6 +114,8 @@ final class MasterLaunch {
     var finishNanoseconds: UInt64?
     /// Its client is gone: ranks are ended as they appear.
     var isCondemned = false
+    /// Its client has the ranks' numbers and leaves them behind when it goes.
+    var isKept = false
     var progressNanoseconds: UInt64
 
     init(

@@ -97,12 +97,47 @@ extension MasterState {
         effects.append(.forget(launch: launch))
     }
 
-    /// The client's connection is gone: its job ends with it.
+    /// The client knows the ranks of its launch, and they outlive it (or no longer do). Before it
+    /// has been told of them it cannot know them.
+    public func keep(_ launch: UInt64, _ isKept: Bool = true) {
+        guard let known = launches[launch], known.isReported else { return }
+        known.isKept = isKept
+    }
+
+    public func isKept(_ launch: UInt64) -> Bool { launches[launch]?.isKept == true }
+
+    /// The client's connection is gone: its job ends with it, or is the successor's from now on.
+    ///
+    /// - Parameter successor: who hears of a launch that is kept; nil: nobody.
     public mutating func clientIsGone(
-        _ client: ClientID, now: UInt64, effects: inout [MasterEffect]
+        _ client: ClientID, successor: ClientID? = nil, now: UInt64,
+        effects: inout [MasterEffect]
     ) {
         for launch in launches.keys.sorted() where launches[launch]?.client == client {
-            condemn(launch, reason: "the caller is gone", now: now, effects: &effects)
+            if let known = launches[launch], known.isKept {
+                leave(known, to: successor, effects: &effects)
+            } else {
+                condemn(launch, reason: "the caller is gone", now: now, effects: &effects)
+            }
+        }
+    }
+
+    /// The ranks live on. Nobody writes their input any more, and nobody reads their output.
+    private func leave(
+        _ known: MasterLaunch, to successor: ClientID?, effects: inout [MasterEffect]
+    ) {
+        let launch = known.relay.launch
+        known.client = successor
+        known.isKept = false
+        guard case .forwarded = known.order.descriptors else { return }
+        for link in links(ofLaunch: launch) {
+            for kind in [FrameKind.input, .outputClosed] {
+                effects.append(
+                    .control(
+                        link,
+                        frame: FrameHeader.frame(
+                            FrameHeader(kind, launch: launch, subject: FrameHeader.allRanks))))
+            }
         }
     }
 

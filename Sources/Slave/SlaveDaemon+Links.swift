@@ -83,6 +83,7 @@ extension SlaveDaemon {
             case .processesRequest: tellOfProcesses(number: header.subject)
             case .bookRequest: tellOfBook(number: header.subject)
             case .outputCredit: try outputCredit(header, body: body)
+            case .outputClosed: outputClosed(header)
             default:
                 try host.store.state.receiveControl(
                     header, body: body, from: link, now: now, effects: &host.effects)

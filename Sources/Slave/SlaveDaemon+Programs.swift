@@ -38,7 +38,8 @@ extension SlaveDaemon {
                 client, request: message.request, errorNumber: 38,
                 reason: "only the master tells the server of a job's ghosts")
         case BPROC_LOCAL_INPUT, BPROC_LOCAL_SIGNAL, BPROC_LOCAL_RANK_SIGNAL,
-            BPROC_LOCAL_OUTPUT_CREDIT, BPROC_LOCAL_GHOSTS_SERVED, BPROC_LOCAL_GHOSTS_BOOK:
+            BPROC_LOCAL_OUTPUT_CREDIT, BPROC_LOCAL_OUTPUT_CLOSED, BPROC_LOCAL_KEEP,
+            BPROC_LOCAL_GHOSTS_SERVED, BPROC_LOCAL_GHOSTS_BOOK:
             guard client.hasJob else { return }
             try passOn(message, of: client)
         default: throw .invalid("unknown message kind \(message.header.kind)")

@@ -108,6 +108,34 @@ extension SlaveDaemon {
         }
     }
 
+    /// Nobody reads these streams any more: what writes to them gets what a broken pipe gives.
+    mutating func outputClosed(_ header: FrameHeader) {
+        for process in ranks.processes(ofLaunch: header.launch)
+        where header.subject == FrameHeader.allRanks || header.subject == process.rank {
+            for stream in 1...2 where header.stream == 0 || Int(header.stream) == stream {
+                closeOutput(process, stream: stream)
+            }
+            finishIfOver(process)
+        }
+    }
+
+    private mutating func closeOutput(_ process: RankProcess, stream: Int) {
+        guard let output = process.outputs[stream - 1] else { return }
+        // The ring's hold on the pipe would keep it whole.
+        if output.isPolling {
+            host.ring.cancel(
+                ranks.tag(
+                    stream == 1 ? OperationKind.standardOutput : OperationKind.standardError,
+                    process))
+        }
+        process.outputs[stream - 1] = nil
+        sendControl(
+            FrameHeader.frame(
+                FrameHeader(
+                    .output, launch: process.launch, subject: process.rank,
+                    stream: UInt16(stream))))
+    }
+
     // MARK: Input
 
     /// Bytes for one rank's stdin, or for all; none: the end.

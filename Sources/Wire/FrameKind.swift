@@ -50,6 +50,7 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case nodeControl = 55
     case processesRequest = 57
     case bookRequest = 58
+    case outputClosed = 59
 
     // Control links, slave to master, again.
     case nodesWatch = 60
@@ -76,7 +77,7 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
         case .hello, .welcome, .refusal: 4096
         case .ping, .pong, .acknowledge, .alive, .done, .abort, .credit, .query, .nodesRequest,
             .nodesWatch,
-            .nodesChanged, .processesRequest, .bookRequest, .keptRequest:
+            .nodesChanged, .processesRequest, .bookRequest, .keptRequest, .outputClosed:
             0
         case .kept: KeptLaunch.frameByteLimit
         case .adoption: Adoption.byteLimit

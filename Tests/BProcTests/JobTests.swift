@@ -136,6 +136,30 @@ import Testing
         }
     }
 
+    /// The daemon is told that the ranks outlive the job when the caller has their numbers, even if
+    /// it lets go of the job at once; and of a job that ends with its caller it is not.
+    @Test func ranksAreKeptOnceTheyAreKnown() async {
+        await #expect(processExitsWith: .success) {
+            for endsWithCaller in [false, true] {
+                try Scenario.run({ connection in
+                    try connection.welcome()
+                    close(try connection.receive().descriptor)
+                    try connection.send(BPROC_LOCAL_LAUNCHED, Scenario.launched([700]))
+                    let said = try? connection.receive().kind
+                    let wanted = endsWithCaller ? nil : BPROC_LOCAL_KEEP.rawValue
+                    if said != wanted { Foundation.exit(3) }
+                }) {
+                    try Scenario.withImage { image in
+                        let job = try Scenario.launch(
+                            image: image, nodes: [0], endsWithCaller: endsWithCaller)
+                        try #require(bproc_job_wait_started(job) == 0)
+                        bproc_job_close(job)
+                    }
+                }
+            }
+        }
+    }
+
     /// Input stops at the window, and goes on with credit; output credit and signals arrive.
     @Test func inputWaitsForCredit() async {
         await #expect(processExitsWith: .success) {

@@ -104,13 +104,14 @@ enum Scenario {
 
     /// Launches through the C interface.
     static func launch(
-        image: Int32, nodes: [Int32], forwards: Bool = true
+        image: Int32, nodes: [Int32], forwards: Bool = true, endsWithCaller: Bool = true
     ) throws -> OpaquePointer {
         var request = bproc_job_request()
         request.struct_bytes = MemoryLayout<bproc_job_request>.size
         request.image = image
         request.rank_count = Int32(nodes.count)
         request.io_count = forwards ? BPROC_JOB_FORWARD : 0
+        request.flags = endsWithCaller ? BPROC_JOB_END_WITH_CALLER : 0
         var job: OpaquePointer?
         let result = nodes.withUnsafeBufferPointer { nodes in
             "/bin/true".withCString { command in

@@ -109,20 +109,6 @@ extension ClusterTests {
             }
         }
 
-        /// Children of a parent that is killed do not stay.
-        @Test func theEndOfAParentEndsItsChildren() throws {
-            try Self.with(nodes: 2) { cluster, kit in
-                let caller = try kit.compile("caller.c")
-                let job = try cluster.conversation(caller, ["family"], input: nil)
-                job.serve(seconds: TestCluster.patience) { job.text == "forked\n" }
-                #expect((0..<2).flatMap { cluster.processes(on: $0) }.count == 16)
-                job.process.signal(SIGKILL)
-                try cluster.expect("the end of the children") {
-                    (0..<2).allSatisfy { cluster.processes(on: $0).isEmpty }
-                }
-            }
-        }
-
         @Test func exceptionsPassThroughTheFrameOfTheCall() throws {
             try Self.with(nodes: 2) { cluster, kit in
                 for options in [[String](), ["-static"]] {

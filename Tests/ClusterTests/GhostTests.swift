@@ -88,15 +88,6 @@ extension ClusterTests {
             return job
         }
 
-        @Test func theEndOfTheCallerEndsTheRanks() throws {
-            try Self.with(nodes: 2) { cluster, program in
-                let job = try Self.family(cluster, program)
-                #expect((0..<2).flatMap { cluster.processes(on: $0) }.count == 2)
-                job.process.signal(SIGKILL)
-                try Self.expectNothingLeft(cluster)
-            }
-        }
-
         /// The ranks of a node die with it, and those of all nodes with the master.
         @Test func deathsOfDaemonsAreDeathsOfGhosts() throws {
             try Self.with(nodes: 2) { cluster, program in

@@ -40,7 +40,8 @@ extension FuzzTarget {
         var group = GhostGroup(count: 4)
         var effects: [GhostGroup.Effect] = []
         group.adopt(
-            started: [true, true, true, false], isForwarding: true, effects: &effects)
+            started: [true, true, true, false], isForwarding: true, endsWithCaller: false,
+            effects: &effects)
         for start in stride(from: 0, to: bytes.count, by: 37) {
             inbox.append(bytes[start..<min(bytes.count, start + 37)])
             do {

@@ -44,12 +44,17 @@ import Wire
         return effects
     }
 
-    static func adopted(count: Int, isForwarding: Bool = false) -> GhostGroup {
+    static func adopted(
+        count: Int, isForwarding: Bool = false, endsWithCaller: Bool = false
+    ) -> GhostGroup {
         var group = GhostGroup(count: count)
         let started = [Bool](repeating: true, count: count)
         #expect(
-            effects { group.adopt(started: started, isForwarding: isForwarding, effects: &$0) }
-                .isEmpty)
+            effects {
+                group.adopt(
+                    started: started, isForwarding: isForwarding, endsWithCaller: endsWithCaller,
+                    effects: &$0)
+            }.isEmpty)
         return group
     }
 
@@ -58,7 +63,9 @@ import Wire
         var group = GhostGroup(count: 3)
         #expect(group.book == GhostBook(livingGhostCount: 3))
         _ = Self.effects {
-            group.adopt(started: [true, true, false], isForwarding: true, effects: &$0)
+            group.adopt(
+                started: [true, true, false], isForwarding: true, endsWithCaller: false,
+                effects: &$0)
         }
         #expect(group.book == GhostBook(livingGhostCount: 2, runningRankCount: 2))
         _ = Self.told(Self.stop, of: 0, sequence: 0, &group)
@@ -123,7 +130,8 @@ import Wire
         }
         #expect(Self.got(Self.user, 1, &group) == [.resume(ghost: 1, signal: 0)])
         let adoption = Self.effects {
-            group.adopt(started: [true, false], isForwarding: false, effects: &$0)
+            group.adopt(
+                started: [true, false], isForwarding: false, endsWithCaller: false, effects: &$0)
         }
         #expect(
             adoption == [
@@ -325,10 +333,37 @@ import Wire
         #expect(group.isOver)
     }
 
-    @Test func theEndOfTheCallerEndsTheJob() {
+    /// They are orphans: signals reach their ranks, and they end as those do.
+    @Test func ghostsOutliveTheirCaller() {
+        var group = Self.adopted(count: 1)
+        let end = Self.effects { group.callerIsGone(areClaimed: true, now: 5, effects: &$0) }
+        #expect(end.isEmpty)
+        #expect(group.deadlineNanoseconds == nil)
+        #expect(Self.got(Self.user, 0, &group).count == 2)
+        #expect(
+            Self.effects {
+                group.rankEnded(0, status: 15, isNodeDeath: false, now: 6, effects: &$0)
+            } == [.end(ghost: 0, status: 15, isStopped: false)])
+        #expect(Self.effects { group.ghostDied(signal: 15, ghost: 0, effects: &$0) }.isEmpty)
+        #expect(group.isOver)
+    }
+
+    /// A caller that ends before it knows its children leaves none behind.
+    @Test func unclaimedGhostsEndWithTheirCaller() {
+        var early = GhostGroup(count: 1)
+        #expect(
+            Self.effects { early.callerIsGone(areClaimed: false, now: 5, effects: &$0) }
+                == [.end(ghost: 0, status: Self.kill, isStopped: false)])
         var group = Self.adopted(count: 1)
         #expect(
-            Self.effects { group.callerIsGone(now: 5, effects: &$0) }
+            Self.effects { group.callerIsGone(areClaimed: false, now: 5, effects: &$0) }
+                == [.forwardToAll(RankSignal(Self.kill, reach: .descendants))])
+    }
+
+    @Test func theEndOfTheCallerEndsTheJobThatWasMeantTo() {
+        var group = Self.adopted(count: 1, endsWithCaller: true)
+        #expect(
+            Self.effects { group.callerIsGone(areClaimed: true, now: 5, effects: &$0) }
                 == [.forwardToAll(RankSignal(Self.kill, reach: .descendants))])
         let deadline = 5 + GhostGroup.closingNanoseconds
         #expect(group.deadlineNanoseconds == deadline)

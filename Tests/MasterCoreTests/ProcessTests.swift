@@ -277,6 +277,65 @@ import Wire
         #expect(Self.stops(&table) == [])
     }
 
+    /// What the nodes are sent of these kinds, by node.
+    static func frames(_ table: inout Table, _ kinds: Set<FrameKind>) -> [String] {
+        defer { table.effects.removeAll() }
+        return table.effects.compactMap {
+            guard case .control(let link, let frame) = $0,
+                let header = try? FrameHeader(decoding: frame.span.bytes),
+                kinds.contains(header.kind)
+            else { return nil }
+            return "\(header.kind) \(link.rawValue - 1)"
+        }.sorted()
+    }
+
+    /// Its ranks go on, with nobody at their streams, and nobody is told of their ends.
+    @Test func ranksThatAreKeptOutliveTheirClient() throws {
+        var table = Table()
+        let launch = Self.launch(&table, on: [0, 1], processes: [500, 501])
+        // Nobody has been told of them.
+        table.state.keep(launch)
+        #expect(!table.state.isKept(launch))
+        Self.place(&table, launch, ranks: [0], on: 0)
+        Self.place(&table, launch, ranks: [1], on: 1)
+        table.state.keep(launch)
+        table.effects.removeAll()
+        table.state.clientIsGone(Self.client, now: 3, effects: &table.effects)
+        #expect(
+            Self.frames(&table, [.abort, .input, .outputClosed])
+                == ["input 0", "input 1", "outputClosed 0", "outputClosed 1"])
+        #expect(table.state.process(500)?.isRunning == true)
+        #expect(Self.kill(&table, 501, 15) == 0)
+        #expect(Self.sent(&table).map(\.number) == [15])
+        try Self.exit(&table, launch, rank: 0, on: 0)
+        try Self.exit(&table, launch, rank: 1, on: 1)
+        #expect(
+            !table.effects.contains { if case .exited = $0 { true } else { false } })
+        #expect(table.state.processCount == 0)
+        #expect(table.state.launchCount == 0)
+    }
+
+    /// What has taken their caller's place hears of them, and their job ends with it.
+    @Test func ranksThatAreKeptEndWithTheirGhosts() throws {
+        var table = Table()
+        let server = ClientID(5)
+        let launch = Self.launch(&table, on: [0, 1], processes: [500, 501])
+        Self.place(&table, launch, ranks: [0], on: 0)
+        Self.place(&table, launch, ranks: [1], on: 1)
+        table.state.keep(launch)
+        table.state.clientIsGone(
+            Self.client, successor: server, now: 3, effects: &table.effects)
+        table.effects.removeAll()
+        try Self.exit(&table, launch, rank: 0, on: 0)
+        #expect(
+            table.effects.contains {
+                if case .exited(server, let exit) = $0 { exit.rank == 0 } else { false }
+            })
+        table.effects.removeAll()
+        table.state.clientIsGone(server, now: 4, effects: &table.effects)
+        #expect(Self.frames(&table, [.abort]) == ["abort 0", "abort 1"])
+    }
+
     /// A process that moves on keeps its number: the one that it leaves behind is not it.
     @Test func theLatestOfANumberIsTheProcess() throws {
         var table = Table()

@@ -76,7 +76,7 @@ static bproc_job_t *launch(int image, int count) {
         .nodes = nodes,
         .command = "fromnode",
         .io_count = BPROC_JOB_FORWARD,
-        .flags = BPROC_JOB_NULL_INPUT,
+        .flags = BPROC_JOB_NULL_INPUT | BPROC_JOB_END_WITH_CALLER,
         .fan_out = 2,
     };
     bproc_job_t *job = NULL;

@@ -25,7 +25,7 @@
    LAUNCHED once, when every rank is placed or has failed. A job is over when every rank has failed,
    or has exited and (with forwarding) both of its output streams have ended; an exit with a
    cause other than 0 ends them too. Then either side may close. A client that closes earlier ends
-   the job. */
+   the job, unless it has said KEEP: then the ranks live on, and their streams end. */
 
 struct bproc_local_header {
     uint32_t magic;
@@ -53,6 +53,12 @@ enum bproc_local_kind {
        asked for what it keeps. */
     BPROC_LOCAL_GHOSTS_SERVED = 10,
     BPROC_LOCAL_GHOSTS_BOOK = 11,   /* bproc_local_ghosts_book; the answer */
+    /* No body, no answer, after LAUNCHED: the client has taken the numbers of the ranks, and they
+       outlive this connection. With a JOB_WATCH that one becomes the job's then. */
+    BPROC_LOCAL_KEEP = 12,
+    /* bproc_local_stream, stream 0: both outputs. Nobody reads them any more: a rank that writes
+       gets what a broken pipe gives. */
+    BPROC_LOCAL_OUTPUT_CLOSED = 13,
     BPROC_LOCAL_NODE_REQUEST = 16,  /* bproc_local_node_request and tail; answered with NODE_DONE */
     /* No body; answered with NODE_DONE. From then on the daemon sends no messages but a
        bproc_local_watched and its entries: after every change of the table, if the client has taken
@@ -495,7 +501,10 @@ struct bproc_local_ghosts_made {
     uint32_t made_count;
 };
 
-enum { BPROC_LOCAL_GHOSTS_FORWARD = 1 /* both outputs of all ranks to standard output */ };
+enum {
+    BPROC_LOCAL_GHOSTS_FORWARD = 1, /* both outputs of all ranks to standard output */
+    BPROC_LOCAL_GHOSTS_END_WITH_CALLER = 2, /* the ranks end when the caller does */
+};
 
 struct bproc_local_ghosts_adopt {
     uint32_t count; /* the ghosts that were made */

@@ -304,7 +304,7 @@ static void job_signal(void) {
 static void job_children(void) {
     CHECK_FAILS(bproc_job_has_children(NULL), EFAULT);
     if (!has_cluster) return;
-    bproc_job_t *job = launch("exec sleep 1000");
+    bproc_job_t *job = launch_with("exec sleep 1000", BPROC_JOB_END_WITH_CALLER);
     CHECK(bproc_job_wait_started(job) == 0);
     CHECK(bproc_job_has_children(job) == 0);
     bproc_job_close(job);
@@ -337,7 +337,7 @@ static void job_close(void) {
     bproc_job_close(NULL);
     CHECK_FAILS(bproc_job_descriptor(NULL), EFAULT);
     if (!has_cluster) return;
-    bproc_job_t *job = launch("exec sleep 1000");
+    bproc_job_t *job = launch_with("exec sleep 1000", BPROC_JOB_END_WITH_CALLER);
     CHECK(bproc_job_wait_started(job) == 0);
     int descriptor = bproc_job_descriptor(job);
     bproc_job_close(job);

@@ -130,14 +130,16 @@ int bproc_nodespec(struct bproc_node_set_t *chosen, const char *specification);
 
    io holds iolen descriptors, which are all that the processes have; iolen -1 means the default:
    both outputs to the caller's standard output, /dev/null as input. Signals that arrive meanwhile
-   run their handlers, and the call goes on. The job ends when the caller does. */
+   run their handlers, and the call goes on. The processes outlive the caller, as other children
+   do. */
 int bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
                        const char *cmd, char *const argv[], char *const envp[]);
 /* The same with iolen -1. */
 int bproc_vexecmove(int nnodes, int *nodes, int *pids, const char *cmd, char *const argv[],
                     char *const envp[]);
-/* flags: BPROC_DUMP_ bits, which change nothing: an image carries all of its memory. EINVAL: other
-   bits. So in every call below that has flags. */
+/* flags: BPROC_END_WITH_CALLER; and BPROC_DUMP_ bits, which change nothing: an image carries all of
+   its memory. EINVAL: other bits. So in every call below that has flags, but that what moves or
+   dumps the caller itself knows no BPROC_END_WITH_CALLER. */
 int _bproc_vexecmove_io(int nnodes, int *nodes, int *pids, struct bproc_io_t *io, int iolen,
                         int flags, const char *cmd, char *const argv[], char *const envp[]);
 int _bproc_vexecmove(int nnodes, int *nodes, int *pids, int flags, const char *cmd,

@@ -27,6 +27,9 @@
 
 /* With the flags of a move: children of the caller may be left behind; init gets them. */
 #define BPROC_MOVE_ORPHANS 0x100
+/* An addition to the 4.x interface, with the flags of vexecmove, rfork and vrfork: when the caller
+   ends, SIGKILL ends what it has started, as PR_SET_PDEATHSIG would. */
+#define BPROC_END_WITH_CALLER 0x200
 
 /* bproc_io_t.type */
 #define BPROC_IO_FILE 0

@@ -64,6 +64,9 @@ typedef struct bproc_job bproc_job_t;
    of them can be made; bproc_job_has_children says so. */
 #define BPROC_JOB_CHILDREN 8u
 #define BPROC_JOB_FORWARD_REST 16u /* with entries of io: what they do not name is forwarded */
+/* Ranks that still run end with the job, or its caller. Without it those that have been reported
+   as started live on. */
+#define BPROC_JOB_END_WITH_CALLER 64u
 
 struct bproc_job_request {
     size_t struct_bytes; /* sizeof(struct bproc_job_request) */
@@ -183,7 +186,8 @@ int bproc_job_close_input(bproc_job_t *job, int rank);
 /* The caller is done with this many bytes of output: the rank may send as many more. */
 int bproc_job_consumed(bproc_job_t *job, int rank, int stream, size_t byte_count);
 int bproc_job_signal(bproc_job_t *job, int rank, int signal);
-/* Frees the job; ranks that still run are ended by the master. */
+/* Frees the job. Ranks that still run live on, without streams; they end if the start has not been
+   reported, or with BPROC_JOB_END_WITH_CALLER. */
 void bproc_job_close(bproc_job_t *job);
 
 /* ---- What the processes do ---- */
