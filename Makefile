@@ -156,9 +156,12 @@ fuzz:
 	$(SWIFT) build -c $(CONFIGURATION) --product fuzz
 	@for target in $(or $(TARGET),`$(PRODUCTS)/fuzz list`); do $(PRODUCTS)/fuzz $$target $(SECONDS) || exit 1; done
 
-# Kills at random on a cluster of this machine: make chaos MINUTES=20 [SEED=7]
+# Kills at random on a cluster of this machine, and at every stage of a launch, each ROUNDS times:
+# make chaos MINUTES=20 ROUNDS=20 [SEED=7]
 MINUTES ?= 20
+ROUNDS ?= 20
 .PHONY: chaos
 chaos: build
 	$(MAKE) --silent -C Benchmarks chaos
 	Benchmarks/chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	Benchmarks/stages --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
