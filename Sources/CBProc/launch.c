@@ -119,6 +119,7 @@ static int queue_launch(bproc_job_t *job, const struct bproc_job_request *reques
     if (processes && (numbers->are_own || numbers->may_differ)) {
         launch.flags |= BPROC_LOCAL_LAUNCH_ANY_PID;
     }
+    if (numbers->are_own) launch.flags |= BPROC_LOCAL_LAUNCH_MOVE;
     if (numbers->wants_stops) launch.flags |= BPROC_LOCAL_LAUNCH_STOPS;
     describe_caller(&launch);
     char *directory = getcwd(NULL, 0);
@@ -154,10 +155,6 @@ int bplib_launch_job(struct bplib_channel *channel, const struct bproc_job_reque
         bproc_job_close(job);
         return -1;
     }
-    // A program on a node that was not restored there has no number: the master names what becomes
-    // of it.
-    bool is_on_node = job->channel.welcome.node != BPROC_NODE_MASTER;
-    if (is_on_node && numbers.are_own && !bplib_has_place()) numbers.processes = NULL;
     if (queue_launch(job, request, &numbers) < 0 ||
         bplib_channel_send(&job->channel, request->image, BPLIB_ANSWER_MILLISECONDS) < 0) {
         bproc_job_close(job);

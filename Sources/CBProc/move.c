@@ -35,21 +35,13 @@ static int begin(struct bplib_start *start, int node) {
     return MOVE_HERE;
 }
 
-// The caller's pid on the front end, by which it is known everywhere; 0: the master has given it a
-// number that is no pid.
-static int own_number(void) {
-    const int pids = 1 << 22; // PID_MAX_LIMIT
-    if (!bplib_has_place()) return getpid();
-    return bplib_place.process < pids ? bplib_place.process : 0;
-}
-
 // Starts the image, of the caller or its program, as the caller's successor. All signals are
 // blocked: those that come meanwhile are for the successor. Returns only with -1.
 static int become(struct bplib_start *start, int image, int node, const struct bproc_io_t *io,
                   int iolen, const char *name) {
-    int process = own_number();
-    const struct bplib_numbers numbers = {.processes = process > 0 ? &process : NULL,
-                                          .are_own = true};
+    // The daemon knows whether it has another number.
+    const int process = getpid();
+    const struct bplib_numbers numbers = {.processes = &process, .are_own = true};
     struct bp_stand_in *stand_in = bplib_prepare_stand_in(start->helper.directory);
     if (!stand_in) {
         int error = errno;

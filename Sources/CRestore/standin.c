@@ -17,8 +17,9 @@ enum {
     POLL_IN = 1, POLL_OUT = 4,
     NO_SIGNAL = 0x4000, // MSG_NOSIGNAL
     SIGNAL_KILL = 9, SIGNAL_CHILD = 17, SIGNAL_STOP = 19, SIGNAL_TTOU = 22,
-    LIMIT_CORE = 4,
+    LIMIT_CORE = 4, SIGNAL_CONTINUE = 18,
     HAS_EXITED = 1, OUTPUT_ENDED = 2, ERRORS_ENDED = 4, IS_OVER = 7,
+    IS_NOT_NEEDED = 8, // the moved process goes on without this one
     READ_BYTES = 8 << 10,
     STATUS_LOST = 255, // nobody knows how the moved process ended
 };
@@ -91,6 +92,8 @@ BP_STAND_IN static void pass_signals(const struct bp_stand_in *state) {
            sizeof information) {
         uint32_t number = information[0];
         if (number == SIGNAL_CHILD) continue;
+        // With it the daemon has let go on who was stopped; the stop itself it has passed on.
+        if (number == SIGNAL_CONTINUE && (state->ended & IS_NOT_NEEDED)) continue;
         const struct bproc_local_signal request = {.rank = 0, .signal = (int32_t)number};
         say(state, BPROC_LOCAL_SIGNAL, &request, sizeof request);
         if (number > SIGNAL_STOP && number <= SIGNAL_TTOU) {
@@ -118,6 +121,7 @@ BP_STAND_IN static void pass_output(struct bp_stand_in *state) {
 BP_STAND_IN static void note_exit(struct bp_stand_in *state,
                                   const struct bproc_local_exit *record) {
     state->status = record->status;
+    if (record->cause == 2) state->ended |= IS_NOT_NEEDED | IS_OVER;
     // A node that died took the streams with it.
     state->ended |= record->cause == 1 || !state->is_forwarding ? IS_OVER : HAS_EXITED;
 }
@@ -169,14 +173,15 @@ _Noreturn BP_STAND_IN void bp_stand_in_main(struct bp_stand_in *state) {
     bp_call3(BP_SYS_MUNMAP, 0, (long)state->start, 0);
     bp_call3(BP_SYS_MUNMAP, (long)end, (long)(last - end), 0);
     state->status = STATUS_LOST << 8;
+    struct waited entries[2] = {{state->job, POLL_IN, 0}, {state->signals, POLL_IN, 0}};
     for (;;) {
         int taken;
         while ((taken = take(state)) > 0) {}
+        if (entries[1].found || (state->ended & IS_NOT_NEEDED)) pass_signals(state);
         if (taken < 0 || (state->ended & IS_OVER) == IS_OVER) end_as(state->status);
-        struct waited entries[2] = {{state->job, POLL_IN, 0}, {state->signals, POLL_IN, 0}};
+        entries[0].found = entries[1].found = 0;
         long count = bp_call3(SYS_POLL, (long)entries, 2, -1);
         if (count < 0 && count != -BP_EINTR) end_as(state->status);
-        if (entries[1].found) pass_signals(state);
         if (!entries[0].found) continue;
         count = bp_call3(BP_SYS_READ, state->job, (long)(state->bytes + state->have), READ_BYTES);
         if (count > 0) state->have += (uint32_t)count;

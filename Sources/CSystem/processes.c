@@ -122,6 +122,14 @@ long bp_process_session(int processes, int32_t pid) {
     return parse(text, &status, name, sizeof name) < 0 ? -EPROTO : (long)status.session;
 }
 
+long bp_process_has_file(int processes, int32_t pid, int32_t number, int descriptor) {
+    char path[48];
+    struct stat theirs, own;
+    (void)snprintf(path, sizeof path, "%d/fd/%d", pid, number);
+    if (fstatat(processes, path, &theirs, 0) < 0 || fstat(descriptor, &own) < 0) return -errno;
+    return theirs.st_dev == own.st_dev && theirs.st_ino == own.st_ino;
+}
+
 static long take_numbers(const char *text, int32_t *numbers, long capacity) {
     long count = 0;
     for (char *end; count < capacity; text = end) {

@@ -35,7 +35,7 @@ package final class Client {
     var lentDirectory: OwnedDescriptor?
     var lentDirectoryNumber: Int32?
     /// Its process on this machine.
-    let process: Int32
+    package let process: Int32
     var isPollingWritable = false
     package internal(set) var isClosed = false
     var hasSaidHello = false

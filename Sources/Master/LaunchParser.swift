@@ -78,6 +78,7 @@ package struct LaunchParser {
             fanOut: Int(min(raw.fan_out, 65536)), chunkByteCount: chunk,
             wantsProgress: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_PROGRESS) != 0,
             wantsStops: raw.flags & UInt32(BPROC_LOCAL_LAUNCH_STOPS) != 0, origin: origin)
+        request.isMove = raw.flags & UInt32(BPROC_LOCAL_LAUNCH_MOVE) != 0 && nodes.count == 1
         request.wantsTimes = raw.flags & UInt32(BPROC_LOCAL_LAUNCH_TIMES) != 0
         return request
     }

@@ -117,17 +117,21 @@ extension MasterDaemon {
     /// Reads a launch message and begins the launch.
     mutating func begin(
         _ message: [UInt8], request: UInt32, of client: Client, origin: LaunchOrigin?,
-        imageByteCount: UInt64, unpackedByteCount: UInt64 = 0
+        mover: ClientLaunch.Mover? = nil, imageByteCount: UInt64, unpackedByteCount: UInt64 = 0
     ) throws(LocalProtocolError) -> UInt64 {
         var parser = LaunchParser(message)
         var launchRequest = try parser.request(
             client: client.id, caller: client.caller, origin: origin,
             imageByteCount: imageByteCount, unpackedByteCount: unpackedByteCount,
             stallMilliseconds: configuration.stallMilliseconds)
-        if let origin, origin.node != -1, !launchRequest.order.flags.contains(.anyPid) {
+        if launchRequest.isMove, let origin, let mover,
+            let process = host.store.state.process(of: mover, on: origin.node, by: client.caller)
+        {
+            keepNumber(process, of: &launchRequest, mover: mover)
+        } else if let origin, origin.node != -1 {
             takeNumbers(of: &launchRequest, from: origin.node)
         } else {
-            try verify(launchRequest.processes, of: client.caller, on: origin?.node ?? -1)
+            try verify(launchRequest.processes, of: client.caller)
         }
         client.launchRequest = request
         let rankCount = launchRequest.nodes.count
@@ -147,7 +151,12 @@ extension MasterDaemon {
     /// Ghosts on a node have pids of that node. Where those are of a range of their own they name
     /// the ranks here as well, but for those that a process of this machine has.
     private func takeNumbers(of request: inout LaunchRequest, from node: Int32) {
-        guard host.store.state.nodes.record(of: node)?.givesPids == true else {
+        let givesPids = host.store.state.nodes.record(of: node)?.givesPids == true
+        // A process that moves has only the one.
+        let isTaken = request.isMove && request.processes.contains { number in
+            host.store.state.process(number) != nil || bp_process_user(number) >= 0
+        }
+        guard givesPids, !isTaken else {
             request.processes = []
             request.order.flags.remove(.numbered)
             return
@@ -156,19 +165,28 @@ extension MasterDaemon {
     }
 
     /// Process numbers from a program are those of processes that its user has on this machine: a
-    /// number is how the process is named everywhere, and nobody may speak in another's name. From
-    /// a node they are those of processes that the user was given there.
+    /// number is how the process is named everywhere, and nobody may speak in another's name.
     private func verify(
-        _ processes: [Int32], of caller: Caller, on node: Int32
+        _ processes: [Int32], of caller: Caller
     ) throws(LocalProtocolError) {
         for process in processes {
-            let isRight =
-                node == -1
-                ? bp_process_user(process) == Int(caller.user)
-                : host.store.state.hasProcess(process, of: caller.user, on: node)
-            guard isRight else {
+            guard bp_process_user(process) == Int(caller.user) else {
                 throw .notPermitted("process \(process) is not one of user \(caller.user)")
             }
+        }
+    }
+
+    /// A rank that moves keeps its number, which is a pid unless the master has chosen it.
+    private func keepNumber(
+        _ process: Int32, of request: inout LaunchRequest, mover: ClientLaunch.Mover
+    ) {
+        request.mover = mover
+        request.processes = [process]
+        request.order.flags.insert(.anyPid)
+        if process < ProcessNumber.first {
+            request.order.flags.insert(.numbered)
+        } else {
+            request.order.flags.remove(.numbered)
         }
     }
 

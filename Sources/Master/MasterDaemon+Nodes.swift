@@ -62,7 +62,8 @@ extension MasterDaemon {
     }
 
     mutating func launch(_ launch: ClientLaunch, of place: RemotePlace) {
-        guard let node = host.store.state.nodes.node(of: place.link), clientOfPlace[place] == nil
+        guard let node = host.store.state.nodes.node(of: place.link), clientOfPlace[place] == nil,
+            !keepMove(launch, of: place)
         else { return }
         let client = host.programs.insert(caller: launch.caller, place: place)
         clientOfPlace[place] = client
@@ -75,7 +76,7 @@ extension MasterDaemon {
         do throws(LocalProtocolError) {
             _ = try begin(
                 launch.message, request: launch.request, of: client,
-                origin: LaunchOrigin(node: node, client: place.number),
+                origin: LaunchOrigin(node: node, client: place.number), mover: launch.mover,
                 imageByteCount: launch.imageByteCount)
         } catch {
             refuse(
@@ -87,7 +88,10 @@ extension MasterDaemon {
 
     /// A message of a program on a node; nothing: it is gone.
     mutating func hear(_ body: [UInt8], from place: RemotePlace) {
-        guard let client = clientOfPlace[place] else { return }
+        guard let client = clientOfPlace[place] else {
+            forgetMove(of: place)
+            return
+        }
         guard !body.isEmpty else {
             close(client)
             return

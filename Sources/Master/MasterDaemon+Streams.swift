@@ -11,11 +11,26 @@ extension MasterDaemon {
     /// Output of a rank, on its way to the client.
     mutating func output(_ header: FrameHeader, body: [UInt8], from link: LinkID) {
         guard let node = host.store.state.nodes.node(of: link),
-            let id = host.store.state.client(of: header.launch, rank: header.subject, node: node),
-            let client = host.programs[id]
+            host.store.state.listener(
+                to: header.subject, launch: header.launch, node: node) != nil,
+            !keepOutput(header, body: body, of: node)
+        else { return }
+        pass(output: header, body: body, of: node)
+    }
+
+    mutating func pass(output header: FrameHeader, body: [UInt8], of node: Int32) {
+        guard
+            let listener = host.store.state.listener(
+                to: header.subject, launch: header.launch, node: node),
+            let client = host.programs[listener.client]
+        else { return }
+        // The stream of a rank that leaves its node has not ended.
+        guard
+            !body.isEmpty
+                || !host.store.state.streamsGoOn(of: header.subject, launch: header.launch)
         else { return }
         var raw = bproc_local_stream()
-        raw.rank = header.subject
+        raw.rank = listener.rank
         raw.stream = UInt32(header.stream)
         send(
             LocalMessage.bytes(
@@ -31,8 +46,11 @@ extension MasterDaemon {
         let byteCount = try reader.read(UInt64.self, "input credit")
         try reader.finish()
         guard let node = host.store.state.nodes.node(of: link),
-            let id = host.store.state.client(of: header.launch, rank: header.subject, node: node),
-            let client = host.programs[id], streams[header.launch] != nil
+            let listener = host.store.state.listener(
+                to: header.subject, launch: header.launch, node: node),
+            listener.rank == header.subject,
+            let client = host.programs[listener.client], client.launch == header.launch,
+            streams[header.launch] != nil
         else { return }
         let credit = streams[header.launch]!.taken(by: header.subject, byteCount: byteCount)
         sendInputCredit(credit, rank: header.subject, to: client)
@@ -81,7 +99,9 @@ extension MasterDaemon {
             for link in host.store.state.links(ofLaunch: launch) {
                 host.send(frame, on: link)
             }
-        } else if let link = host.store.state.link(ofRank: rank, launch: launch) {
+        } else if !host.store.state.hasMoved(rank, launch: launch),
+            let link = host.store.state.route(to: rank, launch: launch)?.link
+        {
             streams[launch]?.sent(to: rank, byteCount: bytes.count)
             host.send(frame, on: link)
         }
@@ -112,14 +132,14 @@ extension MasterDaemon {
             throw .tooSmall("credit message")
         }
         guard let launch = client.launch, (1...2).contains(raw.stream),
-            let link = host.store.state.link(ofRank: raw.rank, launch: launch)
+            let route = host.store.state.route(to: raw.rank, launch: launch)
         else { return }
         var writer = WireWriter()
         writer.write(raw.byte_count)
         host.send(
             FrameHeader.frame(
                 FrameHeader(
-                    .outputCredit, launch: launch, subject: raw.rank, stream: UInt16(raw.stream)),
-                body: writer.bytes), on: link)
+                    .outputCredit, launch: route.place.launch, subject: route.place.rank,
+                    stream: UInt16(raw.stream)), body: writer.bytes), on: route.link)
     }
 }

@@ -18,6 +18,9 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     private let reread: () throws(ReloadError) -> MasterConfiguration
     package var host: DaemonHost<LaunchStore>
     var streams: [UInt64: JobStreams] = [:]
+    /// What processes wait with that have moved, until the place that they came from is empty; by
+    /// their launches.
+    var arrivals: [UInt64: Arrival] = [:]
     /// Programs on nodes whose jobs are under way.
     var clientOfPlace: [RemotePlace: Client] = [:]
     /// Exits of one round of events, sent to each client in one message.
@@ -280,8 +283,14 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         case .progress(let client, let progress): tellProgress(progress, to: client)
         case .exited(let client, let exit): noteExit(exit, of: client)
         case .stopped(let client, let record): tellStop(record, to: client)
+        case .left(let client): tellLeft(client)
+        case .hasArrived(let launch): passOnArrival(launch)
+        case .inputHasEnded(let client, let rank):
+            if let client = host.programs[client] { endInput(of: client, rank: rank) }
         case .closeStorage(let launch): host.store.entries[launch] = nil
-        case .forget(let launch): streams[launch] = nil
+        case .forget(let launch):
+            streams[launch] = nil
+            arrivals[launch] = nil
         case .nodeIsGone(let node, let link):
             host.endSession(link)
             watch.forget(link)

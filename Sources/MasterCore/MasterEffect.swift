@@ -23,6 +23,12 @@ public enum MasterEffect: Equatable, Sendable {
     case progress(ClientID, LaunchProgress)
     case exited(ClientID, RankExit)
     case stopped(ClientID, StopRecord)
+    /// The client has moved by this launch, and nothing of it need stay where it is.
+    case left(ClientID)
+    /// What was kept for this launch, because its rank's process had still to leave a node, is due.
+    case hasArrived(launch: UInt64)
+    /// A rank of the client's launch takes no more input.
+    case inputHasEnded(ClientID, rank: UInt32)
     /// The image is not needed any more.
     case closeStorage(launch: UInt64)
     /// Every rank has ended and been reported.

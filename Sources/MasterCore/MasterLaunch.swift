@@ -35,6 +35,10 @@ public struct LaunchRequest: Sendable {
     public var wantsTimes = false
     /// nil: the program runs beside the master, and the master has the image.
     public var origin: LaunchOrigin?
+    /// The caller itself goes on as the rank.
+    public var isMove = false
+    /// With it: the rank that the caller is.
+    public var mover: ClientLaunch.Mover?
 
     public init(
         client: ClientID, caller: Caller, nodes: [Int32], processes: [Int32] = [],
@@ -74,10 +78,6 @@ final class MasterLaunch {
         /// A stop, or the end of one, that has overtaken it.
         var earlyStop: StopRecord?
 
-        /// It runs on this node, or is about to.
-        func isAlive(on node: Int32) -> Bool {
-            self.node == node && (state == .placed || state == .waiting) && earlyExit == nil
-        }
     }
 
     /// Who hears of it; nil: nobody does. Its caller is another master's, or its ranks have
@@ -85,14 +85,28 @@ final class MasterLaunch {
     var client: ClientID?
     /// What its processes were before they came here; nil: they have been started here.
     let adoption: AdoptedLaunch?
-    let origin: LaunchOrigin?
+    var origin: LaunchOrigin?
     let order: LaunchOrder
+    let isMove: Bool
+    let mover: ClientLaunch.Mover?
     let startedNanoseconds: UInt64
     let fanOut: Int
     let wantsProgress: Bool
     let wantsStops: Bool
     var ranks: [Rank]
     var relay: LaunchRelay
+    /// Ranks whose processes run elsewhere by now.
+    var moved: [UInt32: MovedRank] = [:]
+    /// Set when a rank of another launch has moved by this one: that rank, as its caller knows it.
+    var standsFor: RankPlace?
+    /// With it: whose process has still to end on the node that it leaves.
+    var predecessor: RankPlace?
+    /// With it: the last numbered signal that the process got where it was.
+    var handedSequence: UInt32 = 0
+    /// Ranks that have stopped, as their nodes have told.
+    var stopped: [UInt32: StopRecord] = [:]
+    /// The numbers of the last stops and continues that ranks were sent.
+    var sequences: [UInt32: UInt32] = [:]
     /// Signals to ranks that are still being started, by rank, in their order.
     var keptSignals: [UInt32: [RankSignal]] = [:]
     var outstandingCount: Int
@@ -119,17 +133,18 @@ final class MasterLaunch {
     var progressNanoseconds: UInt64
 
     init(
-        client: ClientID?, origin: LaunchOrigin?, order: LaunchOrder, fanOut: Int,
-        wantsProgress: Bool, wantsStops: Bool, ranks: [Rank], relay: LaunchRelay,
-        adoption: AdoptedLaunch? = nil, now: UInt64
+        _ request: LaunchRequest, order: LaunchOrder, fanOut: Int, ranks: [Rank],
+        relay: LaunchRelay, now: UInt64
     ) {
-        self.adoption = adoption
-        self.origin = origin
-        self.client = client
+        adoption = nil
+        origin = request.origin
+        client = request.client
+        isMove = request.isMove
+        mover = request.mover
+        wantsProgress = request.wantsProgress
+        wantsStops = request.wantsStops
         self.order = order
         self.fanOut = fanOut
-        self.wantsProgress = wantsProgress
-        self.wantsStops = wantsStops
         self.ranks = ranks
         self.relay = relay
         outstandingCount = ranks.count
@@ -137,7 +152,37 @@ final class MasterLaunch {
         progressNanoseconds = now
     }
 
+    /// What was another master's.
+    init(_ adoption: AdoptedLaunch, order: LaunchOrder, relay: LaunchRelay, now: UInt64) {
+        self.adoption = adoption
+        client = nil
+        isMove = false
+        mover = nil
+        wantsProgress = false
+        wantsStops = false
+        self.order = order
+        fanOut = 1
+        ranks = []
+        self.relay = relay
+        outstandingCount = 0
+        startedNanoseconds = now
+        progressNanoseconds = now
+        isReported = true
+    }
+
     var isOver: Bool { isReported && endedCount + failedCount == ranks.count }
+
+    /// The rank runs on this node, or is about to.
+    func isAlive(_ index: Int, on node: Int32) -> Bool {
+        let rank = ranks[index]
+        return rank.node == node && (rank.state == .placed || rank.state == .waiting)
+            && rank.earlyExit == nil && moved[UInt32(index)] == nil
+    }
+
+    /// The last stop or continue that a rank had got when it told this.
+    func sequence(of record: StopRecord) -> UInt32 {
+        record.sequence == 0 ? handedSequence : record.sequence
+    }
 
     var report: LaunchReport {
         let sorted = undumpNanoseconds.sorted()

@@ -179,15 +179,10 @@ extension MasterState {
             group: adopted.group, supplementaryGroups: adopted.supplementaryGroups, umask: 0,
             nice: 0, limits: [], descriptors: .listed([]), directory: "/", command: "",
             stallMilliseconds: 1000)
-        let launch = MasterLaunch(
-            client: nil, origin: nil, order: order, fanOut: 1, wantsProgress: false,
-            wantsStops: false, ranks: [],
-            relay: LaunchRelay(
-                launch: number, node: -1, order: order, orderBytes: [], parent: nil,
-                subtrees: [], ownRankCount: 0, chunksHeld: order.chunkCount, now: now),
-            adoption: adopted, now: now)
-        launch.isReported = true
-        launches[number] = launch
+        let relay = LaunchRelay(
+            launch: number, node: -1, order: order, orderBytes: [], parent: nil, subtrees: [],
+            ownRankCount: 0, chunksHeld: order.chunkCount, now: now)
+        launches[number] = MasterLaunch(adopted, order: order, relay: relay, now: now)
         adoptedLaunches[adopted] = number
         return number
     }

@@ -62,9 +62,7 @@ extension MasterState {
             subtrees: subtrees, ownRankCount: 0,
             chunksHeld: origin == nil ? order.chunkCount : 0, holder: origin?.client, now: now)
         launches[launch] = MasterLaunch(
-            client: request.client, origin: origin, order: order, fanOut: choice.fanOut,
-            wantsProgress: request.wantsProgress, wantsStops: request.wantsStops, ranks: ranks,
-            relay: relay, now: now)
+            request, order: order, fanOut: choice.fanOut, ranks: ranks, relay: relay, now: now)
         if request.wantsTimes {
             launches[launch]?.times = Array(repeating: StageTimes(), count: request.nodes.count)
         }
@@ -213,23 +211,12 @@ extension MasterState {
     public func refusal(of caller: Caller, on node: Int32) -> String? {
         for known in launches.values where known.order.user == caller.user {
             guard !known.isCondemned, known.adoption == nil,
-                known.ranks.contains(where: { $0.isAlive(on: node) })
-            else {
-                continue
-            }
+                known.ranks.indices.contains(where: { known.isAlive($0, on: node) })
+            else { continue }
             let groups = Set(known.order.supplementaryGroups + [known.order.group])
             if groups.isSuperset(of: caller.supplementaryGroups + [caller.group]) { return nil }
         }
         return "user \(caller.user) has no process on node \(node) with these groups"
-    }
-
-    /// Whether a process of this number, which was placed by this master, runs on a node as this
-    /// user.
-    public func hasProcess(_ process: Int32, of user: UInt32, on node: Int32) -> Bool {
-        launches.values.contains { known in
-            known.order.user == user && !known.isCondemned && known.adoption == nil
-                && known.ranks.contains { $0.process == process && $0.isAlive(on: node) }
-        }
     }
 
     // MARK: Answers
@@ -272,7 +259,7 @@ extension MasterState {
         reportIfComplete(launch, now: now, effects: &effects)
     }
 
-    private mutating func place(
+    mutating func place(
         _ entry: Answer.Placed, launch: UInt64, effects: inout [MasterEffect]
     ) {
         let index = Int(entry.rank)
@@ -323,6 +310,12 @@ extension MasterState {
     ) {
         guard let known = launches[launch] else { return }
         for (index, rank) in known.ranks.enumerated() where rank.node == node {
+            guard known.moved[UInt32(index)] == nil else {
+                hasLeft(
+                    RankPlace(launch: launch, rank: UInt32(index)), usage: ResourceUsage(),
+                    isKilled: false, effects: &effects)
+                continue
+            }
             switch rank.state {
             case .waiting:
                 fail(
@@ -366,11 +359,15 @@ extension MasterState {
             var report = known.report
             report.elapsedNanoseconds = now - known.startedNanoseconds
             effects.append(.launched(client, report))
+            if let mover = known.mover {
+                takePlace(of: mover, launch: launch, now: now, effects: &effects)
+                if known.predecessor == nil { effects.append(.hasArrived(launch: launch)) }
+            }
             for record in known.ranks.compactMap(\.earlyStop) {
-                effects.append(.stopped(client, record))
+                tell(record, of: known, effects: &effects)
             }
         }
-        for index in known.ranks.indices {
+        for index in known.ranks.indices where known.predecessor == nil {
             guard let exit = known.ranks[index].earlyExit else { continue }
             end(
                 index, launch: launch, waitStatus: exit.waitStatus,

@@ -91,7 +91,8 @@ extension MasterState {
         }
         guard number > 0 else { return }
         signal(
-            place.launch, rank: wholeJob ? FrameHeader.allRanks : place.rank,
+            wholeJob ? shownPlace(of: place).launch : place.launch,
+            rank: wholeJob ? FrameHeader.allRanks : place.rank,
             RankSignal(number, reach: wholeJob ? .descendants : .process), effects: &effects)
     }
 
@@ -113,7 +114,7 @@ extension MasterState {
         for entry in known.ranks where entry.state == .waiting { unready.insert(entry.node) }
         var reached = Set<Int32>()
         for (index, entry) in known.ranks.enumerated() where entry.state != .ended {
-            if unready.contains(entry.node) {
+            if unready.contains(entry.node) || known.moved[UInt32(index)] != nil {
                 send(signal, to: UInt32(index), of: known, effects: &effects)
             } else if entry.state == .placed, reached.insert(entry.node).inserted {
                 send(signal.frame(launch: launch, rank: rank), to: entry.node, &effects)
@@ -125,6 +126,11 @@ extension MasterState {
         _ signal: RankSignal, to rank: UInt32, of launch: MasterLaunch,
         effects: inout [MasterEffect]
     ) {
+        if signal.sequence != 0 { launch.sequences[rank] = signal.sequence }
+        if let place = launch.moved[rank]?.place, let next = launches[place.launch] {
+            send(signal, to: place.rank, of: next, effects: &effects)
+            return
+        }
         let entry = launch.ranks[Int(rank)]
         switch entry.state {
         case .waiting: launch.keep(signal, for: rank)
@@ -171,8 +177,22 @@ extension MasterState {
     mutating func forgetProcess(of launch: MasterLaunch, rank: Int) {
         let place = RankPlace(launch: launch.relay.launch, rank: UInt32(rank))
         let number = launch.ranks[rank].process
-        if placeOfProcess[number] == place { placeOfProcess[number] = nil }
+        if placeOfProcess[number] == place {
+            placeOfProcess[number] = launch.isMove ? livingPlace(ofProcess: number) : nil
+        }
         launch.keptSignals[UInt32(rank)] = nil
+    }
+
+    /// Where a process is that has not come to where it wanted to move, or has a stand-in left.
+    private func livingPlace(ofProcess number: Int32) -> RankPlace? {
+        var places: [RankPlace] = []
+        for (launch, known) in launches where !known.isCondemned {
+            for (index, rank) in known.ranks.enumerated()
+            where rank.process == number && known.isAlive(index, on: rank.node) {
+                places.append(RankPlace(launch: launch, rank: UInt32(index)))
+            }
+        }
+        return places.max()
     }
 }
 
@@ -194,7 +214,7 @@ extension MasterLaunch {
     /// nil: the rank's process has ended, or will never be there.
     func entry(at index: Int) -> ProcessEntry? {
         let rank = ranks[index]
-        guard rank.isAlive(on: rank.node) else { return nil }
+        guard isAlive(index, on: rank.node) else { return nil }
         return ProcessEntry(
             place: RankPlace(launch: relay.launch, rank: UInt32(index)), process: rank.process,
             node: rank.node, user: order.user, isRunning: rank.state == .placed)

@@ -46,8 +46,8 @@ extension MasterState {
         if let node { _ = try reachableRecord(of: node) }
         var asked = Set<Int32>()
         for launch in launches.values {
-            for rank in launch.ranks
-            where (node == nil || rank.node == node) && rank.isAlive(on: rank.node) {
+            for (index, rank) in launch.ranks.enumerated()
+            where (node == nil || rank.node == node) && launch.isAlive(index, on: rank.node) {
                 asked.insert(rank.node)
             }
         }

@@ -10,6 +10,12 @@ extension MasterState {
         guard let known = launches[record.launch], index < known.ranks.count,
             known.ranks[index].node == node
         else { return }
+        guard known.moved[record.rank] == nil else {
+            hasLeft(
+                RankPlace(launch: record.launch, rank: record.rank), usage: record.usage,
+                isKilled: record.waitStatus & 0x7f == Self.killSignal, effects: &effects)
+            return
+        }
         keepOrEnd(
             index, launch: record.launch, waitStatus: record.waitStatus, cause: .own,
             usage: record.usage, effects: &effects)
@@ -17,15 +23,38 @@ extension MasterState {
     }
 
     /// A rank has stopped, or goes on. Its caller hears of it once it has the rank's number.
-    func rankStopped(_ record: StopRecord, on node: Int32, effects: inout [MasterEffect]) {
-        let index = Int(record.rank)
-        guard let known = launches[record.launch], index < known.ranks.count,
-            known.ranks[index].node == node, known.wantsStops, !known.isCondemned,
-            let client = known.client
+    mutating func rankStopped(
+        _ record: StopRecord, on node: Int32, effects: inout [MasterEffect]
+    ) {
+        guard let known = launches[record.launch], Int(record.rank) < known.ranks.count,
+            known.ranks[Int(record.rank)].node == node
         else { return }
+        guard known.moved[record.rank] == nil else {
+            stopMoved(record, effects: &effects)
+            return
+        }
+        known.stopped[record.rank] = record.signal == 0 ? nil : record
+        tell(record, of: known, effects: &effects)
+    }
+
+    func tell(_ record: StopRecord, of launch: MasterLaunch, effects: inout [MasterEffect]) {
+        guard launch.isReported else {
+            launch.ranks[Int(record.rank)].earlyStop = record
+            return
+        }
+        var record = record
+        var known = launch
+        if let place = launch.standsFor {
+            guard let caller = launches[place.launch] else { return }
+            record = StopRecord(
+                launch: place.launch, rank: place.rank, signal: record.signal,
+                sequence: launch.sequence(of: record))
+            known = caller
+        }
+        guard known.wantsStops, !known.isCondemned else { return }
         if !known.isReported {
-            known.ranks[index].earlyStop = record
-        } else if known.ranks[index].state == .placed {
+            known.ranks[Int(record.rank)].earlyStop = record
+        } else if known.ranks[Int(record.rank)].state == .placed, let client = known.client {
             effects.append(.stopped(client, record))
         }
     }
@@ -36,7 +65,7 @@ extension MasterState {
         usage: ResourceUsage = ResourceUsage(), effects: inout [MasterEffect]
     ) {
         guard let known = launches[launch] else { return }
-        guard known.isReported else {
+        guard known.isReported, known.predecessor == nil else {
             guard known.ranks[index].earlyExit == nil else { return }
             known.ranks[index].earlyExit = RankExit(
                 rank: UInt32(index), process: known.ranks[index].process,
@@ -58,8 +87,17 @@ extension MasterState {
         }
         known.ranks[index].state = .ended
         known.endedCount += 1
-        metrics.countEnded(waitStatus: waitStatus, cause: cause)
         forgetProcess(of: known, rank: index)
+        if let place = known.standsFor {
+            var whole = usage
+            whole.add(launches[place.launch]?.moved[place.rank]?.usage ?? ResourceUsage())
+            keepOrEnd(
+                Int(place.rank), launch: place.launch, waitStatus: waitStatus,
+                cause: cause, usage: whole, effects: &effects)
+            forgetIfOver(place.launch, effects: &effects)
+            return
+        }
+        metrics.countEnded(waitStatus: waitStatus, cause: cause)
         guard !known.isCondemned else { return }
         guard let client = known.client else {
             // Nobody waits for it here.
@@ -147,6 +185,9 @@ extension MasterState {
     ) {
         guard let known = launches[launch], !known.isCondemned else { return }
         known.isCondemned = true
+        for moved in known.moved.values {
+            condemn(moved.place.launch, reason: reason, now: now, effects: &effects)
+        }
         let nodes = known.ranks.map(\.node) + (known.origin.map { [$0.node] } ?? [])
         var reached = Set<Int32>()
         for node in nodes where reached.insert(node).inserted {
@@ -165,12 +206,6 @@ extension MasterState {
         forgetIfOver(launch, effects: &effects)
     }
 
-    /// The control link to the node of a rank that is not known to have ended.
-    public func link(ofRank rank: UInt32, launch: UInt64) -> LinkID? {
-        guard let known = launches[launch], Int(rank) < known.ranks.count else { return nil }
-        return nodes.record(of: known.ranks[Int(rank)].node)?.link
-    }
-
     /// What every node of a launch was told, its chunk size included.
     public func order(of launch: UInt64) -> LaunchOrder? { launches[launch]?.order }
 
@@ -178,18 +213,11 @@ extension MasterState {
     public func links(ofLaunch launch: UInt64) -> [LinkID] {
         guard let known = launches[launch] else { return [] }
         var reached = Set<Int32>()
-        return known.ranks.compactMap { rank in
+        return known.ranks.enumerated().compactMap { index, rank in
             if case .failed = rank.state { return nil }
+            guard known.moved[UInt32(index)] == nil else { return nil }
             guard reached.insert(rank.node).inserted else { return nil }
             return nodes.record(of: rank.node)?.link
         }
-    }
-
-    /// Client and node of a launch's rank, for streams that pass through.
-    public func client(of launch: UInt64, rank: UInt32, node: Int32) -> ClientID? {
-        guard let known = launches[launch], Int(rank) < known.ranks.count,
-            known.ranks[Int(rank)].node == node, !known.isCondemned
-        else { return nil }
-        return known.client
     }
 }

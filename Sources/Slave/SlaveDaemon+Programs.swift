@@ -138,7 +138,7 @@ extension SlaveDaemon {
             client.hasJob = true
             let launch = ClientLaunch(
                 caller: client.caller, imageByteCount: UInt64(image.byteCount), request: request,
-                message: message.body)
+                message: message.body, mover: mover(of: message.body, by: client))
             sendControl(launch.frame(client: number(of: client)))
         } catch {
             // ENOEXEC

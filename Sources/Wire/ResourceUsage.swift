@@ -13,4 +13,11 @@ public struct ResourceUsage: Equatable, Sendable {
         self.systemMicroseconds = systemMicroseconds
         self.maximumResidentKilobytes = maximumResidentKilobytes
     }
+
+    /// Counts what another process has used as well.
+    public mutating func add(_ other: ResourceUsage) {
+        userMicroseconds &+= other.userMicroseconds
+        systemMicroseconds &+= other.systemMicroseconds
+        maximumResidentKilobytes = max(maximumResidentKilobytes, other.maximumResidentKilobytes)
+    }
 }

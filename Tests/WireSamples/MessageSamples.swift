@@ -126,7 +126,12 @@ public struct MessageSamples {
     public mutating func clientLaunch() -> ClientLaunch {
         ClientLaunch(
             caller: caller(), imageByteCount: UInt64(count(1...(1 << 40))), request: number(),
-            message: bytes(0...40))
+            message: bytes(0...40),
+            mover: count(0...1) == 0
+                ? nil
+                : ClientLaunch.Mover(
+                    launch: UInt64(count(0...(1 << 40))), rank: number(),
+                    leaves: count(0...1) == 1))
     }
 
     public mutating func refusal() -> Refusal { Refusal(text(limit: 2048)) }

@@ -302,6 +302,8 @@ enum {
     BPROC_LOCAL_LAUNCH_STOPS = 32,
     /* Before LAUNCHED comes TIMES. */
     BPROC_LOCAL_LAUNCH_TIMES = 64,
+    /* The caller itself goes on as the one rank. */
+    BPROC_LOCAL_LAUNCH_MOVE = 128,
 };
 /* io_count: no descriptors (0), forwarding over the job channel (-1), or that many bproc_io_t. */
 enum { BPROC_LOCAL_IO_FORWARD = -1 };
@@ -387,8 +389,10 @@ struct bproc_local_exit {
     uint32_t rank;
     int32_t process; /* its number in pids[] */
     int32_t status;  /* as waitpid reports it, the core flag included */
-    uint32_t cause;  /* 0: the process ended by itself; 1: its node died; 2: it has gone with its
-                        node to another master */
+    /* 0: the process ended by itself; 1: its node died; 2: it has gone with its node to another
+       master; 3: it goes on without its stand-in, which is to pass on the signals that it has got,
+       and to end. */
+    uint32_t cause;
     /* What the process and the children it has waited for have used; 0 if its node died. */
     uint64_t user_microseconds, system_microseconds;
     uint64_t max_resident_kilobytes;

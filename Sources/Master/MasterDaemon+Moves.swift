@@ -1,0 +1,63 @@
+import CLocalProtocol
+import Host
+import LocalProtocol
+import MasterCore
+import Wire
+
+/// What has come of a process that has moved, and waits until its predecessor has left.
+struct Arrival {
+    /// Output, in its order.
+    var output: [(header: FrameHeader, body: [UInt8], node: Int32)] = []
+    var byteCount = 0
+    /// Its next move.
+    var moves: [(launch: ClientLaunch, place: RemotePlace)] = []
+
+    /// An honest node sends no more than the windows of two streams.
+    static let byteLimit = 1 << 20
+}
+
+// Moves from node to node: what of the new process has to wait for the old one.
+extension MasterDaemon {
+    /// - Returns: whether the output of a rank is kept for later.
+    mutating func keepOutput(_ header: FrameHeader, body: [UInt8], of node: Int32) -> Bool {
+        guard host.store.state.isArriving(launch: header.launch) else { return false }
+        var arrival = arrivals[header.launch] ?? Arrival()
+        guard arrival.byteCount + body.count <= Arrival.byteLimit else { return true }
+        arrival.byteCount += body.count
+        arrival.output.append((header, body, node))
+        arrivals[header.launch] = arrival
+        return true
+    }
+
+    /// - Returns: whether a launch is kept until its caller has arrived where it is.
+    mutating func keepMove(_ launch: ClientLaunch, of place: RemotePlace) -> Bool {
+        guard let mover = launch.mover, host.store.state.isArriving(mover) else { return false }
+        arrivals[mover.launch, default: Arrival()].moves.append((launch, place))
+        return true
+    }
+
+    /// A program on a node is gone before its move has begun.
+    mutating func forgetMove(of place: RemotePlace) {
+        for launch in arrivals.keys { arrivals[launch]?.moves.removeAll { $0.place == place } }
+    }
+
+    mutating func passOnArrival(_ launch: UInt64) {
+        guard let arrival = arrivals.removeValue(forKey: launch) else { return }
+        for output in arrival.output {
+            pass(output: output.header, body: output.body, of: output.node)
+        }
+        for (move, place) in arrival.moves
+        where host.store.state.nodes.node(of: place.link) != nil { self.launch(move, of: place) }
+    }
+
+    /// Lets a caller that has moved go: nobody where it is waits for it.
+    mutating func tellLeft(_ id: ClientID) {
+        guard let client = host.programs[id] else { return }
+        var raw = bproc_local_exit()
+        raw.cause = 2
+        send(
+            LocalMessage.bytes(
+                BPROC_LOCAL_EXIT, request: client.launchRequest, body: LocalMessage.bytes(of: raw)),
+            to: client)
+    }
+}

@@ -1,0 +1,241 @@
+// Processes that move between nodes: moves CASE FOLDER. Nodes 0 and 1 are there.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/bproc.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int failures;
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            printf("FAILED line %d: %s (errno %d)\n", __LINE__, #condition, errno);                \
+            failures++;                                                                            \
+        }                                                                                          \
+    } while (0)
+
+static char folder[256];
+
+static void pause_briefly(void) { (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); }
+
+static void note(const char *name, int number) {
+    char path[300], text[16];
+    int length = snprintf(text, sizeof text, "%d\n", number);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (file < 0 || write(file, text, (size_t)length) != length) _exit(90);
+    close(file);
+}
+
+static int is_noted(const char *name) {
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+static void await(const char *name) {
+    while (!is_noted(name)) pause_briefly();
+}
+
+// There and back, so often; each time it is the process that it was.
+static int shuttle(int count) {
+    int own = getpid();
+    for (int i = 1; i <= count; i++) {
+        if (bproc_move(i % 2) != 0 || bproc_currnode() != i % 2) return 10;
+        if (getpid() != own) return 11;
+        printf("%d\n", i);
+    }
+    return 0;
+}
+
+static int exit_status(int pid) {
+    int status = -1;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    return status;
+}
+
+// ---- A child of this process ----
+
+// A hundred moves; then it stays until the test has counted.
+static void many(void) {
+    int pid = bproc_rfork(0);
+    if (pid == 0) {
+        int result = shuttle(100);
+        note("moved", result);
+        await("counted");
+        exit(42);
+    }
+    CHECK(pid > 0 && exit_status(pid) == 42 << 8);
+}
+
+// Stops and continues are seen from both sides, wherever it has gone.
+static void stops(void) {
+    int status, pid = bproc_rfork(0);
+    if (pid == 0) {
+        if (shuttle(3) != 0) exit(1);
+        kill(getpid(), SIGSTOP);
+        if (shuttle(2) != 0) exit(2);
+        raise(SIGSTOP);
+        exit(7);
+    }
+    CHECK(pid > 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+        CHECK(kill(pid, SIGCONT) == 0);
+        CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+    }
+    CHECK(exit_status(pid) == 7 << 8);
+}
+
+static volatile sig_atomic_t taken;
+static void count_signal(int number) {
+    (void)number;
+    taken++;
+}
+
+enum { SIGNALS = 200 };
+
+// What comes while it moves is not lost.
+static void signals(void) {
+    struct sigaction action = {.sa_handler = count_signal};
+    sigaction(SIGRTMIN + 3, &action, NULL);
+    int pid = bproc_rfork(0);
+    if (pid == 0) {
+        note("ready", 0);
+        for (int i = 1; taken < SIGNALS; i++) {
+            if (bproc_move(i % 2) != 0) exit(1);
+        }
+        exit(taken == SIGNALS ? 3 : 4);
+    }
+    await("ready");
+    for (int i = 0; i < SIGNALS; i++) {
+        CHECK(kill(pid, SIGRTMIN + 3) == 0);
+        pause_briefly();
+    }
+    CHECK(exit_status(pid) == 3 << 8);
+}
+
+// Stopped and let go while it moves, again and again: it is never left behind.
+static void storm(void) {
+    int pid = bproc_rfork(0), status;
+    if (pid == 0) {
+        for (int i = 1; !is_noted("over"); i++) {
+            if (bproc_move(i % 2) != 0) exit(1);
+        }
+        exit(5);
+    }
+    for (int i = 0; i < 100; i++) {
+        CHECK(kill(pid, SIGSTOP) == 0);
+        CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+        if (i % 3 == 0) pause_briefly();
+        CHECK(kill(pid, SIGCONT) == 0);
+        CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+        if (i % 2 == 0) pause_briefly();
+    }
+    note("over", 0);
+    CHECK(exit_status(pid) == 5 << 8);
+}
+
+// Killed on its way.
+static void killed(void) {
+    for (int i = 0; i < 20; i++) {
+        int pid = bproc_rfork(0);
+        if (pid == 0) {
+            for (int k = 1;; k++) {
+                if (bproc_move(k % 2) != 0) exit(1);
+            }
+        }
+        for (int k = 0; k < i % 5; k++) pause_briefly();
+        CHECK(kill(pid, SIGKILL) == 0);
+        CHECK(exit_status(pid) == SIGKILL);
+    }
+}
+
+// A move that fails leaves the process what and where it was.
+static void failed(void) {
+    int pid = bproc_rfork(0);
+    if (pid == 0) {
+        if (bproc_move(1) != 0) exit(1);
+        if (bproc_move(77) != -1 || bproc_currnode() != 1) exit(2);
+        note("failed", getpid());
+        await("found");
+        exit(shuttle(2) == 0 ? 6 : 3);
+    }
+    await("failed");
+    CHECK(bproc_pidnode(pid) == 1);
+    note("found", 0);
+    CHECK(exit_status(pid) == 6 << 8);
+}
+
+// What it writes to a file of a node goes there, so something of it stays.
+static void redirected(void) {
+    char path[300], text[32] = "";
+    int pid = bproc_rfork(0);
+    snprintf(path, sizeof path, "%s/redirected.txt", folder);
+    if (pid == 0) {
+        if (!freopen(path, "w", stdout)) exit(1);
+        setvbuf(stdout, NULL, _IOLBF, 0);
+        if (bproc_move(1) != 0) exit(2);
+        printf("there\n");
+        exit(0);
+    }
+    CHECK(exit_status(pid) == 0);
+    int file = open(path, O_RDONLY);
+    CHECK(file >= 0 && read(file, text, sizeof text - 1) == 6 && strcmp(text, "there\n") == 0);
+    close(file);
+}
+
+// A child that it leaves behind does not lose its output, nor the process its pid.
+static void orphans(void) {
+    int pid = bproc_rfork(0);
+    if (pid == 0) {
+        pid_t kid = fork();
+        if (kid == 0) {
+            await("gone");
+            printf("kid\n");
+            note("kid", 0);
+            _exit(0);
+        }
+        int own = getpid();
+        if (bproc_move(1) != -1 || errno != EBUSY) exit(1);
+        if (_bproc_move(1, BPROC_MOVE_ORPHANS) != 0 || getpid() != own) exit(2);
+        note("gone", 0);
+        await("kid");
+        exit(8);
+    }
+    CHECK(exit_status(pid) == 8 << 8);
+}
+
+// ---- This process ----
+
+static void alone(void) {
+    if (shuttle(100) != 0) exit(1);
+    note("moved", 0);
+    await("counted");
+    exit(42);
+}
+
+int main(int argc, char *argv[]) {
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } cases[] = {{"many", many},     {"stops", stops},           {"signals", signals},
+                 {"storm", storm},   {"killed", killed},         {"failed", failed},
+                 {"alone", alone},   {"redirected", redirected}, {"orphans", orphans}};
+    if (argc < 3) return 2;
+    snprintf(folder, sizeof folder, "%s", argv[2]);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (strcmp(argv[1], cases[i].name) != 0) continue;
+        cases[i].run();
+        if (failures == 0) printf("%s: right\n", argv[1]);
+        return failures > 0;
+    }
+    return 2;
+}
