@@ -122,6 +122,16 @@ long bp_process_session(int processes, int32_t pid) {
     return parse(text, &status, name, sizeof name) < 0 ? -EPROTO : (long)status.session;
 }
 
+long bp_process_has_ended(int processes, int32_t pid) {
+    char path[48], text[1024], name[64];
+    struct bp_process_status status;
+    (void)snprintf(path, sizeof path, "%d/stat", pid);
+    long count = read_file(processes, path, text, sizeof text);
+    if (count < 0) return 1;
+    return parse(text, &status, name, sizeof name) < 0 || status.state == 'Z' ||
+           status.state == 'X';
+}
+
 long bp_process_has_file(int processes, int32_t pid, int32_t number, int descriptor) {
     char path[48];
     struct stat theirs, own;

@@ -15,6 +15,7 @@ extension SlaveDaemon {
     mutating func noteSession(of process: RankProcess) {
         for launch in sessions.keys { sessions[launch]?.remove(process.pid) }
         sessions[process.launch, default: []].insert(process.pid)
+        guarded?.add(process.pid)
     }
 
     /// What a process has started, as far as the kernel tells. The orphans of the job's ranks that
@@ -39,13 +40,20 @@ extension SlaveDaemon {
         guard let own = sessions[launch], let processes = host.programs.processesNumber,
             !family(ofSessions: own, in: processes).isEmpty
         else {
-            sessions[launch] = nil
+            forgetSessions(of: launch)
             return
         }
         partings.append(
             Parting(
                 launch: launch,
                 deadlineNanoseconds: Clock.monotonicNanoseconds + Self.partingNanoseconds))
+    }
+
+    @discardableResult
+    private mutating func forgetSessions(of launch: UInt64) -> Set<Int32>? {
+        let own = sessions.removeValue(forKey: launch)
+        for session in own ?? [] { guarded?.remove(session) }
+        return own
     }
 
     private static let partingNanoseconds: UInt64 = 300_000_000
@@ -61,8 +69,8 @@ extension SlaveDaemon {
     /// Kills everybody but daemons. What is made while others are being killed is found in the next
     /// round.
     private mutating func endFamily(of launch: UInt64) {
-        guard let own = sessions.removeValue(forKey: launch),
-            let processes = host.programs.processesNumber
+        guard let processes = host.programs.processesNumber,
+            let own = forgetSessions(of: launch)
         else { return }
         var killed: Set<Int32> = []
         for _ in 0..<Self.roundLimit {
@@ -76,7 +84,7 @@ extension SlaveDaemon {
         host.log.launch.info("launch \(launch): ended \(killed.count) that its ranks have left")
     }
 
-    private static let roundLimit = 64
+    static let roundLimit = 64
 
     /// What is left of ranks that have all ended.
     private func family(
@@ -90,10 +98,15 @@ extension SlaveDaemon {
         return family.members
     }
 
-    /// Processes of the namespace whose parents have ended. Without a namespace nobody knows them.
+    /// Processes whose parents have ended: they have gone to the first process of the namespace, or
+    /// to the slave.
     private func orphans(in processes: Int32) -> [ProcessFamily.Orphan] {
-        guard let namespace else { return [] }
-        let found = Self.children(of: namespace.initialPid, in: processes)
+        let found: [Int32]
+        if let namespace {
+            found = Self.children(of: namespace.initialPid, in: processes)
+        } else {
+            found = adoptsOrphans ? adoptedChildren(in: processes) : []
+        }
         return found.compactMap { process in
             let session = bp_process_session(processes, process)
             guard session > 0 else { return nil }
@@ -101,7 +114,7 @@ extension SlaveDaemon {
         }
     }
 
-    private static func children(of parent: Int32, in processes: Int32) -> [Int32] {
+    static func children(of parent: Int32, in processes: Int32) -> [Int32] {
         var children = [Int32](repeating: 0, count: memberLimit)
         let count = unsafe children.withUnsafeMutableBufferPointer {
             unsafe bp_process_children(processes, parent, $0.baseAddress!, $0.count)

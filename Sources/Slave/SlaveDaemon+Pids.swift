@@ -18,9 +18,13 @@ extension SlaveDaemon {
     mutating func beginNamespace() {
         let consequence = "processes here have pids that differ from those on the front end"
         // Programs that come home are among the programs of the front end.
-        guard configuration.node != -1 else { return }
+        guard configuration.node != -1 else {
+            beginAdopting()
+            return
+        }
         guard isPrivileged else {
             host.log.daemon.notice("this slave is not root: \(consequence)")
+            beginAdopting()
             return
         }
         do throws(SystemCallError) {
@@ -31,6 +35,7 @@ extension SlaveDaemon {
             self.namespace = namespace
         } catch {
             host.log.daemon.warning("\(error): \(consequence)")
+            if !adoptsOrphans { beginAdopting() }
         }
     }
 

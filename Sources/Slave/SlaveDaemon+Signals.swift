@@ -72,6 +72,7 @@ extension SlaveDaemon {
     mutating func childNewsIsThere() {
         bp_drain_child_descriptor(children.number)
         takeStops()
+        buryOrphans()
         pollStops()
     }
 

@@ -42,6 +42,9 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     let children: OwnedDescriptor
     /// Where processes get the pids that they have on the front end; nil: they have others here.
     var namespace: PidNamespace?
+    /// Without a namespace: orphans of its ranks become its children.
+    var adoptsOrphans = false
+    var guarded: GuardedSessions?
     /// Which other daemons share its processors; seen before a root without /proc is entered.
     let machine: Hello.Machine
     /// The link to the master that has let this slave in; nil: none has.
@@ -120,7 +123,10 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
 
     package mutating func roundIsOver() {}
 
-    package mutating func didRun() { endAllRanks() }
+    package mutating func didRun() {
+        endAllRanks()
+        endAdopted()
+    }
 
     /// A slave reads its configuration when it starts: who ends the terminal ends the slave.
     package mutating func reload() {

@@ -45,12 +45,14 @@ extension ClusterTests {
         /// The node holds the pids that the front end gives next.
         @Test func thatAreTakenAreNotGiven() throws {
             try Self.with(TestCluster.Shape(nodeCount: 4)) { cluster, program in
-                for name in ["taken", "exhausted"] {
+                for name in ["taken", "forked", "exhausted", "moved"] {
                     try Self.run(name, of: program, on: cluster)
                 }
                 #expect(
                     cluster.masterLog.contains(
                         "node 3, rank 0: spawn: the pid that it has on the front end is taken"))
+                #expect(TestFile.text("\(cluster.folder)/tmp/moved") == "0\n")
+                #expect(cluster.slaveLog(0).contains("runs under another pid here"))
             }
         }
 

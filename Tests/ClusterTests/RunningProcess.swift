@@ -25,8 +25,10 @@ struct RunningProcess: Hashable {
         return Int(line.dropFirst(6).filter(\.isNumber))
     }
 
-    /// The first process of a slave's pid namespace.
-    var isInitial: Bool { TestFile.text("/proc/\(pid)/comm") == "bproc-init\n" }
+    /// The first process of a slave's pid namespace, or, without one, the slave's guardian.
+    var isInitial: Bool {
+        ["bproc-init\n", "bproc-guard\n"].contains(TestFile.text("/proc/\(pid)/comm"))
+    }
 
     private struct Fields {
         var state: Substring

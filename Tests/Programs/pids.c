@@ -189,6 +189,48 @@ static void taken(void) {
     }
 }
 
+// Forks whose pids are taken there: they have others, here and there.
+static void forked(void) {
+    for (int attempt = 0; attempt < 4; attempt++) {
+        int holder = hold_next(40, 10 + attempt), nodes[] = {3, 0, 3}, pids[3];
+        char path[300];
+        snprintf(path, sizeof path, "%s/forked-%d", folder, attempt);
+        int pid = bproc_rfork(3);
+        if (pid == 0) {
+            write_number(path, getpid());
+            _exit(0);
+        }
+        CHECK(pid > 0 && status_of(pid) == 0 && number_in(path) == pid);
+        int rank = bproc_vrfork(3, nodes, pids);
+        if (rank < 3) {
+            snprintf(path, sizeof path, "%s/forked-%d-%d", folder, attempt, rank);
+            write_number(path, getpid());
+            _exit(0);
+        }
+        CHECK(rank == 3);
+        for (int i = 0; i < 3; i++) {
+            snprintf(path, sizeof path, "%s/forked-%d-%d", folder, attempt, i);
+            CHECK(pids[i] > 0 && status_of(pids[i]) == 0 && number_in(path) == pids[i]);
+        }
+        CHECK(kill(holder, SIGKILL) == 0 && status_of(holder) == SIGKILL);
+    }
+}
+
+// A process that moves has only the one: where that is taken it has another, and its slave says so.
+static void moved(void) {
+    char path[300], number[16];
+    int own = getpid();
+    snprintf(path, sizeof path, "%s/held", folder);
+    snprintf(number, sizeof number, "%d", own);
+    int holder = start(0, (char *[]){(char *)"hold", path, number, (char *)"1", NULL});
+    while (number_in(path) < 0 && waitpid(holder, NULL, WNOHANG) == 0) pause_briefly();
+    CHECK(_bproc_move(1, BPROC_MOVE_ORPHANS) == 0 && getpid() == own);
+    CHECK(bproc_move(0) == 0 && getpid() != own);
+    CHECK(bproc_move(1) == 0 && getpid() == own);
+    snprintf(path, sizeof path, "%s/moved", folder);
+    write_number(path, failures);
+}
+
 // All that it could have are taken: it does not run.
 static void exhausted(void) {
     int holder = hold_next(1000, 0), nodes[] = {3, 0}, pids[2];
@@ -230,6 +272,7 @@ int main(int argc, char *argv[]) {
         void (*run)(void);
     } cases[] = {{"same", same},       {"signals", signals},     {"orphans", orphans},
                  {"taken", taken},     {"exhausted", exhausted}, {"journey", journey},
+                 {"forked", forked},   {"moved", moved},
                  {"rootless", rootless}};
     if (argc > 2 && strcmp(argv[1], "rank") == 0) return rank(argc, argv);
     if (argc < 3) return 2;

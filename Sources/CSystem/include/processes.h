@@ -21,6 +21,8 @@ long bp_process_status(int processes, int32_t pid, struct bp_process_status *_No
 long bp_process_takes_default(int processes, int32_t pid, int32_t signal);
 /* The session of a process, or a negated errno. */
 long bp_process_session(int processes, int32_t pid);
+/* Whether a process has ended, buried or not. */
+long bp_process_has_ended(int processes, int32_t pid);
 /* Whether a process has the file of a descriptor of the caller's, or the other end of its pipe, as
    its descriptor of this number: 1 or 0, or a negated errno. */
 long bp_process_has_file(int processes, int32_t pid, int32_t number, int descriptor);
