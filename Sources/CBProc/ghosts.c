@@ -23,6 +23,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -47,6 +48,8 @@ struct bplib_ghosts {
     struct bplib_channel channel; // to the server
     int wanted_count, made_count;
     int *pids;
+    bool is_own;    // the one ghost is the caller itself
+    int own_file;   // the memory that it shares with its server; -1
     bool is_making; // and nobody adopts orphans, and all signals are blocked
     int orphans;    // how it was before
     sigset_t mask;
@@ -112,7 +115,10 @@ static int start(struct bplib_ghosts *group, const struct bplib_helper *helper) 
 
 // Asks for the ghosts. 0 or -1.
 static int ask(struct bplib_ghosts *group, const char *name) {
-    struct bproc_local_ghosts question = {.count = (uint32_t)group->wanted_count};
+    struct bproc_local_ghosts question = {
+        .count = (uint32_t)group->wanted_count,
+        .flags = group->is_own ? BPROC_LOCAL_GHOSTS_SELF : 0,
+    };
     const char *slash = strrchr(name, '/');
     if (slash && slash[1]) name = slash + 1;
     memcpy(question.name, name, strnlen(name, sizeof question.name - 1));
@@ -141,6 +147,11 @@ static int take(struct bplib_ghosts *group) {
         return bplib_fail(group->error, "ghosts: %s", bproc_strerror(group->error));
     }
     memcpy(group->pids, answer.body + sizeof made, pids_bytes);
+    if (group->is_own) {
+        group->own_file = group->channel.received[0];
+        group->channel.received[0] = -1;
+        if (group->own_file < 0) return bplib_fail(EPROTO, "ghosts: no memory to share");
+    }
     group->made_count = (int)made.made_count;
     return 0;
 }
@@ -150,11 +161,12 @@ static void stop_making(struct bplib_ghosts *group) {
     if (!group->is_making) return;
     group->is_making = false;
     bplib_end_orphans(group->orphans);
-    (void)pthread_sigmask(SIG_SETMASK, &group->mask, NULL);
+    // What comes for a caller that moves is for the one that it will be.
+    if (!group->is_own) (void)pthread_sigmask(SIG_SETMASK, &group->mask, NULL);
 }
 
-struct bplib_ghosts *bplib_begin_ghosts(const struct bplib_helper *helper, int count,
-                                        const char *name) {
+static struct bplib_ghosts *begin(const struct bplib_helper *helper, int count, const char *name,
+                                  bool is_own) {
     sigset_t all;
     struct bplib_ghosts *group = aligned_alloc(64, sizeof *group);
     int *pids = malloc((size_t)count * sizeof *pids);
@@ -165,7 +177,8 @@ struct bplib_ghosts *bplib_begin_ghosts(const struct bplib_helper *helper, int c
         return NULL;
     }
     memset(group, 0, offsetof(struct bplib_ghosts, stack));
-    group->holder = group->between = -1;
+    group->holder = group->between = group->own_file = -1;
+    group->is_own = is_own;
     group->channel = (struct bplib_channel){.descriptor = -1, .received = {-1, -1}};
     group->wanted_count = count;
     group->pids = pids;
@@ -177,6 +190,15 @@ struct bplib_ghosts *bplib_begin_ghosts(const struct bplib_helper *helper, int c
     if (start(group, helper) == 0 && ask(group, name) == 0) return group;
     bplib_end_ghosts(group);
     return NULL;
+}
+
+struct bplib_ghosts *bplib_begin_ghosts(const struct bplib_helper *helper, int count,
+                                        const char *name) {
+    return begin(helper, count, name, false);
+}
+
+struct bplib_ghosts *bplib_begin_own_ghost(const struct bplib_helper *helper, const char *name) {
+    return begin(helper, 1, name, true);
 }
 
 // Ends the holder; orphans go to whom they go to at present.
@@ -199,6 +221,8 @@ void bplib_end_ghosts(struct bplib_ghosts *group) {
     int before = bplib_begin_orphans(0);
     release(group);
     bplib_end_orphans(before);
+    if (group->own_file >= 0) close(group->own_file);
+    if (group->is_own) (void)pthread_sigmask(SIG_SETMASK, &group->mask, NULL);
     free(group->pids);
     free(group);
     errno = error;
@@ -258,6 +282,30 @@ static int hand_over(struct bplib_ghosts *group, bproc_job_t *job, int watch,
     if (result < 0 || bplib_channel_send(&group->channel, channel, -1) < 0) return -1;
     return bplib_channel_expect(&group->channel, &answer, BPROC_LOCAL_GHOSTS_READY,
                                 sizeof(struct bproc_local_ghosts_ready), "ghosts");
+}
+
+int bplib_become_ghost(struct bplib_ghosts *group, bproc_job_t *job, void *page) {
+    struct bproc_local_own_ghost *own = page;
+    if (bplib_take_ghosts(group) < 0) return -1;
+    if (mmap(page, sizeof *own, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, group->own_file,
+             0) == MAP_FAILED) {
+        return bplib_fail(errno, "ghosts: %s", bproc_strerror(errno));
+    }
+    // Where Yama lets only ancestors trace.
+    (void)prctl(PR_SET_PTRACER, (unsigned long)own->server, 0, 0, 0);
+    __atomic_store_n(&own->has_begun, 1, __ATOMIC_RELEASE);
+    if (hand_over(group, job, -1) < 0) return -1;
+    if (__atomic_load_n(&own->order, __ATOMIC_ACQUIRE) == 0) {
+        return bplib_fail(EPERM, "ghosts: the server may not trace the caller");
+    }
+    int before = bplib_begin_orphans(0);
+    release(group);
+    bplib_end_orphans(before);
+    if (bplib_channel_queue(&group->channel, BPROC_LOCAL_GHOSTS_ADOPTED, NULL, 0) < 0 ||
+        bplib_channel_send(&group->channel, -1, BPLIB_ANSWER_MILLISECONDS) < 0) {
+        return -1;
+    }
+    return 0;
 }
 
 // Whether the holder has ended, reaped or not: a signal of 0 reaches one that is not reaped, which

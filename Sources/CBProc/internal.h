@@ -172,6 +172,12 @@ struct bplib_ghosts;
 // the launch's first part, or of the ghosts. NULL: not at all.
 struct bplib_ghosts *bplib_begin_ghosts(const struct bplib_helper *helper, int count,
                                         const char *name);
+// The same for a caller that is about to move: it will be the one ghost itself. All signals stay
+// blocked.
+struct bplib_ghosts *bplib_begin_own_ghost(const struct bplib_helper *helper, const char *name);
+// Has the caller traced as the ghost of the job's one rank, whose server takes the job over. The
+// page, of the caller's own, becomes a bproc_local_own_ghost. 0; -1: it is no ghost.
+int bplib_become_ghost(struct bplib_ghosts *ghosts, bproc_job_t *job, void *page);
 // Whatever is left of them ends with this, unless it was adopted.
 void bplib_end_ghosts(struct bplib_ghosts *ghosts);
 // In a restored process: frees the memory, and sets the caller's mask.
@@ -236,8 +242,10 @@ void bplib_job_move_above(bproc_job_t *job, int highest);
 struct bp_stand_in;
 struct bp_stand_in *bplib_prepare_stand_in(int lent_directory);
 void bplib_drop_stand_in(struct bp_stand_in *state);
-// Ends this process as the one rank of the job ends; until then it stands for the rank.
-_Noreturn void bplib_stand_in(struct bp_stand_in *state, bproc_job_t *job);
+// Ends this process as the one rank of the job ends; until then it stands for the rank: as its ghost
+// where one has begun and the server does its part, or by itself.
+_Noreturn void bplib_stand_in(struct bp_stand_in *state, bproc_job_t *job,
+                              struct bplib_ghosts *ghosts);
 // Takes back what the C library has told the kernel of the area of restartable sequences.
 void bplib_leave_rseq(void);
 // Closes everything from 3 on but these; a negative number is none.

@@ -37,11 +37,12 @@ static int begin(struct bplib_start *start, int node) {
 
 // Starts the image, of the caller or its program, as the caller's successor. All signals are
 // blocked: those that come meanwhile are for the successor. Returns only with -1.
-static int become(struct bplib_start *start, int image, int node, const struct bproc_io_t *io,
-                  int iolen, const char *name) {
+static int become(struct bplib_start *start, struct bplib_ghosts *ghosts, int image, int node,
+                  const struct bproc_io_t *io, int iolen, const char *name) {
     // The daemon knows whether it has another number.
     const int process = getpid();
-    const struct bplib_numbers numbers = {.processes = &process, .are_own = true};
+    const struct bplib_numbers numbers = {
+        .processes = &process, .are_own = true, .wants_stops = ghosts != NULL};
     struct bp_stand_in *stand_in = bplib_prepare_stand_in(start->helper.directory);
     if (!stand_in) {
         int error = errno;
@@ -52,27 +53,36 @@ static int become(struct bplib_start *start, int image, int node, const struct b
     bproc_job_t *job =
         bplib_launch(&start->channel, image, 1, &node, &numbers, io, iolen, name);
     int pid = job ? bproc_job_pids(job)[0] : 0;
-    if (pid > 0) bplib_stand_in(stand_in, job);
+    if (pid > 0) bplib_stand_in(stand_in, job, ghosts);
     bplib_drop_stand_in(stand_in);
     if (!job) return -1;
     bproc_job_close(job);
     return bplib_fail(-pid, "node %d: %s", node, bproc_strerror(pid));
 }
 
+// A caller that is its parent's or its shell's child here stays that: as the ghost of what it
+// becomes. What bproc has started on a node is nobody's child there. NULL: there is none.
+static struct bplib_ghosts *begin_ghost(const struct bplib_start *start, const char *name) {
+    return bplib_has_place() ? NULL : bplib_begin_own_ghost(&start->helper, name);
+}
+
 // BPLIB_RESTORED on the node; otherwise -1. What has begun ends here.
 static int go(struct bplib_start *start, int node, const struct bproc_io_t *io, int iolen) {
     char name[16] = "";
     (void)prctl(PR_GET_NAME, name, 0, 0, 0);
+    struct bplib_ghosts *ghosts = begin_ghost(start, name);
     sigset_t mask;
     int image = bplib_image_of_caller(&start->helper, &mask);
     if (image == BPLIB_RESTORED) {
+        if (ghosts) bplib_forget_ghosts(ghosts);
         bplib_forget(start);
         return image;
     }
     if (image >= 0) {
-        (void)become(start, image, node, io, iolen, name);
+        (void)become(start, ghosts, image, node, io, iolen, name);
         bplib_set_mask(&mask);
     }
+    if (ghosts) bplib_end_ghosts(ghosts);
     bplib_end(start);
     return -1;
 }
@@ -156,7 +166,8 @@ int _bproc_execmove_io(int node, struct bproc_io_t *io, int iolen, int flags, co
     sigset_t all;
     sigfillset(&all);
     bplib_set_mask(&all);
-    (void)become(&start, image, node, io, iolen, cmd);
+    struct bplib_ghosts *ghosts = begin_ghost(&start, cmd);
+    (void)become(&start, ghosts, image, node, io, iolen, cmd);
     _exit(errno > 0 && errno < 256 ? errno : 255);
 }
 

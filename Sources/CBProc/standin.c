@@ -46,7 +46,8 @@ static uint64_t find_arguments(int lent_directory) {
 struct bp_stand_in *bplib_prepare_stand_in(int lent_directory) {
     struct bp_stand_in_code code = bp_stand_in_code();
     size_t code_bytes = whole_pages(code.byte_count);
-    size_t byte_count = code_bytes + STACK_BYTES + whole_pages(sizeof(struct bp_stand_in));
+    size_t state_bytes = whole_pages(sizeof(struct bp_stand_in));
+    size_t byte_count = code_bytes + STACK_BYTES + state_bytes + PAGE;
     unsigned char *memory = mmap(NULL, byte_count, PROT_READ | PROT_WRITE,
                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
@@ -63,6 +64,7 @@ struct bp_stand_in *bplib_prepare_stand_in(int lent_directory) {
     state->start = (uint64_t)memory;
     state->byte_count = byte_count;
     state->arguments = find_arguments(lent_directory);
+    state->shared = (uint64_t)state + state_bytes;
     return state;
 }
 
@@ -84,21 +86,29 @@ static int open_signals(void) {
     return moved;
 }
 
-_Noreturn void bplib_stand_in(struct bp_stand_in *state, bproc_job_t *job) {
-    int signals = open_signals();
+static int become_ghost(struct bp_stand_in *state, bproc_job_t *job, struct bplib_ghosts *ghosts) {
+    return ghosts && bplib_become_ghost(ghosts, job, (void *)state->shared) == 0;
+}
+
+_Noreturn void bplib_stand_in(struct bp_stand_in *state, bproc_job_t *job,
+                              struct bplib_ghosts *ghosts) {
+    state->is_ghost = become_ghost(state, job, ghosts);
+    int signals = state->is_ghost ? -1 : open_signals();
     // The descriptors went with the process, as far as they could; kept here, they would hold other
     // people's pipes open.
     bplib_job_move_above(job, STDERR_FILENO);
-    bplib_close_others((const int[]){signals, bproc_job_descriptor(job)}, 2);
+    int channel = state->is_ghost ? -1 : bproc_job_descriptor(job);
+    bplib_close_others((const int[]){signals, channel}, 2);
     int input = open("/dev/null", O_RDONLY);
     if (input > 0) (void)dup2(input, STDIN_FILENO);
     if (input > STDERR_FILENO) close(input);
     const struct bplib_buffer *in = &job->channel.in;
     size_t have = in->end - in->start;
+    if (state->is_ghost) have = 0; // its server has them
     if (have > sizeof state->bytes / 2) _exit(STATUS_LOST);
     memcpy(state->bytes, in->bytes + in->start, have);
     state->have = (uint32_t)have;
-    state->job = bproc_job_descriptor(job);
+    state->job = channel;
     state->signals = signals;
     state->is_forwarding = job->forwarding;
     // The kernel would write to what is no memory any more.

@@ -83,6 +83,7 @@ static void make_ghosts(struct bp_ghost_group *group) {
 }
 
 static void reap(struct bp_ghost_group *group) {
+    if (group->own) return;
     for (uint32_t i = 0; i < group->made_count; i++) {
         struct ghost *ghost = &group->ghosts[i];
         if (!ghost->is_dropped || ghost->is_reaped) continue;
@@ -106,7 +107,8 @@ void bp_ghost_holder_main(void *argument) {
     group->server_end = (int32_t)raw_call(SYS_pidfd_open, group->server, 0, 0, 0, 0);
     // A server that has been killed already would never be seen to end.
     if (group->server_end < 0) end(1);
-    make_ghosts(group);
+    if (group->own) group->made_count = 1;
+    else make_ghosts(group);
     set_and_wake(&group->made, 1);
     for (uint32_t done = 0;; done++) {
         wait_while(&group->drop, done);

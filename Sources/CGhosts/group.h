@@ -16,12 +16,14 @@ enum ghost_order {
 };
 
 struct ghost {
-    struct bp_ghost_group *group;
+    // The first four are a bproc_local_own_ghost, where the ghost is the caller itself.
     uint32_t order; // a futex
     int32_t status; // how to end, as waitpid reports it
+    int32_t server;
+    uint32_t has_begun; // it lets the server trace it
+    struct bp_ghost_group *group;
     int32_t pid;
     uint8_t is_dropped, is_reaped;
-    uint8_t has_begun; // it lets the server trace it
 };
 
 struct bp_ghost_group {
@@ -36,9 +38,10 @@ struct bp_ghost_group {
     uint32_t drop;    // counts the requests to reap; a futex of the holder's
     uint32_t dropped; // counts those that are done; a futex of the server's
     char name[NAME_BYTES];
+    int32_t own;           // the pid of the caller, if it is the one ghost; else 0
     unsigned char *stacks; // one for each ghost
+    struct ghost *ghosts;
     unsigned char holder_stack[HOLDER_STACK_BYTES] __attribute__((aligned(64)));
-    struct ghost ghosts[];
 };
 
 // The life of the holder, argument is the group.

@@ -29,16 +29,38 @@ static void *map(size_t byte_count) {
 }
 
 struct bp_ghost_group *bp_ghost_map(uint32_t count, const char *name) {
-    struct bp_ghost_group *group = map(sizeof *group + (size_t)count * sizeof(struct ghost));
+    struct bp_ghost_group *group = map(sizeof *group);
     if (!group) return NULL;
+    group->ghosts = map((size_t)count * sizeof(struct ghost));
     group->stacks = map((size_t)count * GHOST_STACK_BYTES);
-    if (!group->stacks) {
-        (void)munmap(group, sizeof *group + (size_t)count * sizeof(struct ghost));
+    if (!group->ghosts || !group->stacks) {
+        if (group->ghosts) (void)munmap(group->ghosts, (size_t)count * sizeof(struct ghost));
+        (void)munmap(group, sizeof *group);
         return NULL;
     }
     group->count = count;
     memcpy(group->name, name, strnlen(name, NAME_BYTES - 1));
     return group;
+}
+
+void bp_ghost_be_own(struct bp_ghost_group *group, int32_t pid) { group->own = pid; }
+
+int bp_ghost_share_own(struct bp_ghost_group *group) {
+    int file = (int)syscall(SYS_memfd_create, "bproc-ghost", MFD_CLOEXEC);
+    if (file < 0) return -errno;
+    void *memory = MAP_FAILED;
+    if (ftruncate(file, sizeof(struct ghost)) == 0) {
+        memory = mmap(NULL, sizeof(struct ghost), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    }
+    if (memory == MAP_FAILED) {
+        int error = errno;
+        (void)close(file);
+        return -error;
+    }
+    group->ghosts = memory;
+    group->ghosts[0].pid = group->own;
+    group->ghosts[0].server = getpid();
+    return file;
 }
 
 // Waits for the holder to change the word. False when it has ended without doing so.
@@ -84,7 +106,7 @@ uint32_t bp_ghost_await(struct bp_ghost_group *group, int *error) {
 }
 
 int32_t bp_ghost_pid(const struct bp_ghost_group *group, uint32_t index) {
-    return group->ghosts[index].pid;
+    return group->own ? group->own : group->ghosts[index].pid;
 }
 
 int32_t bp_ghost_holder(const struct bp_ghost_group *group) { return group->holder; }
@@ -94,7 +116,7 @@ static long result(long value) { return value < 0 ? -errno : value; }
 long bp_ghost_seize(struct bp_ghost_group *group, uint32_t index) {
     struct ghost *ghost = &group->ghosts[index];
     for (;;) {
-        int has_begun = __atomic_load_n(&ghost->has_begun, __ATOMIC_ACQUIRE);
+        uint32_t has_begun = __atomic_load_n(&ghost->has_begun, __ATOMIC_ACQUIRE);
         if (ptrace(PTRACE_SEIZE, ghost->pid, NULL, PTRACE_O_EXITKILL) == 0) break;
         if (errno != EPERM || has_begun) return -errno;
         const struct timespec a_while = {.tv_nsec = 1000000};

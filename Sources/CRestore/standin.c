@@ -13,7 +13,8 @@
                    disable_sanitizer_instrumentation, no_profile_instrument_function))
 
 enum {
-    SYS_POLL = 7, SYS_RT_SIGPROCMASK = 14, SYS_KILL = 62,
+    SYS_POLL = 7, SYS_RT_SIGPROCMASK = 14, SYS_KILL = 62, SYS_FUTEX = 202,
+    GHOST_LIVES = 1, GHOST_ENDS = 2,
     POLL_IN = 1, POLL_OUT = 4,
     NO_SIGNAL = 0x4000, // MSG_NOSIGNAL
     SIGNAL_KILL = 9, SIGNAL_CHILD = 17, SIGNAL_STOP = 19, SIGNAL_TTOU = 22,
@@ -167,11 +168,22 @@ BP_STAND_IN static int take(struct bp_stand_in *state) {
     return 1;
 }
 
+// A server traces this process, takes its signals, and says how it is to end.
+BP_STAND_IN static _Noreturn void be_ghost(const volatile struct bproc_local_own_ghost *ghost) {
+    const uint64_t none = 0;
+    bp_call4(SYS_RT_SIGPROCMASK, 2 /* SIG_SETMASK */, (long)&none, 0, 8);
+    while (ghost->order != GHOST_ENDS) {
+        bp_call4(SYS_FUTEX, (long)&ghost->order, 0 /* FUTEX_WAIT */, GHOST_LIVES, 0);
+    }
+    end_as(ghost->status);
+}
+
 _Noreturn BP_STAND_IN void bp_stand_in_main(struct bp_stand_in *state) {
     const uint64_t end = state->start + state->byte_count;
     const uint64_t last = state->arguments > end ? state->arguments : BP_IMAGE_USER_END;
     bp_call3(BP_SYS_MUNMAP, 0, (long)state->start, 0);
     bp_call3(BP_SYS_MUNMAP, (long)end, (long)(last - end), 0);
+    if (state->is_ghost) be_ghost((const volatile struct bproc_local_own_ghost *)state->shared);
     state->status = STATUS_LOST << 8;
     struct waited entries[2] = {{state->job, POLL_IN, 0}, {state->signals, POLL_IN, 0}};
     for (;;) {

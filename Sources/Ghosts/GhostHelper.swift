@@ -23,9 +23,20 @@ public enum GhostHelper {
                     request.count, $0.baseAddress!.assumingMemoryBound(to: CChar.self))
             })
         else { return fail(socket: socket, errorNumber: 12) }
+        if isOwn(request) {
+            // Who asks is the ghost.
+            var credentials = bp_credentials()
+            guard unsafe bp_peer_credentials(socket, &credentials) >= 0 else { return 1 }
+            unsafe bp_ghost_be_own(group, credentials.pid)
+        }
         let split = unsafe bp_ghost_split(group)
         guard split == 0 else { return fail(socket: socket, errorNumber: Int32(-split)) }
-        return serve(unsafe GhostMemory(group: group), socket: socket)
+        return serve(
+            unsafe GhostMemory(group: group), isOwn: isOwn(request), socket: socket)
+    }
+
+    private static func isOwn(_ request: bproc_local_ghosts) -> Bool {
+        request.count == 1 && request.flags & UInt32(BPROC_LOCAL_GHOSTS_SELF) != 0
     }
 
     private static func request(from socket: Int32) -> bproc_local_ghosts? {
@@ -42,7 +53,7 @@ public enum GhostHelper {
         return body
     }
 
-    private static func serve(_ memory: GhostMemory, socket: Int32) -> Int32 {
+    private static func serve(_ memory: GhostMemory, isOwn: Bool, socket: Int32) -> Int32 {
         let kept = bp_ghost_settle(socket)
         guard kept >= 0 else { return 1 }
         let descriptor = OwnedDescriptor(adopting: kept)
@@ -52,7 +63,8 @@ public enum GhostHelper {
             let news = OwnedDescriptor(
                 adopting: Int32(try check("wait for ghosts", bp_ghost_news_descriptor())))
             var server = GhostServer(
-                memory: memory, pids: pids, library: descriptor, caller: caller, news: news)
+                memory: memory, pids: pids, isOwn: isOwn, library: descriptor, caller: caller,
+                news: news)
             try server.begin(errorNumber: errorNumber)
             try server.serve()
             return 0

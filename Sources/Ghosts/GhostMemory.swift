@@ -17,6 +17,12 @@ struct GhostMemory {
         return ((0..<count).map { unsafe bp_ghost_pid(group, $0) }, errorNumber)
     }
 
+    /// The memory that the one ghost shares which is the caller itself.
+    func shareOwn() throws(SystemCallError) -> OwnedDescriptor {
+        let file = unsafe Int(bp_ghost_share_own(group))
+        return OwnedDescriptor(adopting: Int32(try check("share memory with a ghost", file)))
+    }
+
     /// Traces a ghost and lets it take signals. False: it has ended already.
     func seize(_ ghost: Int) throws(SystemCallError) -> Bool {
         let result = unsafe bp_ghost_seize(group, UInt32(ghost))

@@ -12,6 +12,8 @@ import Wire
 struct GhostServer: ~Copyable {
     private let memory: GhostMemory
     private let pids: [Int32]
+    /// The one ghost is the caller itself, which has moved.
+    private let isOwn: Bool
     private let ghostOfPid: [Int32: Int]
     private var group: GhostGroup
     private var effects: [GhostGroup.Effect] = []
@@ -41,7 +43,7 @@ struct GhostServer: ~Copyable {
     private var space = [UInt8](repeating: 0, count: 64 << 10)
 
     init(
-        memory: GhostMemory, pids: [Int32], library: consuming OwnedDescriptor,
+        memory: GhostMemory, pids: [Int32], isOwn: Bool, library: consuming OwnedDescriptor,
         caller: consuming OwnedDescriptor, news: consuming OwnedDescriptor
     ) {
         libraryNumber = library.number
@@ -50,6 +52,7 @@ struct GhostServer: ~Copyable {
         self.news = news
         self.memory = memory
         self.pids = pids
+        self.isOwn = isOwn
         ghostOfPid = Dictionary(uniqueKeysWithValues: zip(pids, pids.indices))
         group = GhostGroup(count: pids.count)
     }
@@ -64,13 +67,19 @@ struct GhostServer: ~Copyable {
 
     /// Traces the ghosts and tells the library of them.
     mutating func begin(errorNumber: Int32) throws(SystemCallError) {
-        for ghost in pids.indices where try !memory.seize(ghost) {
+        // The caller itself is traced when it has moved.
+        for ghost in isOwn ? [] : Array(pids.indices) where try !memory.seize(ghost) {
             group.ghostDied(signal: SIGKILL, ghost: ghost, effects: &effects)
         }
         var body = LocalMessage.bytes(
             of: bproc_local_ghosts_made(error: errorNumber, made_count: UInt32(pids.count)))
         for pid in pids { body += LocalMessage.bytes(of: pid) }
-        answer(BPROC_LOCAL_GHOSTS_MADE, body)
+        if isOwn, !pids.isEmpty {
+            let shared = try memory.shareOwn()
+            answer(BPROC_LOCAL_GHOSTS_MADE, body, attaching: shared.number)
+        } else {
+            answer(BPROC_LOCAL_GHOSTS_MADE, body)
+        }
     }
 
     mutating func serve() throws(SystemCallError) {
@@ -154,6 +163,11 @@ struct GhostServer: ~Copyable {
         case BP_GHOST_ORIGIN_SERVER: origin = .server
         default: origin = .other
         }
+        if isOwn, event.signal == SIGCHLD {
+            // Of children that it has left behind: the one that has moved has none of them.
+            _ = bp_ghost_resume(event.pid, 0)
+            return
+        }
         group.ghostGot(signal: event.signal, ghost: ghost, from: origin, effects: &effects)
     }
 
@@ -177,10 +191,12 @@ struct GhostServer: ~Copyable {
 
     // MARK: The library
 
-    private mutating func answer(_ kind: bproc_local_kind, _ body: [UInt8]) {
+    private mutating func answer(
+        _ kind: bproc_local_kind, _ body: [UInt8], attaching descriptor: Int32 = -1
+    ) {
         let bytes = LocalMessage.bytes(kind, body: body)
         _ = unsafe bytes.withUnsafeBytes {
-            unsafe bp_capture_send(libraryNumber, $0.baseAddress!, $0.count, -1)
+            unsafe bp_capture_send(libraryNumber, $0.baseAddress!, $0.count, descriptor)
         }
     }
 
@@ -223,6 +239,10 @@ struct GhostServer: ~Copyable {
             guard raw.count == UInt32(pids.count), started.count == pids.count,
                 let channel = attached.take()
             else { throw .invalid("an adoption that does not fit the ghosts") }
+            guard !isOwn || hasSeizedCaller() else {
+                leaveLibrary()
+                return
+            }
             adopt(
                 channel, started: started.map { $0 != 0 },
                 flags: raw.flags)
@@ -232,6 +252,20 @@ struct GhostServer: ~Copyable {
         case BPROC_LOCAL_GHOSTS_ADOPTED where isAdopted: isConfirmed = true
         default: throw .invalid("a message of kind \(message.header.kind) to ghosts")
         }
+    }
+
+    /// It is a ghost from now on; or it goes on by itself, without one.
+    private mutating func hasSeizedCaller() -> Bool {
+        var errorNumber: Int32 = 3
+        do throws(SystemCallError) {
+            if try memory.seize(0) { return true }
+        } catch {
+            errorNumber = error.errorNumber
+        }
+        answer(
+            BPROC_LOCAL_GHOSTS_READY,
+            LocalMessage.bytes(of: bproc_local_ghosts_ready(error: errorNumber)))
+        return false
     }
 
     private mutating func adopt(

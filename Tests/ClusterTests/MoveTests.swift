@@ -61,7 +61,8 @@ extension ClusterTests {
         @Test(
             .enabled(if: geteuid() == 0, "slaves that give pids are root"),
             arguments: [
-                "stops", "signals", "storm", "killed", "failed", "redirected", "orphans",
+                "stops", "signals", "storm", "killed", "failed", "redirected", "orphans", "own",
+                "away",
             ])
         func areSeenByTheParent(_ name: String) throws {
             try Self.with { cluster, program in

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/bproc.h>
+#include <sys/bproc_job.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -212,6 +213,68 @@ static void orphans(void) {
     CHECK(exit_status(pid) == 8 << 8);
 }
 
+// The same for a process of this machine that moves itself: its parent here sees it, and a stop
+// made here is one there.
+static void own(void) {
+    int status, pid = fork();
+    if (pid == 0) {
+        if (shuttle(3) != 0) exit(1);
+        kill(getpid(), SIGSTOP);
+        if (bproc_move(0) != 0) exit(2);
+        raise(SIGSTOP);
+        for (int i = 0; !is_noted("over"); i++) {
+            note("beat", i);
+            pause_briefly();
+        }
+        exit(7);
+    }
+    CHECK(pid > 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+        CHECK(kill(pid, SIGCONT) == 0);
+        CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+    }
+    await("beat");
+    CHECK(kill(pid, SIGSTOP) == 0);
+    CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+    // The order to stop is on its way to the node, where it is the only process.
+    struct bproc_process_status *list = NULL;
+    int is_stopped = 0;
+    while (!is_stopped) {
+        int count = bproc_processstatus(BPROC_NODE_ANY, 1000, &list);
+        CHECK(count == 1);
+        is_stopped = count == 1 && list[0].state == 'T';
+        free(list);
+        list = NULL;
+        if (count != 1) break;
+        pause_briefly();
+    }
+    note("over", 0);
+    CHECK(kill(pid, SIGCONT) == 0);
+    CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+    CHECK(exit_status(pid) == 7 << 8);
+}
+
+// Signals that come while it moves away from here, and its death by one.
+static void away(void) {
+    struct sigaction action = {.sa_handler = count_signal};
+    sigaction(SIGRTMIN + 3, &action, NULL);
+    for (int i = 0; i < 10; i++) {
+        int pid = fork(), status;
+        if (pid == 0) {
+            if (bproc_move(i % 2) != 0) exit(1);
+            while (taken < 20) pause_briefly();
+            raise(SIGTERM);
+        }
+        for (int k = 0; k < 20; k++) {
+            CHECK(kill(pid, SIGRTMIN + 3) == 0);
+            if (k % 4 == 0) pause_briefly();
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && status == SIGTERM);
+    }
+    CHECK(waitpid(-1, NULL, __WALL) == -1 && errno == ECHILD);
+}
+
 // ---- This process ----
 
 static void alone(void) {
@@ -227,7 +290,8 @@ int main(int argc, char *argv[]) {
         void (*run)(void);
     } cases[] = {{"many", many},     {"stops", stops},           {"signals", signals},
                  {"storm", storm},   {"killed", killed},         {"failed", failed},
-                 {"alone", alone},   {"redirected", redirected}, {"orphans", orphans}};
+                 {"alone", alone},   {"redirected", redirected}, {"orphans", orphans},
+                 {"own", own},       {"away", away}};
     if (argc < 3) return 2;
     snprintf(folder, sizeof folder, "%s", argv[2]);
     setvbuf(stdout, NULL, _IOLBF, 0);

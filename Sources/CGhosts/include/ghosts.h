@@ -17,6 +17,11 @@ struct bp_ghost_group;
 // Maps the memory of a group of at most this many ghosts with this name in ps. NULL: no memory.
 struct bp_ghost_group *_Nullable bp_ghost_map(uint32_t count, const char *_Nonnull name);
 
+// The one ghost will be this process, which exists and stays whose child it is. Before the split.
+void bp_ghost_be_own(struct bp_ghost_group *_Nonnull group, int32_t pid);
+// In the server: the memory that it shares with that ghost, as a file; or a negated errno.
+int bp_ghost_share_own(struct bp_ghost_group *_Nonnull group);
+
 // Splits the calling process, which has one thread: the one that was called becomes the holder and
 // never returns, a new one becomes the server and returns 0 on the same stack, in the same memory,
 // with a descriptor table of its own. A negated errno in the

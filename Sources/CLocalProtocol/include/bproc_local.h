@@ -497,7 +497,20 @@ struct bproc_local_captured {
    no children of the call. */
 struct bproc_local_ghosts {
     uint32_t count;
-    char name[16]; /* what ps shows */
+    uint32_t flags; /* BPROC_LOCAL_GHOSTS_* */
+    char name[16];  /* what ps shows */
+};
+
+/* The one ghost is the caller itself, which has moved. The file that comes with GHOSTS_MADE is
+   memory that it shares with the server: a bproc_local_own_ghost. It is traced from ADOPT on. */
+enum { BPROC_LOCAL_GHOSTS_SELF = 2 };
+
+/* A ghost sleeps while its order is 1, and ends as the status says when it is 2. */
+struct bproc_local_own_ghost {
+    uint32_t order;
+    int32_t status;     /* as waitpid reports it */
+    int32_t server;     /* its pid */
+    uint32_t has_begun; /* set by the ghost: the server may trace it */
 };
 
 struct bproc_local_ghosts_made {

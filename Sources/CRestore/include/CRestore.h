@@ -26,6 +26,8 @@ struct bp_stand_in {
     uint64_t start, byte_count; /* all of that memory */
     uint64_t arguments;         /* nor is anything given back from here on; 0: everything is */
     int32_t job, signals;       /* the job's connection; a signalfd of all signals; no blocking */
+    uint64_t shared;            /* the last page: a bproc_local_own_ghost */
+    uint32_t is_ghost;          /* the server of its ghost does all the rest */
     uint32_t is_forwarding;     /* it is over when the streams of its rank have ended too */
     uint32_t have;              /* bytes that have come and nobody has looked at */
     /* The code's own. */
