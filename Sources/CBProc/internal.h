@@ -242,8 +242,8 @@ void bplib_job_move_above(bproc_job_t *job, int highest);
 struct bp_stand_in;
 struct bp_stand_in *bplib_prepare_stand_in(int lent_directory);
 void bplib_drop_stand_in(struct bp_stand_in *state);
-// Ends this process as the one rank of the job ends; until then it stands for the rank: as its ghost
-// where one has begun and the server does its part, or by itself.
+// Ends this process as the one rank of the job ends; until then it stands for the rank: as its
+// ghost where one has begun and the server does its part, or by itself.
 _Noreturn void bplib_stand_in(struct bp_stand_in *state, bproc_job_t *job,
                               struct bplib_ghosts *ghosts);
 // Takes back what the C library has told the kernel of the area of restartable sequences.

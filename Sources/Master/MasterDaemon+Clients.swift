@@ -153,9 +153,11 @@ extension MasterDaemon {
     private func takeNumbers(of request: inout LaunchRequest, from node: Int32) {
         let givesPids = host.store.state.nodes.record(of: node)?.givesPids == true
         // A process that moves has only the one.
-        let isTaken = request.isMove && request.processes.contains { number in
-            host.store.state.process(number) != nil || bp_process_user(number) >= 0
-        }
+        let isTaken =
+            request.isMove
+            && request.processes.contains { number in
+                host.store.state.process(number) != nil || bp_process_user(number) >= 0
+            }
         guard givesPids, !isTaken else {
             request.processes = []
             request.order.flags.remove(.numbered)

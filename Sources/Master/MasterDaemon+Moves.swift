@@ -6,8 +6,9 @@ import Wire
 
 /// What has come of a process that has moved, and waits until its predecessor has left.
 struct Arrival {
-    /// Output, in its order.
-    var output: [(header: FrameHeader, body: [UInt8], node: Int32)] = []
+    /// Output messages without their headers, in their order. Whom they are for is settled when
+    /// they come: when they are passed on the launch may be over.
+    var output: [(bytes: [UInt8], client: ClientID)] = []
     var byteCount = 0
     /// Its next move.
     var moves: [(launch: ClientLaunch, place: RemotePlace)] = []
@@ -19,13 +20,14 @@ struct Arrival {
 // Moves from node to node: what of the new process has to wait for the old one.
 extension MasterDaemon {
     /// - Returns: whether the output of a rank is kept for later.
-    mutating func keepOutput(_ header: FrameHeader, body: [UInt8], of node: Int32) -> Bool {
-        guard host.store.state.isArriving(launch: header.launch) else { return false }
-        var arrival = arrivals[header.launch] ?? Arrival()
-        guard arrival.byteCount + body.count <= Arrival.byteLimit else { return true }
-        arrival.byteCount += body.count
-        arrival.output.append((header, body, node))
-        arrivals[header.launch] = arrival
+    mutating func keepOutput(
+        _ bytes: [UInt8], of launch: UInt64, for client: ClientID
+    ) -> Bool {
+        guard host.store.state.isArriving(launch: launch) else { return false }
+        let byteCount = arrivals[launch, default: Arrival()].byteCount + bytes.count
+        guard byteCount <= Arrival.byteLimit else { return true }
+        arrivals[launch, default: Arrival()].byteCount = byteCount
+        arrivals[launch, default: Arrival()].output.append((bytes, client))
         return true
     }
 
@@ -44,7 +46,7 @@ extension MasterDaemon {
     mutating func passOnArrival(_ launch: UInt64) {
         guard let arrival = arrivals.removeValue(forKey: launch) else { return }
         for output in arrival.output {
-            pass(output: output.header, body: output.body, of: output.node)
+            pass(output: output.bytes, to: output.client)
         }
         for (move, place) in arrival.moves
         where host.store.state.nodes.node(of: place.link) != nil { self.launch(move, of: place) }

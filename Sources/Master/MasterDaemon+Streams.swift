@@ -10,32 +10,25 @@ import Wire
 extension MasterDaemon {
     /// Output of a rank, on its way to the client.
     mutating func output(_ header: FrameHeader, body: [UInt8], from link: LinkID) {
+        let (launch, rank) = (header.launch, header.subject)
         guard let node = host.store.state.nodes.node(of: link),
-            host.store.state.listener(
-                to: header.subject, launch: header.launch, node: node) != nil,
-            !keepOutput(header, body: body, of: node)
-        else { return }
-        pass(output: header, body: body, of: node)
-    }
-
-    mutating func pass(output header: FrameHeader, body: [UInt8], of node: Int32) {
-        guard
-            let listener = host.store.state.listener(
-                to: header.subject, launch: header.launch, node: node),
-            let client = host.programs[listener.client]
-        else { return }
-        // The stream of a rank that leaves its node has not ended.
-        guard
-            !body.isEmpty
-                || !host.store.state.streamsGoOn(of: header.subject, launch: header.launch)
+            let listener = host.store.state.listener(to: rank, launch: launch, node: node),
+            // The stream of a rank that leaves its node has not ended.
+            !body.isEmpty || !host.store.state.streamsGoOn(of: rank, launch: launch)
         else { return }
         var raw = bproc_local_stream()
         raw.rank = listener.rank
         raw.stream = UInt32(header.stream)
+        let bytes = LocalMessage.bytes(of: raw) + body
+        guard !keepOutput(bytes, of: launch, for: listener.client) else { return }
+        pass(output: bytes, to: listener.client)
+    }
+
+    mutating func pass(output bytes: [UInt8], to id: ClientID) {
+        guard let client = host.programs[id] else { return }
         send(
-            LocalMessage.bytes(
-                BPROC_LOCAL_OUTPUT, request: client.launchRequest,
-                body: LocalMessage.bytes(of: raw) + body), to: client)
+            LocalMessage.bytes(BPROC_LOCAL_OUTPUT, request: client.launchRequest, body: bytes),
+            to: client)
     }
 
     /// A rank has taken input.
