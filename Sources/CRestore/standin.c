@@ -122,9 +122,9 @@ BP_STAND_IN static void pass_output(struct bp_stand_in *state) {
 BP_STAND_IN static void note_exit(struct bp_stand_in *state,
                                   const struct bproc_local_exit *record) {
     state->status = record->status;
-    if (record->cause == 2) state->ended |= IS_NOT_NEEDED | IS_OVER;
+    if (record->cause == 3) state->ended |= IS_NOT_NEEDED | IS_OVER;
     // A node that died took the streams with it.
-    state->ended |= record->cause == 1 || !state->is_forwarding ? IS_OVER : HAS_EXITED;
+    state->ended |= record->cause != 0 || !state->is_forwarding ? IS_OVER : HAS_EXITED;
 }
 
 // Takes one message, or a part of one, off the buffer. 0: more has to come; -1: no sense in it.

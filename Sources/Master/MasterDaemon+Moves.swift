@@ -5,7 +5,7 @@ import MasterCore
 import Wire
 
 /// What has come of a process that has moved, and waits until its predecessor has left.
-struct Arrival {
+struct PendingMove {
     /// Output messages without their headers, in their order. Whom they are for is settled when
     /// they come: when they are passed on the launch may be over.
     var output: [(bytes: [UInt8], client: ClientID)] = []
@@ -24,31 +24,33 @@ extension MasterDaemon {
         _ bytes: [UInt8], of launch: UInt64, for client: ClientID
     ) -> Bool {
         guard host.store.state.isArriving(launch: launch) else { return false }
-        let byteCount = arrivals[launch, default: Arrival()].byteCount + bytes.count
-        guard byteCount <= Arrival.byteLimit else { return true }
-        arrivals[launch, default: Arrival()].byteCount = byteCount
-        arrivals[launch, default: Arrival()].output.append((bytes, client))
+        let byteCount = pendingMoves[launch, default: PendingMove()].byteCount + bytes.count
+        guard byteCount <= PendingMove.byteLimit else { return true }
+        pendingMoves[launch, default: PendingMove()].byteCount = byteCount
+        pendingMoves[launch, default: PendingMove()].output.append((bytes, client))
         return true
     }
 
     /// - Returns: whether a launch is kept until its caller has arrived where it is.
     mutating func keepMove(_ launch: ClientLaunch, of place: RemotePlace) -> Bool {
         guard let mover = launch.mover, host.store.state.isArriving(mover) else { return false }
-        arrivals[mover.launch, default: Arrival()].moves.append((launch, place))
+        pendingMoves[mover.launch, default: PendingMove()].moves.append((launch, place))
         return true
     }
 
     /// A program on a node is gone before its move has begun.
     mutating func forgetMove(of place: RemotePlace) {
-        for launch in arrivals.keys { arrivals[launch]?.moves.removeAll { $0.place == place } }
+        for launch in pendingMoves.keys {
+            pendingMoves[launch]?.moves.removeAll { $0.place == place }
+        }
     }
 
     mutating func passOnArrival(_ launch: UInt64) {
-        guard let arrival = arrivals.removeValue(forKey: launch) else { return }
-        for output in arrival.output {
+        guard let pending = pendingMoves.removeValue(forKey: launch) else { return }
+        for output in pending.output {
             pass(output: output.bytes, to: output.client)
         }
-        for (move, place) in arrival.moves
+        for (move, place) in pending.moves
         where host.store.state.nodes.node(of: place.link) != nil { self.launch(move, of: place) }
     }
 
@@ -56,7 +58,7 @@ extension MasterDaemon {
     mutating func tellLeft(_ id: ClientID) {
         guard let client = host.programs[id] else { return }
         var raw = bproc_local_exit()
-        raw.cause = 2
+        raw.cause = 3
         send(
             LocalMessage.bytes(
                 BPROC_LOCAL_EXIT, request: client.launchRequest, body: LocalMessage.bytes(of: raw)),

@@ -20,7 +20,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     var streams: [UInt64: JobStreams] = [:]
     /// What processes wait with that have moved, until the place that they came from is empty; by
     /// their launches.
-    var arrivals: [UInt64: Arrival] = [:]
+    var pendingMoves: [UInt64: PendingMove] = [:]
     /// Programs on nodes whose jobs are under way.
     var clientOfPlace: [RemotePlace: Client] = [:]
     /// Exits of one round of events, sent to each client in one message.
@@ -290,7 +290,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         case .closeStorage(let launch): host.store.entries[launch] = nil
         case .forget(let launch):
             streams[launch] = nil
-            arrivals[launch] = nil
+            pendingMoves[launch] = nil
         case .nodeIsGone(let node, let link):
             host.endSession(link)
             watch.forget(link)

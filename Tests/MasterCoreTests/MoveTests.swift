@@ -126,7 +126,7 @@ import Wire
         table.state.controlIsLost(LinkID(2), reason: "", now: 5, effects: &table.effects)
         let exits = Self.exits(&table)
         #expect(exits.map(\.rank).sorted() == [0, 1])
-        #expect(exits.allSatisfy { $0.isNodeDeath })
+        #expect(exits.allSatisfy { $0.cause == .nodeDied })
         #expect(table.state.book.allSatisfy { $0.count == 0 }, "\(table.state.book)")
     }
 
