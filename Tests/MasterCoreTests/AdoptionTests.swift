@@ -102,7 +102,9 @@ import Wire
         }
         // What a slave says of itself gives it no rights elsewhere.
         #expect(cluster.state.refusal(of: caller, on: 1) != nil)
-        #expect(!cluster.state.hasProcess(500, of: Self.user, on: 1))
+        let mover = ClientLaunch.Mover(
+            launch: places[0].launch, rank: places[0].rank, leaves: true)
+        #expect(cluster.state.process(of: mover, on: 1, by: caller) == nil)
 
         for place in places {
             let record = ExitRecord(launch: place.launch, rank: place.rank, waitStatus: 0)
