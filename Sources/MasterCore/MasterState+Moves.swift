@@ -107,16 +107,20 @@ extension MasterState {
         forgetIfOver(moved.place.launch, effects: &effects)
     }
 
-    /// Who leaves has been stopped: that was meant for the one it is now, and must not keep it.
+    /// Who leaves has been stopped: that was meant for the one it is now, unless a younger order has
+    /// been given since, and must not keep it.
     mutating func stopMoved(_ record: StopRecord, effects: inout [MasterEffect]) {
         guard record.signal != 0, let old = launches[record.launch],
             let moved = old.moved[record.rank], moved.isLeaving
         else { return }
         let (stop, go): (Int32, Int32) = (19, 18)
-        signal(
-            moved.place.launch, rank: moved.place.rank,
-            RankSignal(stop, reach: .process, sequence: old.sequence(of: record)),
-            effects: &effects)
+        let root = shownPlace(of: RankPlace(launch: record.launch, rank: record.rank))
+        let sequence = old.sequence(of: record)
+        if launches[root.launch]?.sequences[root.rank] ?? 0 == sequence {
+            signal(
+                moved.place.launch, rank: moved.place.rank,
+                RankSignal(stop, reach: .process, sequence: sequence), effects: &effects)
+        }
         guard let link = nodes.record(of: old.ranks[Int(record.rank)].node)?.link else { return }
         let frame = RankSignal(go, reach: .process).frame(
             launch: record.launch, rank: record.rank)
