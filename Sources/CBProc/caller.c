@@ -47,6 +47,7 @@ void bplib_set_mask(const sigset_t *mask) {
 
 // The first steps of the process that the image has become.
 static void settle_in(void) {
+    bplib_forget_features();
     if (bplib_place.remains_address) {
         (void)munmap((void *)bplib_place.remains_address, PAGE);
         bplib_place.remains_address = 0;

@@ -215,6 +215,11 @@ int bplib_check_io(const struct bproc_io_t *io, int iolen);
 uint64_t bplib_checksum(const unsigned char *first, const unsigned char *bytes,
                         uint64_t byte_count);
 
+// The features of the CPU, in eight words (bp_cpu.h), and XCR0.
+uint64_t bplib_features(uint32_t *words);
+// In a restored process, which may have come to another CPU.
+void bplib_forget_features(void);
+
 // Where a restored process is; magic 0 in one that never was.
 extern struct bproc_local_place bplib_place;
 bool bplib_has_place(void);

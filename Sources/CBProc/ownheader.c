@@ -104,7 +104,7 @@ static void fill_features(struct bp_image_header *header) {
 #define KNOWN(word, bit, name) known[word] |= 1u << (bit);
     BP_FEATURES(KNOWN)
 #undef KNOWN
-    header->xsave_components = bp_feature_words(header->features);
+    header->xsave_components = bplib_features(header->features);
     for (int word = 0; word < BP_IMAGE_FEATURE_WORDS; word++) header->features[word] &= known[word];
 }
 

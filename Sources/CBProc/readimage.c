@@ -22,7 +22,7 @@ enum { UNCHANGEABLE = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW };
 struct image {
     int file;
     unsigned char *bytes;
-    uint64_t total;
+    uint64_t mapped, total;
     struct bp_image_header header;
 };
 
@@ -108,7 +108,7 @@ static int check_features(const struct bp_image_header *header) {
 #undef FEATURE
     };
     uint32_t here[BP_IMAGE_FEATURE_WORDS];
-    bp_feature_words(here);
+    (void)bplib_features(here);
     char names[200] = "";
     bool is_missing = false;
     for (size_t i = 0; i < BP_IMAGE_FEATURE_WORDS; i++) {
@@ -191,13 +191,13 @@ static int create_file(struct image *image) {
     return 0;
 }
 
-static int map_file(struct image *image, int protection) {
-    void *bytes = mmap(NULL, image->total, protection,
-                       protection & PROT_WRITE ? MAP_SHARED : MAP_PRIVATE, image->file, 0);
+static int map_file(struct image *image, int protection, int flags, uint64_t byte_count) {
+    void *bytes = mmap(NULL, byte_count, protection, flags, image->file, 0);
     if (bytes == MAP_FAILED) {
         return bplib_fail(errno, "the image: mmap: %s", bproc_strerror(errno));
     }
     image->bytes = bytes;
+    image->mapped = byte_count;
     return 0;
 }
 
@@ -212,7 +212,7 @@ static int read_up_to(int fd, struct image *image, uint64_t start, uint64_t end)
 // Header, tables, data, each checked as soon as it is there.
 static int read_image(int fd, const unsigned char *first_page, struct image *image) {
     if (check_length(fd, image->header.total_byte_count) < 0 || create_file(image) < 0 ||
-        map_file(image, PROT_READ | PROT_WRITE) < 0) {
+        map_file(image, PROT_READ | PROT_WRITE, MAP_SHARED, image->total) < 0) {
         return -1;
     }
     uint64_t prefix = image->header.prefix_byte_count;
@@ -227,7 +227,7 @@ static int read_image(int fd, const unsigned char *first_page, struct image *ima
         if (read_up_to(fd, image, at, end) < 0 || check_blocks(image, at, end) < 0) return -1;
     }
     // A writable mapping would keep the seals away.
-    (void)munmap(image->bytes, image->total);
+    (void)munmap(image->bytes, image->mapped);
     image->bytes = NULL;
     if (fchmod(image->file, 0500) < 0 ||
         fcntl(image->file, F_ADD_SEALS, UNCHANGEABLE | F_SEAL_SEAL) < 0) {
@@ -250,9 +250,10 @@ static int adopt_image(int fd, struct image *image) {
     image->file = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (image->file < 0) return bplib_fail(errno, "the image: %s", bproc_strerror(errno));
     image->total = image->header.total_byte_count;
-    // The code in the image thinks so too (direct.c).
-    if (map_file(image, PROT_READ) < 0 || check_prefix(image) < 0 ||
-        check_features(&image->header) < 0) {
+    // The code in the image thinks so too (direct.c). Only the prefix is looked at.
+    if (map_file(image, PROT_READ, MAP_PRIVATE | MAP_POPULATE, image->header.prefix_byte_count) <
+            0 ||
+        check_prefix(image) < 0 || check_features(&image->header) < 0) {
         return -1;
     }
     (void)lseek(fd, (off_t)image->total, SEEK_SET);
@@ -294,7 +295,7 @@ int bplib_read_image(int fd, char *name, size_t name_capacity) {
     }
     if (image.bytes) {
         int error = errno;
-        (void)munmap(image.bytes, image.total);
+        (void)munmap(image.bytes, image.mapped);
         errno = error;
     }
     return image.file;

@@ -12,12 +12,13 @@
 #include <unistd.h>
 
 int bplib_become(int file, char *name) {
-    // Its environment says nothing but where the daemon is.
+    // Its environment says where the daemon is.
     char socket[sizeof bplib_place.socket + 16] = "";
     const char *found = bplib_has_place() ? bplib_place.socket : getenv("BPROC_SOCKET");
     (void)snprintf(socket, sizeof socket, "BPROC_SOCKET=%s", found ? found : "");
     char *const argv[] = {name, NULL};
-    char *const envp[] = {socket, NULL};
+    // And that the CPU has been looked at.
+    char *const envp[] = {socket, (char *)"BPROC_CPU=suits", NULL};
     // The code in the image reads its file by this number, and closes it.
     (void)fcntl(file, F_SETFD, 0);
     (void)execveat(file, "", argv, envp, AT_EMPTY_PATH);

@@ -12,6 +12,7 @@
 
 extern const char bp_text_device[] __attribute__((visibility("hidden")));
 extern const char bp_text_socket[] __attribute__((visibility("hidden")));
+extern const char bp_text_cpu_suits[] __attribute__((visibility("hidden")));
 extern const char bp_text_own_file[] __attribute__((visibility("hidden")));
 extern const uint64_t bp_checksum_secret[24] __attribute__((visibility("hidden")));
 
@@ -131,14 +132,21 @@ BP_BLOB static void bp_check_file(const struct direct *direct) {
     if (!is_checked) bp_check_data(direct);
 }
 
-// Where the daemon is says the environment of whoever executes the file: that of the image is
-// about the place where it was taken.
-BP_BLOB static void bp_note_socket(struct bp_stub_arguments *arguments, const char *entry) {
-    const char *name = bp_text_socket;
+// What stands behind the name in an entry of the environment; 0: it begins otherwise.
+BP_BLOB static const char *bp_value(const char *entry, const char *name) {
     for (; *name; name++, entry++)
-        if (*name != *entry) return;
-    for (unsigned i = 0; i < sizeof arguments->socket - 1 && entry[i]; i++)
-        arguments->socket[i] = entry[i];
+        if (*name != *entry) return 0;
+    return entry;
+}
+
+// Where the daemon is says the environment of whoever executes the file: that of the image is
+// about the place where it was taken. bproc_undump says besides that it has looked at the CPU.
+BP_BLOB static void bp_note_entry(struct bp_stub_arguments *arguments, const char *entry) {
+    if (bp_value(entry, bp_text_cpu_suits)) arguments->known |= BP_STUB_CPU_SUITS;
+    const char *socket = bp_value(entry, bp_text_socket);
+    if (!socket) return;
+    for (unsigned i = 0; i < sizeof arguments->socket - 1 && socket[i]; i++)
+        arguments->socket[i] = socket[i];
 }
 
 _Noreturn BP_BLOB void bp_stub_direct(const unsigned char *base, const uint64_t *stack,
@@ -147,11 +155,11 @@ _Noreturn BP_BLOB void bp_stub_direct(const unsigned char *base, const uint64_t 
     direct.base = base;
     direct.header = (const void *)(base + BP_IMAGE_HEADER_OFFSET);
     direct.arguments = arguments;
-    bp_zero(arguments, sizeof *arguments);
+    // They lie in memory that exec has just given, and is zeros.
     arguments->byte_count = sizeof *arguments;
     arguments->status = -1;
     const uint64_t *word = stack + 1 + stack[0] + 1;
-    for (; *word; word++) bp_note_socket(arguments, (const char *)*word);
+    for (; *word; word++) bp_note_entry(arguments, (const char *)*word);
     word++;
     const char *name = bp_text_own_file;
     uint64_t has_special_rights = 0;

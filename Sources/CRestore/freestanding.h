@@ -87,6 +87,15 @@ BP_INLINE int bp_equal(const void *left, const void *right, size_t byte_count) {
     return 1;
 }
 
+// The same of memory that is aligned as words are, in an eighth of the steps.
+BP_INLINE int bp_equal_words(const void *left, const void *right, size_t byte_count) {
+    typedef uint64_t __attribute__((may_alias)) word;
+    const volatile word *a = left, *b = right;
+    for (size_t i = 0; i < byte_count / sizeof *a; i++)
+        if (a[i] != b[i]) return 0;
+    return 1;
+}
+
 BP_INLINE uint64_t bp_monotonic_nanoseconds(void) {
     uint64_t time[2] = {0, 0};
     bp_call3(BP_SYS_CLOCK_GETTIME, 1 /* CLOCK_MONOTONIC */, (long)time, 0);

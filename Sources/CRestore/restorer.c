@@ -25,10 +25,10 @@
 #include "stub.h"
 
 struct restorer {
-    struct bp_stub_arguments stub;
     uint32_t user, group;
     uint32_t has_user, has_group;
     int32_t death_signal;
+    struct bp_stub_arguments stub; /* its last part, the items, is read only as far as it is used */
 };
 
 BP_BLOB static _Noreturn void bp_restorer_fail(const struct restorer *restorer, int stage, int step,
@@ -170,18 +170,20 @@ BP_BLOB static _Noreturn void bp_enter_image(struct restorer *restorer) {
                       0x22 | fixed, -1, 0);
     if (at < 0 || (uint64_t)at != scratch)
         bp_restorer_fail(restorer, STAGE_RESTORE, BP_STEP_MAP_STUB, at < 0 ? at : -BP_EEXIST, base);
-    bp_copy((void *)scratch, &restorer->stub, sizeof restorer->stub);
+    bp_copy((void *)scratch, &restorer->stub,
+            offsetof(struct bp_stub_arguments, items) + restorer->stub.item_byte_count);
     ((void (*)(void))(base + header.stub_entry))();
     for (;;) bp_call3(BP_SYS_EXIT_GROUP, 100, 0, 0);
 }
 
 _Noreturn BP_BLOB void bp_restorer_main(const uint64_t *stack) {
     struct restorer restorer;
-    bp_zero(&restorer, sizeof restorer);
+    bp_zero(&restorer, offsetof(struct restorer, stub.items));
     restorer.stub.byte_count = sizeof restorer.stub;
     restorer.stub.image = -1;
     restorer.stub.status = -1;
-    restorer.stub.cpu_checked = 1;
+    // The daemon has seen to both (spawning.c).
+    restorer.stub.known = BP_STUB_CPU_SUITS | BP_STUB_SIGNALS_ARE_DEFAULT;
     uint64_t count = stack[0];
     const char *const *arguments = (const char *const *)(stack + 1);
     if (count == 2 && arguments[1][0] == 'I') bp_initial_process();

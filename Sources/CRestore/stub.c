@@ -252,11 +252,13 @@ BP_BLOB static void bp_set_thread_state(const struct stub *stub) {
     }
 }
 
-// The image's actions, and the default for every other signal: exec keeps what its caller ignored.
+// The image's actions, and the default for every other signal: exec keeps what its caller ignored,
+// unless that is known to be nothing.
 BP_BLOB static void bp_set_signals(const struct stub *stub) {
     const struct bp_image_signal *actions = bp_table(stub, &stub->header->signals);
     uint64_t action[4] = {0, 0, 0, 0}; /* SIG_DFL */
-    for (int number = 1; number <= 64; number++) {
+    const int last = stub->arguments->known & BP_STUB_SIGNALS_ARE_DEFAULT ? 0 : 64;
+    for (int number = 1; number <= last; number++) {
         if (number == 9 || number == 19) continue; /* SIGKILL and SIGSTOP have no choice */
         bp_call4(BP_SYS_RT_SIGACTION, number, (long)action, 0, 8);
     }
@@ -323,7 +325,7 @@ _Noreturn BP_BLOB void bp_stub_main(const unsigned char *base,
     if (arguments->byte_count < sizeof *arguments)
         bp_fail(&stub, STAGE_RESTORE, BP_STEP_ARGUMENTS, -BP_EINVAL,
                 arguments->byte_count);
-    if (!arguments->cpu_checked) bp_check_cpu(&stub);
+    if (!(arguments->known & BP_STUB_CPU_SUITS)) bp_check_cpu(&stub);
     bp_open_embedded_files(&stub);
     bp_unmap_all_else(&stub);
     uint64_t vdso_failure = 0;

@@ -3,6 +3,12 @@
 #pragma once
 #include <stdint.h>
 
+// What need not be looked after, because somebody has.
+enum bp_stub_known {
+    BP_STUB_CPU_SUITS = 1, /* CPUID is slow where a hypervisor answers it */
+    BP_STUB_SIGNALS_ARE_DEFAULT = 2,
+};
+
 // Sixteen items of at most 255 bytes of path, with room for their numbers.
 #define BP_STUB_ITEM_BYTES 5632
 // A connection that has not come about by then will not.
@@ -16,7 +22,7 @@ struct bp_stub_arguments {
     uint32_t set_rank;
     int32_t nice;
     uint32_t set_nice;
-    uint32_t cpu_checked; /* by the daemon: CPUID is slow where a hypervisor answers it */
+    uint32_t known; /* enum bp_stub_known */
     uint32_t leads_session; /* the program leads a session and process group of its own */
     uint32_t steps_back;    /* the program starts behind all else, until the daemon lifts it */
     uint32_t number;        /* its process number, repeated in the record that says "placed" */

@@ -92,6 +92,10 @@ bp_text_device:
     .hidden bp_text_socket
 bp_text_socket:
     .asciz "BPROC_SOCKET="
+    .globl bp_text_cpu_suits
+    .hidden bp_text_cpu_suits
+bp_text_cpu_suits:
+    .asciz "BPROC_CPU=suits"
 
     .globl bp_text_own_file
     .hidden bp_text_own_file

@@ -47,10 +47,10 @@ BP_INLINE long bp_peek(void *target, uint64_t address, uint64_t byte_count) {
 }
 
 BP_BLOB static int bp_same_vdso(const struct bp_image_header *header, const unsigned char *old) {
-    unsigned char page[PAGE];
     for (uint64_t offset = 0; offset < header->vdso_byte_count; offset += PAGE) {
-        if (bp_peek(page, header->vdso_address + offset, PAGE) != PAGE) return 0;
-        if (!bp_equal(page, old + offset, PAGE)) return 0;
+        uint64_t address = header->vdso_address + offset, word;
+        if (bp_peek(&word, address, sizeof word) != sizeof word) return 0;
+        if (!bp_equal_words((const void *)address, old + offset, PAGE)) return 0;
     }
     return 1;
 }

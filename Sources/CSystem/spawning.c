@@ -19,6 +19,7 @@ enum { STAGE_SPAWN = 5 }; /* of bproc_local.h */
 
 struct spawn {
     const struct bp_spawn_plan *plan;
+    uint64_t ignored;
     int step;
     int error;
 };
@@ -95,6 +96,26 @@ static void set_limits(struct spawn *spawn) {
     }
 }
 
+// exec gives back every action but that of ignored signals. What the daemon ignores it has decided
+// before it makes the first process.
+static uint64_t ignored_signals(void) {
+    static uint64_t signals;
+    static int is_known;
+    for (int number = 1; number < NSIG && !is_known; number++) {
+        struct sigaction action;
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+            signals |= (uint64_t)1 << (number - 1);
+    }
+    is_known = 1;
+    return signals;
+}
+
+static void reset_signals(uint64_t ignored) {
+    const uint64_t usual[4] = {0, 0, 0, 0}; /* the kernel's structure; the first word is SIG_DFL */
+    for (; ignored; ignored &= ignored - 1)
+        syscall(SYS_rt_sigaction, __builtin_ctzll(ignored) + 1, usual, NULL, 8);
+}
+
 // The child's whole life before the restorer. It shares the daemon's memory and runs on a piece of
 // the daemon's stack, with every signal blocked; the daemon's thread waits until it execs or ends.
 // So nothing here may depend on the user: neither wait for a file of his, nor be his to stop.
@@ -118,6 +139,7 @@ static void child_main(void *argument) {
     errno = 0;
     if (plan->flags & BP_SPAWN_SET_UMASK) umask((mode_t)plan->umask);
     if (plan->flags & BP_SPAWN_SET_GROUPS) set_groups(spawn);
+    reset_signals(spawn->ignored);
     char *const no_environment[] = {NULL};
     syscall(SYS_execveat, restorer, "", plan->arguments, no_environment, AT_EMPTY_PATH);
     child_fail(spawn, BP_STEP_EXECUTE);
@@ -126,7 +148,7 @@ static void child_main(void *argument) {
 long bp_spawn_restored(const struct bp_spawn_plan *plan, int *pidfd,
                        struct bp_spawn_failure *failure) {
     char stack[16384] __attribute__((aligned(64)));
-    struct spawn spawn = {.plan = plan};
+    struct spawn spawn = {.plan = plan, .ignored = ignored_signals()};
     int descriptor = -1;
     struct clone_args arguments;
     memset(&arguments, 0, sizeof arguments);

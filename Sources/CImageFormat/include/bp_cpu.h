@@ -57,11 +57,9 @@ BP_CPU_INLINE uint64_t bp_feature_words(uint32_t words[8]) {
             words[4] = r[0];
         }
     }
-    bp_cpuid(0x80000000u, 0, r);
-    if (r[0] >= 0x80000001u) {
-        bp_cpuid(0x80000001u, 0, r);
-        words[5] = r[2];
-    }
+    // A leaf that every CPU of 64 bits has: it says that the CPU is one.
+    bp_cpuid(0x80000001u, 0, r);
+    words[5] = r[2];
     if (has_xsave && last >= 13) {
         bp_cpuid(13, 1, r);
         words[6] = r[0];
