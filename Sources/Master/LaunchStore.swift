@@ -14,8 +14,15 @@ package final class LaunchStore: RelayStore {
 
     package var state: MasterState
     var entries: [UInt64: Entry] = [:]
+    /// By then whoever waited has heard.
+    var retired = Retirement<LaunchImage>(delayNanoseconds: 20_000_000, byteLimit: 64 << 20)
 
     init(state: MasterState) { self.state = state }
+
+    func closeImage(of launch: UInt64, now: UInt64) {
+        guard let entry = entries.removeValue(forKey: launch) else { return }
+        retired.add(entry.image, byteCount: entry.image.byteCount, now: now)
+    }
 
     /// Nothing comes to the root in chunks.
     package func destination(for header: FrameHeader, from link: LinkID)

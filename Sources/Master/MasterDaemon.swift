@@ -128,12 +128,14 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
 
     package var deadlineNanoseconds: UInt64 {
         min(
-            host.store.state.deadlineNanoseconds, watch.deadlineNanoseconds,
-            ghostBooks.deadlineNanoseconds, metricsServer?.deadlineNanoseconds ?? .max)
+            host.store.state.deadlineNanoseconds, host.store.retired.deadlineNanoseconds,
+            watch.deadlineNanoseconds, ghostBooks.deadlineNanoseconds,
+            metricsServer?.deadlineNanoseconds ?? .max)
     }
 
     package mutating func tick(now: UInt64) {
         host.store.state.tick(now: now, effects: &host.effects)
+        host.store.retired.tick(now: now)
         metricsServer?.tick(now: now, ring: &host.ring)
         tellOfBooks(now: now)
     }
@@ -287,7 +289,8 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         case .hasArrived(let launch): passOnArrival(launch)
         case .inputHasEnded(let client, let rank):
             if let client = host.programs[client] { endInput(of: client, rank: rank) }
-        case .closeStorage(let launch): host.store.entries[launch] = nil
+        case .closeStorage(let launch):
+            host.store.closeImage(of: launch, now: Clock.monotonicNanoseconds)
         case .forget(let launch):
             streams[launch] = nil
             pendingMoves[launch] = nil
