@@ -294,7 +294,7 @@ int bplib_become_ghost(struct bplib_ghosts *group, bproc_job_t *job, void *page)
     // Where Yama lets only ancestors trace.
     (void)prctl(PR_SET_PTRACER, (unsigned long)own->server, 0, 0, 0);
     __atomic_store_n(&own->has_begun, 1, __ATOMIC_RELEASE);
-    if (hand_over(group, job, -1) < 0) return -1;
+    if (hand_over(group, job, -1, false) < 0) return -1;
     if (__atomic_load_n(&own->order, __ATOMIC_ACQUIRE) == 0) {
         return bplib_fail(EPERM, "ghosts: the server may not trace the caller");
     }

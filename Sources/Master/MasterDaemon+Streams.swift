@@ -108,13 +108,21 @@ extension MasterDaemon {
             throw .tooSmall("message of closed output")
         }
         guard let launch = client.launch, raw.stream <= 2 else { return }
-        let frame = FrameHeader.frame(
-            FrameHeader(
-                .outputClosed, launch: launch, subject: raw.rank, stream: UInt16(raw.stream)))
+        func frame(_ place: RankPlace) -> [UInt8] {
+            FrameHeader.frame(
+                FrameHeader(
+                    .outputClosed, launch: place.launch, subject: place.rank,
+                    stream: UInt16(raw.stream)))
+        }
         if raw.rank == FrameHeader.allRanks {
-            for link in host.store.state.links(ofLaunch: launch) { host.send(frame, on: link) }
-        } else if let link = host.store.state.link(ofRank: raw.rank, launch: launch) {
-            host.send(frame, on: link)
+            for link in host.store.state.links(ofLaunch: launch) {
+                host.send(frame(RankPlace(launch: launch, rank: raw.rank)), on: link)
+            }
+            for route in host.store.state.routesOfMoved(launch: launch) {
+                host.send(frame(route.place), on: route.link)
+            }
+        } else if let route = host.store.state.route(to: raw.rank, launch: launch) {
+            host.send(frame(route.place), on: route.link)
         }
     }
 

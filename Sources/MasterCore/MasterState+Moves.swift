@@ -146,6 +146,13 @@ extension MasterState {
         }
     }
 
+    /// Where the processes of a launch are that run elsewhere than where they were started.
+    public func routesOfMoved(launch: UInt64) -> [(place: RankPlace, link: LinkID)] {
+        (launches[launch]?.moved.keys.sorted() ?? []).compactMap {
+            route(to: $0, launch: launch)
+        }
+    }
+
     /// Whether a rank runs elsewhere than where it was started: it has no input there.
     public func hasMoved(_ rank: UInt32, launch: UInt64) -> Bool {
         launches[launch]?.moved[rank] != nil
