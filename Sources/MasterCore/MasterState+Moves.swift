@@ -107,8 +107,8 @@ extension MasterState {
         forgetIfOver(moved.place.launch, effects: &effects)
     }
 
-    /// Who leaves has been stopped: that was meant for the one it is now, unless a younger order has
-    /// been given since, and must not keep it.
+    /// Who leaves has been stopped: that was meant for the one it is now, unless a younger order
+    /// has been given since, and must not keep it.
     mutating func stopMoved(_ record: StopRecord, effects: inout [MasterEffect]) {
         guard record.signal != 0, let old = launches[record.launch],
             let moved = old.moved[record.rank], moved.isLeaving

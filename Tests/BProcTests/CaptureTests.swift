@@ -257,11 +257,11 @@ struct CaptureTests {
                 try connection.send(BPROC_LOCAL_LAUNCHED, Scenario.launched([700]))
                 try connection.send(
                     BPROC_LOCAL_OUTPUT, Scenario.output(rank: 0, stream: 1, "to output\n"))
-                let message = try connection.receive()
+                let message = try connection.receiveOfRanks()
                 guard message.kind == BPROC_LOCAL_OUTPUT_CREDIT.rawValue else { return }
                 try connection.send(
                     BPROC_LOCAL_OUTPUT, Scenario.output(rank: 0, stream: 2, "to error\n"))
-                _ = try connection.receive()
+                _ = try connection.receiveOfRanks()
                 try connection.send(
                     BPROC_LOCAL_EXIT, Scenario.exit(rank: 0, process: 700, status: 0, cause: 1))
                 connection.waitForEnd()

@@ -77,6 +77,15 @@ struct Connection: ~Copyable {
             kind: UInt32(fields.kind), body: body, descriptor: max(descriptor, late))
     }
 
+    /// The next message about the ranks themselves: when the server of the ghosts says that it is
+    /// there, and the caller that it has its pids, is not this script's matter.
+    func receiveOfRanks() throws -> Message {
+        let others = [BPROC_LOCAL_GHOSTS_SERVED.rawValue, BPROC_LOCAL_KEEP.rawValue]
+        var message = try receive()
+        while others.contains(message.kind) { message = try receive() }
+        return message
+    }
+
     private func bytes(_ count: Int) throws -> ([UInt8], Int32) {
         var bytes = [UInt8](repeating: 0, count: count)
         var filled = 0

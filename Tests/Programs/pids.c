@@ -227,6 +227,8 @@ static void moved(void) {
     CHECK(_bproc_move(1, BPROC_MOVE_ORPHANS) == 0 && getpid() == own);
     CHECK(bproc_move(0) == 0 && getpid() != own);
     CHECK(bproc_move(1) == 0 && getpid() == own);
+    // It has outlived the parent that it had.
+    CHECK(bproc_kill(holder, SIGKILL) == 0);
     snprintf(path, sizeof path, "%s/moved", folder);
     write_number(path, failures);
 }
