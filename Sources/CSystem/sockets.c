@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/sendfile.h>
@@ -50,12 +51,23 @@ long bp_tcp_socket(uint8_t family) {
         socket(family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
+/* A daemon that has been killed is gone before its ring is, which lets go of its sockets some
+   milliseconds later: whoever is started in its place waits so long for its address. */
+enum { ADDRESS_ATTEMPTS = 50, ADDRESS_NAP_MILLISECONDS = 20 };
+
+static void nap(void) { (void)poll(NULL, 0, ADDRESS_NAP_MILLISECONDS); }
+
 long bp_bind(int fd, const struct bp_address *address) {
     struct sockaddr_storage storage;
     int one = 1;
     long length = bp_sockaddr_make(address, &storage);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    return result(bind(fd, (void *)&storage, (socklen_t)length));
+    long bound = result(bind(fd, (void *)&storage, (socklen_t)length));
+    for (int attempt = 1; bound == -EADDRINUSE && attempt < ADDRESS_ATTEMPTS; attempt++) {
+        nap();
+        bound = result(bind(fd, (void *)&storage, (socklen_t)length));
+    }
+    return bound;
 }
 
 long bp_listen(int fd, int backlog) { return result(listen(fd, backlog)); }
@@ -172,7 +184,7 @@ static long make_way(const char *path) {
     return 0;
 }
 
-long bp_unix_listen(const char *path, unsigned mode) {
+static long unix_listen(const char *path, unsigned mode) {
     struct sockaddr_un address;
     long length = unix_address(path, &address);
     if (length < 0) return length;
@@ -190,6 +202,15 @@ long bp_unix_listen(const char *path, unsigned mode) {
         return -error;
     }
     return fd;
+}
+
+long bp_unix_listen(const char *path, unsigned mode) {
+    long listening = unix_listen(path, mode);
+    for (int attempt = 1; listening == -EADDRINUSE && attempt < ADDRESS_ATTEMPTS; attempt++) {
+        nap();
+        listening = unix_listen(path, mode);
+    }
+    return listening;
 }
 
 long bp_unix_pair(int *fds) {
