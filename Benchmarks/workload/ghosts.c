@@ -78,7 +78,7 @@ static pid_t start_helper(const char *daemon, int count, pid_t *pids, int *serve
         struct bproc_local_ghosts ghosts;
     } question = {{BPROC_LOCAL_MAGIC, BPROC_LOCAL_VERSION, BPROC_LOCAL_GHOSTS,
                    sizeof question.ghosts, 0},
-                  {(uint32_t)count, "ghost"}};
+                  {.count = (uint32_t)count, .name = "ghost"}};
     struct {
         struct bproc_local_header header;
         struct bproc_local_ghosts_made made;
