@@ -122,7 +122,7 @@ BP_STAND_IN static void pass_output(struct bp_stand_in *state) {
 BP_STAND_IN static void note_exit(struct bp_stand_in *state,
                                   const struct bproc_local_exit *record) {
     state->status = record->status;
-    if (record->cause == 3) state->ended |= IS_NOT_NEEDED | IS_OVER;
+    if (record->cause == BPROC_LOCAL_CAUSE_MOVED) state->ended |= IS_NOT_NEEDED | IS_OVER;
     // A node that died took the streams with it.
     state->ended |= record->cause != 0 || !state->is_forwarding ? IS_OVER : HAS_EXITED;
 }

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>

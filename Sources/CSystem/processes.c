@@ -73,13 +73,21 @@ static int parse(const char *text, struct bp_process_status *status, char *name,
     return 0;
 }
 
-long bp_process_status(int processes, int32_t pid, struct bp_process_status *status) {
-    char path[48], text[1024], name[64];
-    *status = (struct bp_process_status){.pid = pid};
+/* What one line of procfs says of a process. 0 or a negated errno. */
+static long read_stat(int processes, int32_t pid, struct bp_process_status *status, char *name,
+                      size_t name_bytes) {
+    char path[48], text[1024];
     (void)snprintf(path, sizeof path, "%d/stat", pid);
     long count = read_file(processes, path, text, sizeof text);
     if (count < 0) return count;
-    if (parse(text, status, name, sizeof name) < 0) return -EPROTO;
+    return parse(text, status, name, name_bytes) < 0 ? -EPROTO : 0;
+}
+
+long bp_process_status(int processes, int32_t pid, struct bp_process_status *status) {
+    char path[48], name[64];
+    *status = (struct bp_process_status){.pid = pid};
+    long count = read_stat(processes, pid, status, name, sizeof name);
+    if (count < 0) return count;
     struct stat directory;
     (void)snprintf(path, sizeof path, "%d", pid);
     if (fstatat(processes, path, &directory, 0) < 0) return -errno;
@@ -114,21 +122,16 @@ long bp_process_takes_default(int processes, int32_t pid, int32_t signal) {
 }
 
 long bp_process_session(int processes, int32_t pid) {
-    char path[48], text[1024], name[64];
+    char name[64];
     struct bp_process_status status;
-    (void)snprintf(path, sizeof path, "%d/stat", pid);
-    long count = read_file(processes, path, text, sizeof text);
-    if (count < 0) return count;
-    return parse(text, &status, name, sizeof name) < 0 ? -EPROTO : (long)status.session;
+    long result = read_stat(processes, pid, &status, name, sizeof name);
+    return result < 0 ? result : (long)status.session;
 }
 
 long bp_process_has_ended(int processes, int32_t pid) {
-    char path[48], text[1024], name[64];
+    char name[64];
     struct bp_process_status status;
-    (void)snprintf(path, sizeof path, "%d/stat", pid);
-    long count = read_file(processes, path, text, sizeof text);
-    if (count < 0) return 1;
-    return parse(text, &status, name, sizeof name) < 0 || status.state == 'Z' ||
+    return read_stat(processes, pid, &status, name, sizeof name) < 0 || status.state == 'Z' ||
            status.state == 'X';
 }
 

@@ -53,20 +53,24 @@ long bp_tcp_socket(uint8_t family) {
 
 /* A daemon that has been killed is gone before its ring is, which lets go of its sockets some
    milliseconds later: whoever is started in its place waits so long for its address. */
-enum { ADDRESS_ATTEMPTS = 50, ADDRESS_NAP_MILLISECONDS = 20 };
+enum { ADDRESS_NAPS = 50, ADDRESS_NAP_MILLISECONDS = 20 };
 
-static void nap(void) { (void)poll(NULL, 0, ADDRESS_NAP_MILLISECONDS); }
+/* Naps if another attempt is worth it. */
+static int waits_for_address(long outcome, int *naps) {
+    if (outcome != -EADDRINUSE || *naps == ADDRESS_NAPS) return 0;
+    (*naps)++;
+    (void)poll(NULL, 0, ADDRESS_NAP_MILLISECONDS);
+    return 1;
+}
 
 long bp_bind(int fd, const struct bp_address *address) {
     struct sockaddr_storage storage;
-    int one = 1;
-    long length = bp_sockaddr_make(address, &storage);
+    int one = 1, naps = 0;
+    long length = bp_sockaddr_make(address, &storage), bound;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    long bound = result(bind(fd, (void *)&storage, (socklen_t)length));
-    for (int attempt = 1; bound == -EADDRINUSE && attempt < ADDRESS_ATTEMPTS; attempt++) {
-        nap();
+    do {
         bound = result(bind(fd, (void *)&storage, (socklen_t)length));
-    }
+    } while (waits_for_address(bound, &naps));
     return bound;
 }
 
@@ -205,11 +209,11 @@ static long unix_listen(const char *path, unsigned mode) {
 }
 
 long bp_unix_listen(const char *path, unsigned mode) {
-    long listening = unix_listen(path, mode);
-    for (int attempt = 1; listening == -EADDRINUSE && attempt < ADDRESS_ATTEMPTS; attempt++) {
-        nap();
+    long listening;
+    int naps = 0;
+    do {
         listening = unix_listen(path, mode);
-    }
+    } while (waits_for_address(listening, &naps));
     return listening;
 }
 

@@ -58,7 +58,7 @@ extension MasterDaemon {
     mutating func tellLeft(_ id: ClientID) {
         guard let client = host.programs[id] else { return }
         var raw = bproc_local_exit()
-        raw.cause = 3
+        raw.cause = BPROC_LOCAL_CAUSE_MOVED.rawValue
         send(
             LocalMessage.bytes(
                 BPROC_LOCAL_EXIT, request: client.launchRequest, body: LocalMessage.bytes(of: raw)),

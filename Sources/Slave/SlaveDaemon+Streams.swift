@@ -54,16 +54,14 @@ extension SlaveDaemon {
                 unsafe (try? Stream.readAvailable(output.descriptor.number, into: space)) ?? nil
             }
             guard let count else { return }
-            var header = FrameHeader(
-                .output, launch: process.launch, subject: process.rank, stream: UInt16(stream))
-            header.bodyByteCount = UInt32(count)
-            bytes.removeLast(limit - count)
-            sendControl(FrameHeader.frame(header, body: bytes))
-            if count == 0 {
-                // An empty frame is the end of the stream.
-                process.outputs[stream - 1] = nil
+            guard count > 0 else {
+                endOutput(process, stream: stream)
                 return
             }
+            bytes.removeLast(limit - count)
+            let header = FrameHeader(
+                .output, launch: process.launch, subject: process.rank, stream: UInt16(stream))
+            sendControl(FrameHeader.frame(header, body: bytes))
             output.creditByteCount -= count
         }
     }
@@ -77,12 +75,7 @@ extension SlaveDaemon {
             if output.isDropped {
                 process.outputs[stream - 1] = nil
             } else if output.creditByteCount > 0 {
-                process.outputs[stream - 1] = nil
-                sendControl(
-                    FrameHeader.frame(
-                        FrameHeader(
-                            .output, launch: process.launch, subject: process.rank,
-                            stream: UInt16(stream))))
+                endOutput(process, stream: stream)
             }
         }
     }
@@ -128,12 +121,15 @@ extension SlaveDaemon {
                     stream == 1 ? OperationKind.standardOutput : OperationKind.standardError,
                     process))
         }
+        endOutput(process, stream: stream)
+    }
+
+    /// An empty frame is the end of the stream.
+    private mutating func endOutput(_ process: RankProcess, stream: Int) {
         process.outputs[stream - 1] = nil
-        sendControl(
-            FrameHeader.frame(
-                FrameHeader(
-                    .output, launch: process.launch, subject: process.rank,
-                    stream: UInt16(stream))))
+        let end = FrameHeader(
+            .output, launch: process.launch, subject: process.rank, stream: UInt16(stream))
+        sendControl(FrameHeader.frame(end))
     }
 
     // MARK: Input

@@ -181,6 +181,16 @@ struct Programs {
         try #require(outcome.status == 0, "\(arguments): \(outcome.errorText)")
     }
 
+    /// A C program that calls libbproc, with the library of this package's sources.
+    func compileCaller(_ source: String, _ options: [String] = ["-O2", "-Wall"]) throws -> String {
+        let includes = ["CBProc", "CLocalProtocol"].map {
+            "-I\(Package.root)/Sources/\($0)/include"
+        }
+        return try compile(
+            source, with: "/usr/bin/cc", options + includes,
+            libraries: [try library(), "-pthread"])
+    }
+
     /// libbproc.a of this package's sources.
     func library() throws -> String {
         let place = "\(folder)/library"

@@ -19,14 +19,7 @@ extension ClusterTests {
         ) throws {
             let programs = Programs()
             defer { programs.remove() }
-            let library = try programs.library()
-            let program = try programs.compile(
-                "ghosts.c", with: "/usr/bin/cc",
-                ["-O2", "-Wall"]
-                    + ["CBProc", "CLocalProtocol"].map {
-                        "-I\(Package.root)/Sources/\($0)/include"
-                    },
-                libraries: [library, "-pthread"])
+            let program = try programs.compileCaller("ghosts.c")
             try TestCluster.with(nodes: nodes) { cluster in
                 chmod("\(cluster.folder)/tmp", 0o777)
                 try body(cluster, program)
@@ -40,22 +33,9 @@ extension ClusterTests {
             }
         }
 
-        private static func run(
-            _ name: String, of program: String, on cluster: TestCluster,
-            through wrapper: [String] = []
-        ) throws {
-            let folder = "\(cluster.folder)/tmp/\(name)\(wrapper.count)"
-            mkdir(folder, 0o777)
-            chmod(folder, 0o777)
-            let words = wrapper + [program, name, folder]
-            let outcome = try cluster.command(words[0], Array(words.dropFirst()))
-            #expect(outcome.status == 0, "\(name)")
-            #expect(outcome.text == "\(name): right\n")
-        }
-
         @Test func childrenAreWhatTheyStandFor() throws {
             try Self.with(nodes: 2) { cluster, program in
-                for name in Self.cases { try Self.run(name, of: program, on: cluster) }
+                for name in Self.cases { try cluster.expectRight(name, of: program) }
                 try Self.expectNothingLeft(cluster)
             }
         }
@@ -68,7 +48,7 @@ extension ClusterTests {
             let wrapper = ["/usr/bin/setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
             try Self.with(nodes: 2) { cluster, program in
                 for name in Self.cases {
-                    try Self.run(name, of: program, on: cluster, through: wrapper)
+                    try cluster.expectRight(name, of: program, through: wrapper)
                 }
                 try Self.expectNothingLeft(cluster)
             }
@@ -140,8 +120,7 @@ extension ClusterTests {
         /// The children of a caller on a node are there.
         @Test func aProgramOnANodeHasThemThere() throws {
             try Self.with(nodes: 2) { cluster, program in
-                let folder = "\(cluster.folder)/tmp/node"
-                mkdir(folder, 0o777)
+                let folder = cluster.openFolder("node")
                 for name in ["statuses", "signals", "any", "failures"] {
                     let outcome = try cluster.run("0", program, name, folder)
                     #expect(outcome.text == "\(name): right\n", "\(outcome.errorText)")

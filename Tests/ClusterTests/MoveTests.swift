@@ -12,21 +12,11 @@ extension ClusterTests {
         ) throws {
             let programs = Programs()
             defer { programs.remove() }
-            let library = try programs.library()
-            let program = try programs.compile(
-                "moves.c", with: "/usr/bin/cc",
-                ["-O2", "-Wall", "-I\(Package.root)/Sources/CBProc/include"],
-                libraries: [library])
+            let program = try programs.compileCaller("moves.c")
             try TestCluster.with(nodes: 2) { cluster in
                 chmod("\(cluster.folder)/tmp", 0o777)
                 try body(cluster, program)
             }
-        }
-
-        private static func folder(_ cluster: TestCluster, _ name: String) -> String {
-            let folder = "\(cluster.folder)/tmp/\(name)"
-            mkdir(folder, 0o777)
-            return folder
         }
 
         private static let numbers = (1...100).map { "\($0)\n" }.joined()
@@ -37,7 +27,7 @@ extension ClusterTests {
             arguments: ["many", "alone"])
         func aHundredLeaveOneProcess(_ name: String) throws {
             try Self.with { cluster, program in
-                let folder = Self.folder(cluster, name)
+                let folder = cluster.openFolder(name)
                 let job = try cluster.conversation(program, [name, folder], input: nil)
                 let isThere = job.serve(seconds: TestCluster.patience) {
                     access("\(folder)/moved", F_OK) == 0 || job.process.poll() != nil
@@ -66,7 +56,7 @@ extension ClusterTests {
                     "away",
                 ] {
                     let outcome = try cluster.command(
-                        program, [name, Self.folder(cluster, name)])
+                        program, [name, cluster.openFolder(name)])
                     #expect(outcome.status == 0, "\(outcome.errorText)")
                     #expect(outcome.text.hasSuffix("\(name): right\n"), "\(outcome.text)")
                 }

@@ -45,13 +45,7 @@ extension ClusterTests {
         ) throws {
             let programs = Programs()
             defer { programs.remove() }
-            let library = try programs.library()
-            let sources = Package.root + "/Sources"
-            let program = try programs.compile(
-                "fromnode.c", with: "/usr/bin/cc",
-                ["-O1", "-static"]
-                    + ["CBProc", "CLocalProtocol"].map { "-I\(sources)/\($0)/include" },
-                libraries: [library])
+            let program = try programs.compileCaller("fromnode.c", ["-O1", "-static"])
             try TestCluster.with(shape) { try body(Stage(cluster: $0, program: program)) }
         }
 

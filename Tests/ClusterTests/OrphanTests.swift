@@ -25,22 +25,9 @@ extension ClusterTests {
             }
         }
 
-        private static func run(
-            _ name: String, of program: String, on cluster: TestCluster,
-            through wrapper: [String] = []
-        ) throws {
-            let folder = "\(cluster.folder)/tmp/\(name)\(wrapper.count)"
-            mkdir(folder, 0o777)
-            chmod(folder, 0o777)
-            let words = wrapper + [program, name, folder]
-            let outcome = try cluster.command(words[0], Array(words.dropFirst()))
-            #expect(outcome.status == 0, "\(name): \(outcome.errorText)")
-            #expect(outcome.text == "\(name): right\n", "\(name)")
-        }
-
         @Test func liveOnOrEndAsTheyWereToldTo() throws {
             try Self.with(TestCluster.Shape(nodeCount: 2)) { cluster, program in
-                for name in Self.cases { try Self.run(name, of: program, on: cluster) }
+                for name in Self.cases { try cluster.expectRight(name, of: program) }
             }
         }
 
@@ -55,14 +42,14 @@ extension ClusterTests {
         func anOrdinaryUserAndSlavesThatAreNotRoot() throws {
             try Self.with(TestCluster.Shape(nodeCount: 2)) { cluster, program in
                 for name in ["living", "ending", "output"] {
-                    try Self.run(name, of: program, on: cluster, through: Self.asUser)
+                    try cluster.expectRight(name, of: program, through: Self.asUser)
                 }
             }
             let rootless = TestCluster.Shape(
                 nodeCount: 2, slaveWrapper: [0: Self.asUser, 1: Self.asUser])
             try Self.with(rootless) { cluster, program in
                 for name in ["living", "ending", "stream"] {
-                    try Self.run(name, of: program, on: cluster, through: Self.asUser)
+                    try cluster.expectRight(name, of: program, through: Self.asUser)
                 }
             }
         }

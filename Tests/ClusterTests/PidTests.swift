@@ -13,31 +13,17 @@ extension ClusterTests {
         ) throws {
             let programs = Programs()
             defer { programs.remove() }
-            let library = try programs.library()
-            let program = try programs.compile(
-                "pids.c", with: "/usr/bin/cc",
-                ["-O2", "-Wall", "-I\(Package.root)/Sources/CBProc/include"],
-                libraries: [library])
+            let program = try programs.compileCaller("pids.c")
             try TestCluster.with(shape) { cluster in
                 chmod("\(cluster.folder)/tmp", 0o777)
                 try body(cluster, program)
             }
         }
 
-        private static func run(
-            _ name: String, of program: String, on cluster: TestCluster,
-            through wrapper: [String] = []
-        ) throws {
-            let words = wrapper + [program, name, "\(cluster.folder)/tmp"]
-            let outcome = try cluster.command(words[0], Array(words.dropFirst()))
-            #expect(outcome.status == 0, "\(name): \(outcome.errorText)")
-            #expect(outcome.text == "\(name): right\n", "\(name)")
-        }
-
         @Test func areTheSameOnEveryMachine() throws {
             try Self.with(TestCluster.Shape(nodeCount: 4)) { cluster, program in
                 for name in ["same", "signals", "orphans"] {
-                    try Self.run(name, of: program, on: cluster)
+                    try cluster.expectRight(name, of: program)
                 }
             }
         }
@@ -45,13 +31,14 @@ extension ClusterTests {
         /// The node holds the pids that the front end gives next.
         @Test func thatAreTakenAreNotGiven() throws {
             try Self.with(TestCluster.Shape(nodeCount: 4)) { cluster, program in
-                for name in ["taken", "forked", "exhausted", "moved"] {
-                    try Self.run(name, of: program, on: cluster)
+                for name in ["taken", "forked", "exhausted"] {
+                    try cluster.expectRight(name, of: program)
                 }
+                let folder = try cluster.expectRight("moved", of: program)
                 #expect(
                     cluster.masterLog.contains(
                         "node 3, rank 0: spawn: the pid that it has on the front end is taken"))
-                #expect(TestFile.text("\(cluster.folder)/tmp/moved") == "0\n")
+                #expect(TestFile.text("\(folder)/moved") == "0\n")
                 #expect(cluster.slaveLog(0).contains("runs under another pid here"))
             }
         }
@@ -72,7 +59,7 @@ extension ClusterTests {
             let wrapper = ["/usr/bin/setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
             let shape = TestCluster.Shape(nodeCount: 1, slaveWrapper: [0: wrapper])
             try Self.with(shape) { cluster, program in
-                try Self.run("rootless", of: program, on: cluster, through: wrapper)
+                try cluster.expectRight("rootless", of: program, through: wrapper)
                 #expect(
                     cluster.slaveLog(0).contains(
                         "this slave is not root: processes here have pids that differ"))

@@ -18,13 +18,7 @@ extension ClusterTests {
         private static func with(_ body: (Programs, String, [Entry]) throws -> Void) throws {
             let programs = Programs()
             defer { programs.remove() }
-            let program = try programs.compile(
-                "stages.c", with: "/usr/bin/cc",
-                ["-O1", "-Wall"]
-                    + ["CBProc", "CLocalProtocol"].map {
-                        "-I\(Package.root)/Sources/\($0)/include"
-                    },
-                libraries: [try programs.library()])
+            let program = try programs.compileCaller("stages.c")
             let list = try Conversation(program, ["list"], environment: [:], input: [])
                 .finish(seconds: TestCluster.patience)
             let table = list.text.split(separator: "\n").map {

@@ -12,10 +12,7 @@ extension ClusterTests {
         @Test func sixLevelsOfForksAcrossNodes() throws {
             let programs = Programs()
             defer { programs.remove() }
-            let library = try programs.library()
-            let program = try programs.compile(
-                "tree.c", with: "/usr/bin/cc",
-                ["-O2", "-Wall", "-I\(Package.root)/Sources/CBProc/include"], libraries: [library])
+            let program = try programs.compileCaller("tree.c")
             try TestCluster.with(nodes: 16) { cluster in
                 let folder = "\(cluster.folder)/tmp"
                 let outcome = try cluster.command(program, ["6", "16", folder])

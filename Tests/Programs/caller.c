@@ -12,6 +12,8 @@
 //   chain N FILE  N times: dump, and execute what was dumped
 //   sizes N       N dumps, all of the same size
 #define _GNU_SOURCE
+#include "support.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <fenv.h>
@@ -32,15 +34,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-static int failures;
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("FAILED line %d: %s (errno %d)\n", __LINE__, #condition, errno);                \
-            failures++;                                                                            \
-        }                                                                                          \
-    } while (0)
 
 enum { PAGE = 4096, HEAP_BYTES = 3 << 20, RESERVED = 1 << 30 };
 

@@ -1,6 +1,8 @@
 // Remote processes as children of this one: what plain wait and kill do with them. ghosts CASE; the
 // ranks are this program again: ghosts rank ...
 #define _GNU_SOURCE
+#include "support.h"
+
 #include <bproc_local.h>
 #include <dirent.h>
 #include <errno.h>
@@ -24,29 +26,9 @@
 
 extern char **environ;
 
-static int failures;
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("FAILED line %d: %s (errno %d)\n", __LINE__, #condition, errno);                \
-            failures++;                                                                            \
-        }                                                                                          \
-    } while (0)
-
 static char folder[256];
 
-static void pause_briefly(void) { (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); }
-
 // ---- A rank ----
-
-static int reports;
-
-static void report(int number) {
-    char text[16];
-    int count = snprintf(text, sizeof text, "%d\n", number);
-    if (write(reports, text, (size_t)count) != count) _exit(9);
-    if (number == SIGTERM) _exit(5);
-}
 
 // Ends as it is told: by an exit status, or by a signal.
 static int end_rank(const char *how, int number) {
@@ -653,10 +635,7 @@ static void family(void) {
     printf("cause %d %d\n", bproc_lostcause(pids[0]), bproc_lostcause(pids[1]));
 }
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-} cases[] = {
+static const struct test_case cases[] = {
     {"statuses", statuses}, {"place", place},     {"signals", signals}, {"stops", stops},
     {"mirror", mirror},     {"storm", storm},
     {"any", any},           {"failures", failures_case}, {"ignored", ignored},
@@ -668,11 +647,5 @@ int main(int argc, char *argv[]) {
     if (argc > 2 && strcmp(argv[1], "rank") == 0) return rank(argv);
     snprintf(self, sizeof self, "%s", argv[0]);
     snprintf(folder, sizeof folder, "%s", argc > 2 ? argv[2] : "/tmp");
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (argc < 2 || strcmp(argv[1], cases[i].name) != 0) continue;
-        cases[i].run();
-        if (failures == 0) printf("%s: right\n", cases[i].name);
-        return failures != 0;
-    }
-    return 2;
+    return argc < 2 ? 2 : run_case(cases, sizeof cases / sizeof *cases, argv[1]);
 }

@@ -2,6 +2,8 @@
 // Arguments: "one", "two words", "", then options: fds=3,5 (descriptors that shall be open beside
 // 0-2), rank=0000042, socket=/path, uid=65534, blocked=10, ignored=12, threads.
 #define _GNU_SOURCE
+#include "support.h"
+
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,15 +22,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-static int failures;
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("FAILED line %d: %s (errno %d)\n", __LINE__, #condition, errno);                \
-            failures++;                                                                            \
-        }                                                                                          \
-    } while (0)
 
 static __thread int thread_value = 4711;
 static __thread char thread_zeros[300];

@@ -1,5 +1,7 @@
 // Processes that move between nodes: moves CASE FOLDER. Nodes 0 and 1 are there.
 #define _GNU_SOURCE
+#include "support.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,18 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static int failures;
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("FAILED line %d: %s (errno %d)\n", __LINE__, #condition, errno);                \
-            failures++;                                                                            \
-        }                                                                                          \
-    } while (0)
-
 static char folder[256];
-
-static void pause_briefly(void) { (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); }
 
 static void note(const char *name, int number) {
     char path[300], text[16];
@@ -285,21 +276,13 @@ static void alone(void) {
 }
 
 int main(int argc, char *argv[]) {
-    static const struct {
-        const char *name;
-        void (*run)(void);
-    } cases[] = {{"many", many},     {"stops", stops},           {"signals", signals},
-                 {"storm", storm},   {"killed", killed},         {"failed", failed},
-                 {"alone", alone},   {"redirected", redirected}, {"orphans", orphans},
-                 {"own", own},       {"away", away}};
+    static const struct test_case cases[] = {
+        {"many", many},     {"stops", stops},           {"signals", signals}, {"storm", storm},
+        {"killed", killed}, {"failed", failed},         {"alone", alone},     {"own", own},
+        {"away", away},     {"redirected", redirected}, {"orphans", orphans},
+    };
     if (argc < 3) return 2;
     snprintf(folder, sizeof folder, "%s", argv[2]);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (strcmp(argv[1], cases[i].name) != 0) continue;
-        cases[i].run();
-        if (failures == 0) printf("%s: right\n", argv[1]);
-        return failures > 0;
-    }
-    return 2;
+    return run_case(cases, sizeof cases / sizeof *cases, argv[1]);
 }

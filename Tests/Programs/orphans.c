@@ -4,6 +4,8 @@
 
    The process itself is the one that orphans go to; the callers are its children. */
 #define _GNU_SOURCE
+#include "support.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -18,15 +20,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static int failures;
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("FAILED line %d: %s (errno %d)\n", __LINE__, #condition, errno);                \
-            failures++;                                                                            \
-        }                                                                                          \
-    } while (0)
-
 enum { RANKS = 2, NAME = 300, PATIENCE = 30000 };
 
 static char self[256], folder[200];
@@ -34,30 +27,16 @@ static char rank_variable[] = "BPROC_RANK=XXXXXXX";
 static char *environment[] = {rank_variable, NULL};
 static int nodes[RANKS] = {0, 1};
 
-static void pause_briefly(void) {
-    struct timespec pause = {0, 2000000};
-    (void)nanosleep(&pause, NULL);
-}
-
 /* ---- A rank ---- */
-
-static int notes;
-
-static void note(int number) {
-    char text[16];
-    int count = snprintf(text, sizeof text, "%d\n", number);
-    if (write(notes, text, (size_t)count) != count) _exit(9);
-    if (number == SIGTERM) _exit(5);
-}
 
 /* Notes the signals that it gets, until SIGTERM. */
 static void note_signals(const char *prefix, int rank) {
     const int numbers[] = {SIGHUP, SIGUSR1, SIGTERM, SIGCONT};
     char name[NAME];
     snprintf(name, sizeof name, "%s%d", prefix, rank);
-    notes = open(name, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) (void)signal(numbers[i], note);
-    note(0);
+    reports = open(name, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) (void)signal(numbers[i], report);
+    report(0);
     for (;;) (void)pause();
 }
 
@@ -432,10 +411,7 @@ static int call_and_end(const char *prefix) {
     return 0;
 }
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-} cases[] = {
+static const struct test_case cases[] = {
     {"living", living}, {"ending", ending}, {"both", both},   {"jobs", jobs},   {"group", group},
     {"output", output}, {"stream", stream}, {"moved", moved}, {"local", local},
 };
@@ -451,11 +427,5 @@ int main(int argc, char *argv[]) {
     snprintf(folder, sizeof folder, "%s", argv[2]);
     CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0);
     CHECK(pipe2(telling, O_CLOEXEC) == 0);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (strcmp(argv[1], cases[i].name) != 0) continue;
-        cases[i].run();
-        if (failures == 0) printf("%s: right\n", cases[i].name);
-        return failures != 0;
-    }
-    return 2;
+    return run_case(cases, sizeof cases / sizeof *cases, argv[1]);
 }

@@ -1,6 +1,8 @@
 // Pids that are the same on the front end and on nodes: pids CASE FOLDER; the ranks are this
 // program again: pids rank ...
 #define _GNU_SOURCE
+#include "support.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -19,18 +21,7 @@
 
 extern char **environ;
 
-static int failures;
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("FAILED line %d: %s (errno %d)\n", __LINE__, #condition, errno);                \
-            failures++;                                                                            \
-        }                                                                                          \
-    } while (0)
-
 static char self[256], folder[256];
-
-static void pause_briefly(void) { (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); }
 
 // ---- Ranks ----
 
@@ -66,7 +57,7 @@ static int leave_orphan(void) {
 }
 
 // Children with these very pids.
-static int hold(const char *file, int first, int count) {
+static _Noreturn void hold(const char *file, int first, int count) {
     for (int pid = first; pid < first + count; pid++) {
         const pid_t wanted = pid;
         struct clone_args arguments = {.exit_signal = SIGCHLD,
@@ -92,7 +83,8 @@ static int rank(int argc, char *const argv[]) {
     }
     if (strcmp(what, "kill") == 0) return kill(atoi(argv[3]), SIGUSR2) == 0 ? 0 : 1;
     if (strcmp(what, "orphan") == 0) return leave_orphan();
-    return argc > 5 ? hold(argv[3], atoi(argv[4]), atoi(argv[5])) : 99;
+    if (argc > 5) hold(argv[3], atoi(argv[4]), atoi(argv[5]));
+    return 99;
 }
 
 // ---- The caller ----
@@ -269,23 +261,15 @@ static void rootless(void) {
 }
 
 int main(int argc, char *argv[]) {
-    static const struct {
-        const char *name;
-        void (*run)(void);
-    } cases[] = {{"same", same},       {"signals", signals},     {"orphans", orphans},
-                 {"taken", taken},     {"exhausted", exhausted}, {"journey", journey},
-                 {"forked", forked},   {"moved", moved},
-                 {"rootless", rootless}};
+    static const struct test_case cases[] = {
+        {"same", same},       {"signals", signals}, {"orphans", orphans},   {"taken", taken},
+        {"forked", forked},   {"moved", moved},     {"exhausted", exhausted},
+        {"journey", journey}, {"rootless", rootless},
+    };
     if (argc > 2 && strcmp(argv[1], "rank") == 0) return rank(argc, argv);
     if (argc < 3) return 2;
     snprintf(self, sizeof self, "%s", argv[0]);
     snprintf(folder, sizeof folder, "%s", argv[2]);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (strcmp(argv[1], cases[i].name) != 0) continue;
-        cases[i].run();
-        if (failures == 0) printf("%s: right\n", argv[1]);
-        return failures > 0;
-    }
-    return 2;
+    return run_case(cases, sizeof cases / sizeof *cases, argv[1]);
 }
