@@ -6,9 +6,8 @@ import Wire
 
 /// What has come of a process that has moved, and waits until its predecessor has left.
 struct PendingMove {
-    /// Output messages without their headers, in their order. Whom they are for is settled when
-    /// they come: when they are passed on the launch may be over.
-    var output: [(bytes: [UInt8], client: ClientID)] = []
+    /// Output in its order; nothing: the end of the stream.
+    var output: [(stream: UInt16, bytes: [UInt8])] = []
     var byteCount = 0
     /// Its next move.
     var moves: [(launch: ClientLaunch, place: RemotePlace)] = []
@@ -20,14 +19,12 @@ struct PendingMove {
 // Moves from node to node: what of the new process has to wait for the old one.
 extension MasterDaemon {
     /// - Returns: whether the output of a rank is kept for later.
-    mutating func keepOutput(
-        _ bytes: [UInt8], of launch: UInt64, for client: ClientID
-    ) -> Bool {
+    mutating func keepOutput(_ bytes: [UInt8], stream: UInt16, of launch: UInt64) -> Bool {
         guard host.store.state.isArriving(launch: launch) else { return false }
         let byteCount = pendingMoves[launch, default: PendingMove()].byteCount + bytes.count
         guard byteCount <= PendingMove.byteLimit else { return true }
         pendingMoves[launch, default: PendingMove()].byteCount = byteCount
-        pendingMoves[launch, default: PendingMove()].output.append((bytes, client))
+        pendingMoves[launch, default: PendingMove()].output.append((stream, bytes))
         return true
     }
 
@@ -45,10 +42,12 @@ extension MasterDaemon {
         }
     }
 
-    mutating func passOnArrival(_ launch: UInt64) {
+    mutating func passOnArrival(_ launch: UInt64, to listener: RankListener?) {
         guard let pending = pendingMoves.removeValue(forKey: launch) else { return }
-        for output in pending.output {
-            pass(output: output.bytes, to: output.client)
+        if let listener {
+            for (stream, bytes) in pending.output {
+                pass(output: bytes, stream: stream, to: listener)
+            }
         }
         for (move, place) in pending.moves
         where host.store.state.nodes.node(of: place.link) != nil { self.launch(move, of: place) }

@@ -16,19 +16,19 @@ extension MasterDaemon {
             // The stream of a rank that leaves its node has not ended.
             !body.isEmpty || !host.store.state.streamsGoOn(of: rank, launch: launch)
         else { return }
-        var raw = bproc_local_stream()
-        raw.rank = listener.rank
-        raw.stream = UInt32(header.stream)
-        let bytes = LocalMessage.bytes(of: raw) + body
-        guard !keepOutput(bytes, of: launch, for: listener.client) else { return }
-        pass(output: bytes, to: listener.client)
+        guard !keepOutput(body, stream: header.stream, of: launch) else { return }
+        pass(output: body, stream: header.stream, to: listener)
     }
 
-    mutating func pass(output bytes: [UInt8], to id: ClientID) {
-        guard let client = host.programs[id] else { return }
+    mutating func pass(output bytes: [UInt8], stream: UInt16, to listener: RankListener) {
+        guard let client = host.programs[listener.client] else { return }
+        var raw = bproc_local_stream()
+        raw.rank = listener.rank
+        raw.stream = UInt32(stream)
         send(
-            LocalMessage.bytes(BPROC_LOCAL_OUTPUT, request: client.launchRequest, body: bytes),
-            to: client)
+            LocalMessage.bytes(
+                BPROC_LOCAL_OUTPUT, request: client.launchRequest,
+                body: LocalMessage.bytes(of: raw) + bytes), to: client)
     }
 
     /// A rank has taken input.

@@ -286,7 +286,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         case .exited(let client, let exit): noteExit(exit, of: client)
         case .stopped(let client, let record): tellStop(record, to: client)
         case .left(let client): tellLeft(client)
-        case .hasArrived(let launch): passOnArrival(launch)
+        case .hasArrived(let launch, let listener): passOnArrival(launch, to: listener)
         case .inputHasEnded(let client, let rank):
             if let client = host.programs[client] { endInput(of: client, rank: rank) }
         case .closeStorage(let launch):

@@ -25,8 +25,9 @@ public enum MasterEffect: Equatable, Sendable {
     case stopped(ClientID, StopRecord)
     /// The client has moved by this launch, and nothing of it need stay where it is.
     case left(ClientID)
-    /// What was kept for this launch, because its rank's process had still to leave a node, is due.
-    case hasArrived(launch: UInt64)
+    /// What was kept for this launch, because its rank's process had still to leave a node, is due;
+    /// this is who hears it.
+    case hasArrived(launch: UInt64, listener: RankListener?)
     /// A rank of the client's launch takes no more input.
     case inputHasEnded(ClientID, rank: UInt32)
     /// The image is not needed any more.
@@ -48,6 +49,18 @@ public enum MasterEffect: Equatable, Sendable {
     case note(String, about: NoteSubject = .node)
     /// Something that an administrator should see.
     case warning(String, about: NoteSubject = .node)
+}
+
+/// Who hears what a rank writes.
+public struct RankListener: Equatable, Sendable {
+    public let client: ClientID
+    /// What the rank is to the client.
+    public let rank: UInt32
+
+    public init(client: ClientID, rank: UInt32) {
+        self.client = client
+        self.rank = rank
+    }
 }
 
 /// What a note of the master's state is about.

@@ -361,7 +361,7 @@ extension MasterState {
             effects.append(.launched(client, report))
             if let mover = known.mover {
                 takePlace(of: mover, launch: launch, now: now, effects: &effects)
-                if known.predecessor == nil { effects.append(.hasArrived(launch: launch)) }
+                if known.predecessor == nil { effects.append(arrival(of: known)) }
             }
             for record in known.ranks.compactMap(\.earlyStop) {
                 tell(record, of: known, effects: &effects)

@@ -37,8 +37,17 @@ extension MasterState {
         return known.predecessor != nil || known.mover != nil && !known.isReported
     }
 
-    /// Nothing of this launch is to be passed on yet.
-    public func isArriving(launch: UInt64) -> Bool { launches[launch]?.predecessor != nil }
+    /// Nothing of this launch is to be passed on yet. The process may run before its launch is
+    /// answered, and who hears it is known only then.
+    public func isArriving(launch: UInt64) -> Bool {
+        isArriving(ClientLaunch.Mover(launch: launch, rank: 0, leaves: false))
+    }
+
+    func arrival(of known: MasterLaunch) -> MasterEffect {
+        let launch = known.relay.launch
+        return .hasArrived(
+            launch: launch, listener: listener(to: 0, launch: launch, node: known.ranks[0].node))
+    }
 
     /// A launch by which a rank moves has its answer: the rank is the new process from now on.
     mutating func takePlace(
@@ -92,9 +101,9 @@ extension MasterState {
             old.endedCount += 1
             forgetIfOver(place.launch, effects: &effects)
         }
-        effects.append(.hasArrived(launch: moved.place.launch))
         guard let known = launches[moved.place.launch] else { return }
         known.predecessor = nil
+        effects.append(arrival(of: known))
         if isKilled {
             signal(
                 moved.place.launch, rank: moved.place.rank,
@@ -161,11 +170,11 @@ extension MasterState {
     /// Who hears the output of a rank that a node sends, and which rank it is to him.
     public func listener(
         to rank: UInt32, launch: UInt64, node: Int32
-    ) -> (client: ClientID, rank: UInt32)? {
+    ) -> RankListener? {
         guard let known = launches[launch], Int(rank) < known.ranks.count,
             known.ranks[Int(rank)].node == node, !known.isCondemned, let client = known.client
         else { return nil }
-        return (client, known.standsFor?.rank ?? rank)
+        return RankListener(client: client, rank: known.standsFor?.rank ?? rank)
     }
 
     /// Whether the streams of a rank that leaves its node go on elsewhere.

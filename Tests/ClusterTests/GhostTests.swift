@@ -10,7 +10,7 @@ extension ClusterTests {
         static let cases = [
             "statuses", "place", "signals", "stops", "mirror", "storm", "any", "failures",
             "ignored", "threads",
-            "group", "server", "forks", "output", "claims",
+            "group", "server", "forks", "output", "claims", "relatives",
         ]
 
         /// The program with the library of this build.

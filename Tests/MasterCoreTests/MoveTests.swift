@@ -30,6 +30,8 @@ import Wire
         #expect(table.state.process(of: mover, on: 0, by: Table.owner) == 500)
         request.mover = mover
         let next = table.state.launch(request, now: 1, effects: &table.effects)
+        // It may run, and write, before the answer is here.
+        #expect(table.state.isArriving(launch: next))
         var answer = Answer()
         answer.placed = [
             Answer.Placed(rank: 0, undumpNanoseconds: 1, receivedChunkCount: 7)
@@ -40,6 +42,12 @@ import Wire
             body: Array(frame[FrameHeader.byteCount...]), from: LinkID(1), now: 2,
             effects: &table.effects)
         return next
+    }
+
+    private static func arrival(
+        of launch: UInt64, heardBy client: ClientID = ProcessTests.client
+    ) -> MasterEffect {
+        .hasArrived(launch: launch, listener: RankListener(client: client, rank: 0))
     }
 
     private static func begin(_ table: inout Table) -> UInt64 {
@@ -82,7 +90,7 @@ import Wire
         try ProcessTests.exit(&table, next, rank: 0, on: 1)
         #expect(Self.exits(&table) == [])
         try ProcessTests.exit(&table, launch, rank: 0, on: 0)
-        #expect(table.effects.contains(.hasArrived(launch: next)))
+        #expect(table.effects.contains(Self.arrival(of: next)))
         #expect(Self.exits(&table).map(\.rank) == [0])
         #expect(table.state.process(500) == nil)
         try ProcessTests.exit(&table, launch, rank: 1, on: 1)
@@ -112,7 +120,16 @@ import Wire
         #expect(sent.map(\.number) == [19, 18])
         try ProcessTests.exit(&table, launch, rank: 0, on: 0)
         try ProcessTests.stop(&table, old, on: 0)
-        #expect(table.effects.filter { $0 != .hasArrived(launch: next) } == [])
+        #expect(table.effects.filter { $0 != Self.arrival(of: next) } == [])
+    }
+
+    /// Where something of it stays, that hears what it writes, from its first word on.
+    @Test func whatStaysHearsIt() throws {
+        var table = Table()
+        let launch = Self.begin(&table)
+        let next = try Self.move(&table, launch, leaves: false)
+        #expect(!table.state.isArriving(launch: next))
+        #expect(table.effects.contains(Self.arrival(of: next, heardBy: Self.traveller)))
     }
 
     @Test func aDeadNodeHasLetItGo() throws {

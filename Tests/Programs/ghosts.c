@@ -622,6 +622,29 @@ static void claims(void) {
     if (getuid() != 0) CHECK(claim(image, getpid(), 1) == EPERM);
 }
 
+static void fork_and_wait(int node) {
+    for (int i = 0; i < 40; i++) {
+        int pid = bproc_rfork(node);
+        if (pid == 0) _exit(0);
+        CHECK(pid > 0 && status_of(pid) == 0);
+    }
+}
+
+// A process and one that it has forked here make ghosts at the same time: each has its own, and
+// nobody has the servers of any.
+static void relatives(void) {
+    pid_t relative = fork();
+    if (relative == 0) {
+        fork_and_wait(1);
+        CHECK(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD);
+        _exit(failures);
+    }
+    fork_and_wait(0);
+    int status = -1;
+    CHECK(waitpid(-1, &status, __WALL) == relative && status == 0);
+    CHECK(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD);
+}
+
 // Tells the pids and the statuses of ranks that stay: the test ends them.
 static void family(void) {
     int nodes[] = {0, 1}, pids[2];
@@ -641,6 +664,7 @@ static const struct test_case cases[] = {
     {"any", any},           {"failures", failures_case}, {"ignored", ignored},
     {"threads", threads},   {"group", group},     {"server", server},   {"forks", forks},
     {"output", output},     {"claims", claims},   {"family", family},
+    {"relatives", relatives},
 };
 
 int main(int argc, char *argv[]) {
