@@ -93,7 +93,9 @@ let package = Package(
             name: "CBProc", dependencies: ["CLocalProtocol", "CImageFormat", "CRestore"],
             cSettings: strictC),
         // Ghosts between clone and death, in memory that they share with their server.
-        .target(name: "CGhosts", cSettings: strictC),
+        .target(
+            name: "CGhosts", dependencies: ["CLocalProtocol"],
+            cSettings: strictC + [.headerSearchPath("../CRestore")]),
 
         // Pure: values and decisions, no I/O and no Glibc.
         .target(name: "NodeSpec", swiftSettings: strict),

@@ -324,6 +324,10 @@ static int connect_to_daemon(void) {
         if (*bplib_place.socket) return connect_to(bplib_place.socket);
         return bplib_fail(EBUSY, "the daemon of node %d has no socket", bplib_place.node);
     }
+    // Nor does one that was executed as a file go by what it inherited where it was taken.
+    if (bplib_place.magic == BPROC_LOCAL_PLACE_MAGIC && *bplib_place.socket) {
+        return connect_to(bplib_place.socket);
+    }
     // A program with more rights than its user must not talk to a daemon of the user's choice.
     const char *path = secure_getenv("BPROC_SOCKET");
     if (path && *path) return connect_to(path);

@@ -99,7 +99,8 @@ _Noreturn void bplib_stand_in(struct bp_stand_in *state, bproc_job_t *job,
     bplib_job_move_above(job, STDERR_FILENO);
     int channel = state->is_ghost ? -1 : bproc_job_descriptor(job);
     bplib_close_others((const int[]){signals, channel}, 2);
-    int input = open("/dev/null", O_RDONLY);
+    // A ghost may be itself again, and then has its input.
+    int input = state->is_ghost ? -1 : open("/dev/null", O_RDONLY);
     if (input > 0) (void)dup2(input, STDIN_FILENO);
     if (input > STDERR_FILENO) close(input);
     const struct bplib_buffer *in = &job->channel.in;
@@ -117,7 +118,7 @@ _Noreturn void bplib_stand_in(struct bp_stand_in *state, bproc_job_t *job,
     uint64_t entry = state->start + bp_stand_in_code().entry;
     __asm__ volatile("movq %0, %%rsp\n\txorl %%ebp, %%ebp\n\tcall *%1\n\thlt"
                      :
-                     : "r"(stack), "r"(entry), "D"(state)
+                     : "c"(stack), "a"(entry), "D"(state)
                      : "memory");
     __builtin_unreachable();
 }

@@ -5,6 +5,7 @@
 
 #include "calls.h"
 #include "group.h"
+#include "homecoming.h"
 
 #include <linux/futex.h>
 #include <linux/prctl.h>
@@ -45,6 +46,21 @@ static void wait_for_server(struct ghost *ghost) {
     }
 }
 
+// Does what the orders say until one of them is to end.
+static void live(struct ghost *ghost) {
+    for (;;) {
+        uint32_t order = __atomic_load_n(&ghost->order, __ATOMIC_ACQUIRE);
+        struct bproc_local_homecoming *home = ghost->group->home;
+        if (order == ORDER_END) return;
+        if (order == ORDER_GO) bp_go_home(home);
+        if (order == ORDER_COME && home->state == 0) {
+            bp_come_home(home, (int32_t)ghost->group->server);
+        } else {
+            (void)raw_call(SYS_futex, (long)&ghost->order, FUTEX_WAIT, order, 0, 0);
+        }
+    }
+}
+
 static void ghost_main(void *argument) {
     struct ghost *ghost = argument;
     struct bp_ghost_group *group = ghost->group;
@@ -54,7 +70,7 @@ static void ghost_main(void *argument) {
     __atomic_store_n(&ghost->has_begun, 1, __ATOMIC_RELEASE);
     wait_for_server(ghost);
     (void)raw_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none, 0);
-    wait_while(&ghost->order, ORDER_LIVE);
+    live(ghost);
     int number = WTERMSIG(ghost->status);
     if (number == 0) end(WEXITSTATUS(ghost->status));
     // The server lets this signal through, and only this one.

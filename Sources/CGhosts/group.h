@@ -1,5 +1,6 @@
 // The memory of a group, for the two files that work on it.
 #pragma once
+#include "bproc_local_ghosts.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,12 +12,14 @@ enum {
 
 enum ghost_order {
     ORDER_WAIT = 0, // all signals are blocked: nobody would forward them yet
-    ORDER_LIVE = 1,
-    ORDER_END = 2,
+    ORDER_LIVE = BPROC_LOCAL_GHOST_LIVE,
+    ORDER_END = BPROC_LOCAL_GHOST_END,
+    ORDER_COME = BPROC_LOCAL_GHOST_COME,
+    ORDER_GO = BPROC_LOCAL_GHOST_GO,
 };
 
 struct ghost {
-    // The first four are a bproc_local_own_ghost, where the ghost is the caller itself.
+    // The beginning of a bproc_local_own_ghost, where the ghost is the caller itself.
     uint32_t order; // a futex
     int32_t status; // how to end, as waitpid reports it
     int32_t server;
@@ -25,6 +28,9 @@ struct ghost {
     int32_t pid;
     uint8_t is_dropped, is_reaped;
 };
+
+_Static_assert(sizeof(struct ghost) == offsetof(struct bproc_local_own_ghost, home),
+               "what the two share");
 
 struct bp_ghost_group {
     uint32_t count;  // wanted
@@ -39,6 +45,7 @@ struct bp_ghost_group {
     uint32_t dropped; // counts those that are done; a futex of the server's
     char name[NAME_BYTES];
     int32_t own;           // the pid of the caller, if it is the one ghost; else 0
+    struct bproc_local_homecoming *home; // of the one ghost that comes home at present; or NULL
     unsigned char *stacks; // one for each ghost
     struct ghost *ghosts;
     unsigned char holder_stack[HOLDER_STACK_BYTES] __attribute__((aligned(64)));

@@ -49,8 +49,9 @@ int bp_ghost_share_own(struct bp_ghost_group *group) {
     int file = (int)syscall(SYS_memfd_create, "bproc-ghost", MFD_CLOEXEC);
     if (file < 0) return -errno;
     void *memory = MAP_FAILED;
-    if (ftruncate(file, sizeof(struct ghost)) == 0) {
-        memory = mmap(NULL, sizeof(struct ghost), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    const size_t byte_count = sizeof(struct bproc_local_own_ghost);
+    if (ftruncate(file, (off_t)byte_count) == 0) {
+        memory = mmap(NULL, byte_count, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     }
     if (memory == MAP_FAILED) {
         int error = errno;
@@ -60,6 +61,7 @@ int bp_ghost_share_own(struct bp_ghost_group *group) {
     group->ghosts = memory;
     group->ghosts[0].pid = group->own;
     group->ghosts[0].server = getpid();
+    group->home = &((struct bproc_local_own_ghost *)memory)->home;
     return file;
 }
 
@@ -175,13 +177,76 @@ void bp_ghost_drop(struct bp_ghost_group *group, const uint8_t *is_dropped) {
     (void)holder_changes(group, &group->dropped, request);
 }
 
+// ---- Home ----
+
+long bp_ghost_bring(struct bp_ghost_group *group, uint32_t index,
+                    const struct bp_ghost_home *plan) {
+    static const char variable[] = "BPROC_SOCKET=";
+    struct ghost *ghost = &group->ghosts[index];
+    if (!group->home) group->home = map(sizeof *group->home);
+    struct bproc_local_homecoming *home = group->home;
+    if (!home) return -ENOMEM;
+    memset(home, 0, sizeof *home);
+    home->image = plan->image;
+    home->word = plan->word;
+    // The caller's own are where they were.
+    home->standard[0] = group->own ? -1 : STDIN_FILENO;
+    home->standard[1] = home->standard[2] = group->own ? -1 : STDOUT_FILENO;
+    home->umask = plan->umask;
+    memcpy(home->name, group->name, sizeof home->name);
+    memcpy(home->cpu, "BPROC_CPU=suits", sizeof home->cpu);
+    size_t length = strlen(plan->socket);
+    if (length > 0 && length < BPROC_LOCAL_SOCKET_LEN) {
+        memcpy(home->socket, variable, sizeof variable);
+        memcpy(home->socket + sizeof variable - 1, plan->socket, length + 1);
+    }
+    length = strlen(plan->directory);
+    if (length < sizeof home->directory) memcpy(home->directory, plan->directory, length + 1);
+    // Where Yama lets only ancestors look into another's descriptors.
+    (void)prctl(PR_SET_PTRACER, (unsigned long)ghost->pid, 0, 0, 0);
+    set_and_wake(&ghost->order, ORDER_COME);
+    return 0;
+}
+
+long bp_ghost_home_state(const struct bp_ghost_group *group) {
+    return __atomic_load_n(&group->home->state, __ATOMIC_ACQUIRE);
+}
+
+void bp_ghost_stay(struct bp_ghost_group *group, uint32_t index) {
+    set_and_wake(&group->ghosts[index].order, ORDER_LIVE);
+}
+
+void bp_ghost_limit(int32_t pid, uint32_t resource, uint64_t soft, uint64_t hard) {
+    struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};
+    if (prlimit(pid, (__rlimit_resource_t)resource, &limit, NULL) == 0 || errno != EPERM) return;
+    // Only the privileged raise a hard limit.
+    struct rlimit own;
+    if (prlimit(pid, (__rlimit_resource_t)resource, NULL, &own) < 0) return;
+    limit.rlim_max = own.rlim_max;
+    if (limit.rlim_cur > limit.rlim_max) limit.rlim_cur = limit.rlim_max;
+    (void)prlimit(pid, (__rlimit_resource_t)resource, &limit, NULL);
+}
+
+void bp_ghost_be_nice(int32_t pid, int32_t nice) {
+    (void)setpriority(PRIO_PROCESS, (id_t)pid, nice);
+}
+
+long bp_ghost_let_go(struct bp_ghost_group *group, uint32_t index) {
+    struct ghost *ghost = &group->ghosts[index];
+    const uint64_t all = ~(uint64_t)0;
+    // What comes for it from here on waits for the process that it will be.
+    if (ptrace(PTRACE_SETSIGMASK, ghost->pid, sizeof all, &all) < 0) return -errno;
+    __atomic_store_n(&ghost->order, ORDER_GO, __ATOMIC_RELEASE);
+    return result(ptrace(PTRACE_DETACH, ghost->pid, NULL, 0));
+}
+
 static int origin_of(pid_t pid, int number) {
     siginfo_t information;
     if (ptrace(PTRACE_GETSIGINFO, pid, NULL, &information) < 0) return BP_GHOST_ORIGIN_OTHER;
     if (information.si_code == SI_KERNEL) return BP_GHOST_ORIGIN_TERMINAL;
-    if (information.si_code != SI_USER || information.si_pid != getpid()) {
-        return BP_GHOST_ORIGIN_OTHER;
-    }
+    if (information.si_code != SI_USER) return BP_GHOST_ORIGIN_OTHER;
+    if (information.si_pid == pid && number == CALL) return BP_GHOST_ORIGIN_HOME;
+    if (information.si_pid != getpid()) return BP_GHOST_ORIGIN_OTHER;
     return number == CALL ? BP_GHOST_ORIGIN_CALL : BP_GHOST_ORIGIN_SERVER;
 }
 

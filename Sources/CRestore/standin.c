@@ -7,6 +7,7 @@
 #include "CRestore.h"
 #include "bproc_local.h"
 #include "freestanding.h"
+#include "homecoming.h"
 
 #define BP_STAND_IN                                                                                \
     __attribute__((section("bp_standin"), used, retain, noinline, visibility("hidden"),            \
@@ -14,7 +15,6 @@
 
 enum {
     SYS_POLL = 7, SYS_RT_SIGPROCMASK = 14, SYS_KILL = 62, SYS_FUTEX = 202,
-    GHOST_LIVES = 1, GHOST_ENDS = 2,
     POLL_IN = 1, POLL_OUT = 4,
     NO_SIGNAL = 0x4000, // MSG_NOSIGNAL
     SIGNAL_KILL = 9, SIGNAL_CHILD = 17, SIGNAL_STOP = 19, SIGNAL_TTOU = 22,
@@ -169,13 +169,19 @@ BP_STAND_IN static int take(struct bp_stand_in *state) {
 }
 
 // A server traces this process, takes its signals, and says how it is to end.
-BP_STAND_IN static _Noreturn void be_ghost(const volatile struct bproc_local_own_ghost *ghost) {
+BP_STAND_IN static _Noreturn void be_ghost(struct bproc_local_own_ghost *ghost) {
     const uint64_t none = 0;
     bp_call4(SYS_RT_SIGPROCMASK, 2 /* SIG_SETMASK */, (long)&none, 0, 8);
-    while (ghost->order != GHOST_ENDS) {
-        bp_call4(SYS_FUTEX, (long)&ghost->order, 0 /* FUTEX_WAIT */, GHOST_LIVES, 0);
+    for (;;) {
+        uint32_t order = __atomic_load_n(&ghost->order, __ATOMIC_ACQUIRE);
+        if (order == BPROC_LOCAL_GHOST_END) end_as(ghost->status);
+        if (order == BPROC_LOCAL_GHOST_GO) bp_go_home(&ghost->home);
+        if (order == BPROC_LOCAL_GHOST_COME && ghost->home.state == 0) {
+            bp_come_home(&ghost->home, ghost->server);
+            continue;
+        }
+        bp_call4(SYS_FUTEX, (long)&ghost->order, 0 /* FUTEX_WAIT */, order, 0);
     }
-    end_as(ghost->status);
 }
 
 _Noreturn BP_STAND_IN void bp_stand_in_main(struct bp_stand_in *state) {
@@ -183,7 +189,7 @@ _Noreturn BP_STAND_IN void bp_stand_in_main(struct bp_stand_in *state) {
     const uint64_t last = state->arguments > end ? state->arguments : BP_IMAGE_USER_END;
     bp_call3(BP_SYS_MUNMAP, 0, (long)state->start, 0);
     bp_call3(BP_SYS_MUNMAP, (long)end, (long)(last - end), 0);
-    if (state->is_ghost) be_ghost((const volatile struct bproc_local_own_ghost *)state->shared);
+    if (state->is_ghost) be_ghost((struct bproc_local_own_ghost *)state->shared);
     state->status = STATUS_LOST << 8;
     struct waited entries[2] = {{state->job, POLL_IN, 0}, {state->signals, POLL_IN, 0}};
     for (;;) {

@@ -169,12 +169,12 @@ BP_BLOB static void bp_fill_place(const struct bp_stub_arguments *arguments,
     bp_zero(place, sizeof *place);
     place->magic = BPROC_LOCAL_PLACE_MAGIC;
     place->remains_address = bp_remains();
+    bp_copy(place->socket, arguments->socket, sizeof arguments->socket);
     if (!arguments->has_node) return;
     place->flags = BPROC_LOCAL_PLACE_ON_NODE;
     place->rank = arguments->rank;
     place->process = (int32_t)arguments->number;
     place->node = arguments->node;
-    bp_copy(place->socket, arguments->socket, sizeof arguments->socket);
 }
 
 // What every rank has for itself: strings in the initial stack, the library's place.

@@ -19,6 +19,10 @@ public struct GhostGroup: Sendable {
         case forward(rank: Int, RankSignal)
         /// Send it to every rank.
         case forwardToAll(RankSignal)
+        /// Let the ghost, which has come for that, become its rank's process.
+        case letGo(ghost: Int)
+        /// Have it sleep as before, which has come for that.
+        case stay(ghost: Int)
     }
 
     /// Who has sent a ghost a signal.
@@ -49,6 +53,8 @@ public struct GhostGroup: Sendable {
         /// Signals that came before there was a rank to send them to.
         var early: [RankSignal] = []
         var rank = Rank.awaited
+        /// Its rank's process is on the way to it.
+        var isAwaiting = false
         /// Bit 1: standard output has ended; bit 2: standard error.
         var endedOutputs: UInt8 = 0
     }
@@ -63,7 +69,7 @@ public struct GhostGroup: Sendable {
         case over
     }
 
-    private(set) var ghosts: [Ghost]
+    var ghosts: [Ghost]
     private var livingCount: Int
     private var openRankCount: Int
     private var isForwarding = false
@@ -286,13 +292,19 @@ public struct GhostGroup: Sendable {
     /// A ghost has ended; by a signal, or with 0.
     public mutating func ghostDied(signal: Int32, ghost: Int, effects: inout [Effect]) {
         guard !ghosts[ghost].isDead else { return }
-        ghosts[ghost].isDead = true
-        livingCount -= 1
+        leave(ghost)
         // Only SIGKILL ends a ghost that was not told to.
         guard ghosts[ghost].order == nil else { return }
         forward(
             RankSignal(signal > 0 ? signal : Self.kill, reach: .process), of: ghost,
             effects: &effects)
+    }
+
+    /// It is nobody's ghost any more.
+    mutating func leave(_ ghost: Int) {
+        ghosts[ghost].isAwaiting = false
+        ghosts[ghost].isDead = true
+        livingCount -= 1
     }
 
     // MARK: Signals to ranks

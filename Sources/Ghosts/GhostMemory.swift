@@ -35,6 +35,30 @@ struct GhostMemory {
         unsafe bp_ghost_end(group, UInt32(ghost), status, isStopped ? 1 : 0)
     }
 
+    /// Has a ghost take what it needs to become its process again.
+    func bring(
+        _ ghost: Int, image: Int32, word: Int32, umask: UInt32, socket: [CChar],
+        directory: [CChar]
+    ) throws(SystemCallError) {
+        let result = unsafe socket.withUnsafeBufferPointer { socket in
+            unsafe directory.withUnsafeBufferPointer { directory in
+                var plan = unsafe bp_ghost_home(
+                    image: image, word: word, umask: umask, socket: socket.baseAddress!,
+                    directory: directory.baseAddress!)
+                return unsafe bp_ghost_bring(group, UInt32(ghost), &plan)
+            }
+        }
+        try check("have a ghost come", result)
+    }
+
+    /// What came of it: an errno, or 0.
+    var bringingError: Int32 { Int32(-min(unsafe bp_ghost_home_state(group), 0)) }
+
+    func stay(_ ghost: Int) { unsafe bp_ghost_stay(group, UInt32(ghost)) }
+
+    /// Lets a ghost go that has come for that.
+    func letGo(_ ghost: Int) { _ = unsafe bp_ghost_let_go(group, UInt32(ghost)) }
+
     /// Ends the ghosts that are marked, without a trace in their parent.
     func drop(_ isDropped: [UInt8]) {
         unsafe isDropped.withUnsafeBufferPointer {

@@ -10,13 +10,13 @@ import Wire
 /// The process that stands between the ghosts of one call and their job: it carries out what
 /// `GhostGroup` decides, and lives until the last ghost has ended.
 struct GhostServer: ~Copyable {
-    private let memory: GhostMemory
-    private let pids: [Int32]
+    let memory: GhostMemory
+    let pids: [Int32]
     /// The one ghost is the caller itself, which has moved.
     private let isOwn: Bool
     private let ghostOfPid: [Int32: Int]
-    private var group: GhostGroup
-    private var effects: [GhostGroup.Effect] = []
+    var group: GhostGroup
+    var effects: [GhostGroup.Effect] = []
 
     /// nil: it has closed its end. The numbers are -1 then.
     private var library: OwnedDescriptor?
@@ -36,7 +36,10 @@ struct GhostServer: ~Copyable {
     private var isConfirmed = false
     private var inbox = JobInbox()
     private var outgoing: [UInt8] = []
-    private var output = OutputQueue()
+    /// Of one ghost at a time; the others wait.
+    var homecoming: Homecoming?
+    var arrivals: [RankArrival] = []
+    var output = OutputQueue()
     private var isForwarding = false
     /// The ranks have been told that nobody reads what they write.
     private var hasClosedOutput = false
@@ -86,6 +89,7 @@ struct GhostServer: ~Copyable {
         while true {
             let now = Clock.monotonicNanoseconds
             group.tick(now: now, effects: &effects)
+            goOnWithHomecomings()
             carryOut()
             if group.isOver && isConfirmed && (output.isEmpty || group.isClosed) { return }
             // Without a library that would adopt them the ghosts end with this process.
@@ -104,6 +108,7 @@ struct GhostServer: ~Copyable {
             pollfd(fd: jobNumber, events: Int16(jobEvents), revents: 0),
             pollfd(fd: isCallerGone ? -1 : caller.number, events: Int16(POLLIN), revents: 0),
             pollfd(fd: output.isEmpty ? -1 : STDOUT_FILENO, events: Int16(POLLOUT), revents: 0),
+            pollfd(fd: homecoming?.wordNumber ?? -1, events: Int16(POLLIN), revents: 0),
         ]
         let result = unsafe poll(&entries, nfds_t(entries.count), timeout(now: now))
         guard result >= 0 || errno == EINTR else {
@@ -120,6 +125,7 @@ struct GhostServer: ~Copyable {
                 areClaimed: isConfirmed, now: Clock.monotonicNanoseconds, effects: &effects)
         }
         if entries[4].revents != 0 { writeOutput() }
+        if entries[5].revents != 0 { hearHomecoming() }
     }
 
     /// Milliseconds for poll, -1: for ever.
@@ -159,6 +165,9 @@ struct GhostServer: ~Copyable {
         case BP_GHOST_ORIGIN_CALL:
             group.ghostIsReadyToStop(ghost: ghost, effects: &effects)
             return
+        case BP_GHOST_ORIGIN_HOME:
+            ghostHasCome(ghost)
+            return
         case BP_GHOST_ORIGIN_TERMINAL: origin = .terminal
         case BP_GHOST_ORIGIN_SERVER: origin = .server
         default: origin = .other
@@ -171,7 +180,7 @@ struct GhostServer: ~Copyable {
         group.ghostGot(signal: event.signal, ghost: ghost, from: origin, effects: &effects)
     }
 
-    private mutating func carryOut() {
+    mutating func carryOut() {
         guard !effects.isEmpty else { return }
         for effect in effects {
             switch effect {
@@ -183,6 +192,8 @@ struct GhostServer: ~Copyable {
             case .go(let ghost): _ = bp_ghost_continue(pids[ghost])
             case .forward(let rank, let signal): send(signal, to: UInt32(rank))
             case .forwardToAll(let signal): send(signal, to: UInt32(BPROC_LOCAL_ALL_RANKS))
+            case .letGo(let ghost): letGo(ghost)
+            case .stay(let ghost): memory.stay(ghost)
             }
         }
         effects.removeAll(keepingCapacity: true)
@@ -319,6 +330,7 @@ struct GhostServer: ~Copyable {
                 case .output(let rank, let stream, let bytes):
                     guard isForwarding else { break }
                     output.append(inbox.bytes[bytes], rank: rank, stream: stream)
+                case .arrives(let arrival): arrivals.append(arrival)
                 case .bookRequested(let request): tellOfBook(request: request)
                 }
             }

@@ -9,8 +9,32 @@ package enum JobNews: Equatable, Sendable {
     /// Bytes that a rank has written to stream 1 or 2, in the channel's buffer.
     case output(rank: UInt32, stream: UInt32, bytes: Range<Int>)
     case outputEnded(rank: Int, stream: UInt32)
+    /// A rank's process comes back to where its ghost is.
+    case arrives(RankArrival)
     /// The daemon asks what the server keeps.
     case bookRequested(request: UInt32)
+}
+
+/// A rank's process that comes back to where its ghost is.
+package struct RankArrival: Equatable, Sendable {
+    /// By which it moves.
+    package let launch: UInt64
+    package let rank: Int
+    /// The socket of the slave that has its image, and that of the daemon which the process is to
+    /// speak to; each ends with a 0.
+    let slave: [CChar]
+    let daemon: [CChar]
+
+    init(_ raw: bproc_local_rank_arrives) {
+        launch = raw.launch
+        rank = Int(raw.rank)
+        slave = Self.text(of: raw.slave)
+        daemon = Self.text(of: raw.daemon)
+    }
+
+    private static func text<Field: BitwiseCopyable>(of field: Field) -> [CChar] {
+        LocalMessage.bytes(of: field).prefix { $0 != 0 }.map { CChar(bitPattern: $0) } + [0]
+    }
 }
 
 /// The receiving half of a job channel: bytes in, news out. Output stays where it was received
@@ -61,6 +85,14 @@ package struct JobInbox: Sendable {
             case BPROC_LOCAL_OUTPUT:
                 start = end
                 return try output(body..<end)
+            case BPROC_LOCAL_RANK_ARRIVES:
+                guard
+                    let raw = LocalMessage.load(
+                        bproc_local_rank_arrives.self, from: bytes, at: body),
+                    header.body_bytes == UInt32(MemoryLayout<bproc_local_rank_arrives>.size)
+                else { throw .tooSmall("message of an arrival") }
+                start = end
+                return .arrives(RankArrival(raw))
             case BPROC_LOCAL_GHOSTS_BOOK_REQUEST:
                 start = end
                 return .bookRequested(request: header.request)
@@ -84,7 +116,10 @@ package struct JobInbox: Sendable {
         let place = body.lowerBound + exitIndex * size
         let raw = LocalMessage.load(bproc_local_exit.self, from: bytes, at: place)!
         exitIndex += 1
-        return .ended(rank: Int(raw.rank), status: raw.status, isNodeDeath: raw.cause != 0)
+        let isNodeDeath =
+            raw.cause != BPROC_LOCAL_CAUSE_OWN.rawValue
+            && raw.cause != BPROC_LOCAL_CAUSE_MOVED.rawValue
+        return .ended(rank: Int(raw.rank), status: raw.status, isNodeDeath: isNodeDeath)
     }
 
     private func output(_ body: Range<Int>) throws(LocalProtocolError) -> JobNews {

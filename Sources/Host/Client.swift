@@ -34,6 +34,8 @@ package final class Client {
     /// Its directory in /proc, kept until it has been lent.
     var lentDirectory: OwnedDescriptor?
     var lentDirectoryNumber: Int32?
+    /// A file for it, kept until it has been sent.
+    var lentFile: OwnedDescriptor?
     /// Its process on this machine.
     package let process: Int32
     var isPollingWritable = false
@@ -93,6 +95,7 @@ package final class Client {
 
     func endLoan() {
         lentDirectory = nil
+        lentFile = nil
         lentDirectoryNumber = nil
     }
 

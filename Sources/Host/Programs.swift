@@ -1,6 +1,6 @@
 import CSystem
 import Ring
-import System
+package import System
 package import Wire
 
 /// The programs that are connected to the daemon, and the socket that those of this machine come
@@ -55,6 +55,12 @@ package struct Programs: ~Copyable {
         client.lentDirectory = OwnedDescriptor(adopting: Int32(directory))
         client.lentDirectoryNumber = Int32(directory)
         return client.lentDirectoryNumber
+    }
+
+    /// Sends a file with the message that is sent to the client next.
+    package func attach(_ file: consuming OwnedDescriptor, to client: Client) {
+        client.outgoingDescriptors.append((client.outgoing.count, file.number))
+        client.lentFile = consume file
     }
 
     func removeSocket() {

@@ -190,6 +190,7 @@ extension MasterDaemon {
         } else {
             request.order.flags.remove(.numbered)
         }
+        if comesHome(request, mover: mover) { request.order.flags.insert(.home) }
     }
 
     // MARK: Answers

@@ -1,7 +1,9 @@
 import CLocalProtocol
+import CSystem
 import Host
 import LocalProtocol
 import MasterCore
+import Relay
 import Wire
 
 /// What has come of a process that has moved, and waits until its predecessor has left.
@@ -51,6 +53,44 @@ extension MasterDaemon {
         }
         for (move, place) in pending.moves
         where host.store.state.nodes.node(of: place.link) != nil { self.launch(move, of: place) }
+    }
+
+    // MARK: Home
+
+    /// Whether a rank that moves is to go on in its ghost: it comes to this machine, with the
+    /// descriptors that it has here.
+    func comesHome(_ request: LaunchRequest, mover: ClientLaunch.Mover) -> Bool {
+        guard request.nodes == [NodeTable.frontEndNumber], case .forwarded(_, items: []) = request.order.descriptors,
+            request.order.flags.contains(.numbered),
+            let id = host.store.state.callerWithGhost(of: mover),
+            let client = host.programs[id]
+        else { return false }
+        return client.place == nil && client.watcher == nil
+    }
+
+    /// A rank's image is where its ghost is.
+    mutating func arrival(_ header: FrameHeader, body: [UInt8], from link: LinkID) {
+        guard let node = host.store.state.nodes.node(of: link),
+            let listener = host.store.state.listener(
+                toArrivalOf: header.subject, launch: header.launch, node: node),
+            let client = host.programs[listener.client]
+        else { return }
+        var raw = bproc_local_rank_arrives()
+        raw.launch = header.launch
+        raw.rank = listener.rank
+        var bytes = LocalMessage.bytes(of: raw)
+        let capacity = Int(BPROC_LOCAL_SOCKET_LEN)
+        typealias Raw = bproc_local_rank_arrives
+        LocalMessage.put(
+            String(decoding: body, as: UTF8.self), into: &bytes,
+            at: MemoryLayout<Raw>.offset(of: \.slave)!, capacity: capacity)
+        LocalMessage.put(
+            host.programs.socketName, into: &bytes,
+            at: MemoryLayout<Raw>.offset(of: \.daemon)!, capacity: capacity)
+        send(
+            LocalMessage.bytes(
+                BPROC_LOCAL_RANK_ARRIVES, request: client.launchRequest, body: bytes),
+            to: client)
     }
 
     /// Lets a caller that has moved go: nobody where it is waits for it.

@@ -239,6 +239,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
                     isLast: header.flags.contains(.final), from: link, now: now,
                     isTaken: { bp_process_user($0) >= 0 }, effects: &host.effects)
             case .output: output(header, body: body, from: link)
+            case .arrival: arrival(header, body: body, from: link)
             case .inputCredit: try inputCredit(header, body: body, from: link)
             case .clientLaunch:
                 launch(
@@ -286,6 +287,8 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
         case .exited(let client, let exit): noteExit(exit, of: client)
         case .stopped(let client, let record): tellStop(record, to: client)
         case .left(let client): tellLeft(client)
+        case .signalHere(let process, let user, let signal):
+            if bp_process_user(process) == Int(user) { _ = bp_kill(process, signal) }
         case .hasArrived(let launch, let listener): passOnArrival(launch, to: listener)
         case .inputHasEnded(let client, let rank):
             if let client = host.programs[client] { endInput(of: client, rank: rank) }

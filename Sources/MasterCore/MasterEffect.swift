@@ -25,6 +25,8 @@ public enum MasterEffect: Equatable, Sendable {
     case stopped(ClientID, StopRecord)
     /// The client has moved by this launch, and nothing of it need stay where it is.
     case left(ClientID)
+    /// Send a signal to a process of this machine and user that goes on in its ghost.
+    case signalHere(process: Int32, user: UInt32, signal: Int32)
     /// What was kept for this launch, because its rank's process had still to leave a node, is due;
     /// this is who hears it.
     case hasArrived(launch: UInt64, listener: RankListener?)
@@ -116,6 +118,8 @@ public enum RankEndCause: UInt32, Sendable {
     case nodeDied = 1
     /// Its node has gone to another master, and it runs on there.
     case nodeLeft = 2
+    /// It goes on in its ghost.
+    case home = 3
 }
 
 public struct RankExit: Equatable, Sendable {

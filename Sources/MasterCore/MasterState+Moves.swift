@@ -182,7 +182,32 @@ extension MasterState {
         guard let moved = launches[launch]?.moved[rank],
             let known = launches[moved.place.launch]
         else { return false }
-        return known.order.isForwarding
+        return known.order.isForwarding && !known.order.flags.contains(.home)
+    }
+
+    // MARK: Home
+
+    /// The caller of a rank that moves, if the rank has a ghost on this machine: the rank's process
+    /// can go on in that.
+    public func callerWithGhost(of mover: ClientLaunch.Mover) -> ClientID? {
+        let root = shownPlace(of: RankPlace(launch: mover.launch, rank: mover.rank))
+        guard let known = launches[root.launch], known.wantsStops, known.origin == nil else {
+            return nil
+        }
+        return known.client
+    }
+
+    /// Who is told that a rank has arrived by this launch, and which rank it is to him; nil: nobody,
+    /// or he does not know his ranks yet.
+    public func listener(
+        toArrivalOf rank: UInt32, launch: UInt64, node: Int32
+    ) -> RankListener? {
+        guard let known = launches[launch], known.order.flags.contains(.home), rank == 0,
+            known.ranks[0].node == node, !known.isReported, let mover = known.mover
+        else { return nil }
+        let root = shownPlace(of: RankPlace(launch: mover.launch, rank: mover.rank))
+        guard let caller = launches[root.launch], let client = caller.client else { return nil }
+        return RankListener(client: client, rank: root.rank)
     }
 }
 

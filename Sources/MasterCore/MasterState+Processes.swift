@@ -135,6 +135,10 @@ extension MasterState {
         switch entry.state {
         case .waiting: launch.keep(signal, for: rank)
         // One that was given up may have started all the same.
+        case .placed where launch.order.flags.contains(.home):
+            effects.append(
+                .signalHere(
+                    process: entry.process, user: launch.order.user, signal: signal.number))
         case .placed, .failed:
             send(
                 signal.frame(launch: launch.relay.launch, rank: rank), to: entry.node, &effects)

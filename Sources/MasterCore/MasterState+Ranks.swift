@@ -82,7 +82,9 @@ extension MasterState {
         usage: ResourceUsage, effects: inout [MasterEffect]
     ) {
         guard let known = launches[launch], known.ranks[index].state == .placed else { return }
-        if cause != .own, let entry = known.entry(at: index) {
+        // Its slave tells of an end when the ghost has become the process.
+        let cause = known.order.flags.contains(.home) ? RankEndCause.home : cause
+        if cause != .own, cause != .home, let entry = known.entry(at: index) {
             lostProcesses.insert(entry, cause: cause)
         }
         known.ranks[index].state = .ended

@@ -1,3 +1,4 @@
+import CSystem
 import Host
 import Link
 import ProcessImage
@@ -90,6 +91,19 @@ final class ReceivedImage: HeldImage {
     func restoreSource(arena: borrowing ImageArena) -> RestorePlan.ImageSource {
         slot.name.map { .file(name: $0, directory: arena.directoryDescriptor) }
             ?? .descriptor(slot.descriptor)
+    }
+
+    /// The whole image in a file of its own that can be executed, and that nobody can change.
+    func sealedCopy() throws(SystemCallError) -> OwnedDescriptor {
+        let number = try System.check(
+            "create a file for an image", unsafe bp_image_file("bproc-image", 1))
+        let file = OwnedDescriptor(adopting: Int32(number))
+        let image = unsafe bytes(0..<order.wholeByteCount)
+        try System.check(
+            "copy an image",
+            unsafe bp_image_write(file.number, image.baseAddress!, image.count))
+        try System.check("seal an image", bp_image_seal(file.number))
+        return file
     }
 
     func source(ofChunk chunk: UInt32) -> ChunkSource {

@@ -31,6 +31,7 @@ extension SlaveDaemon {
             BPROC_LOCAL_STATUS_REQUEST:
             try askMaster(message, client)
         case BPROC_LOCAL_LAUNCH: launch(message, from: client)
+        case BPROC_LOCAL_COLLECT, BPROC_LOCAL_ARRIVED: try hearOfArrival(message, from: client)
         case BPROC_LOCAL_JOB_WATCH:
             client.attached = nil
             // ENOSYS
@@ -47,6 +48,7 @@ extension SlaveDaemon {
     }
 
     package mutating func clientIsGone(_ client: Client) {
+        arrivalIsLost(with: client)
         guard client.hasJob else { return }
         sendControl(FrameHeader.frame(FrameHeader(.clientSays, subject: number(of: client))))
     }

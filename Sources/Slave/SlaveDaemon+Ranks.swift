@@ -20,6 +20,10 @@ extension SlaveDaemon {
             {
                 throw RankFailure(stage: stage, errorNumber: errorNumber, reason: reason)
             }
+            guard !image.order.flags.contains(.home) else {
+                awaitGhost(launch: launch, rank: rank)
+                return
+            }
             let process = try start(launch: launch, rank: rank, image: image)
             ranks.insert(process)
             noteSession(of: process)

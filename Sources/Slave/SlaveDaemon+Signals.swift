@@ -7,12 +7,13 @@ import Wire
 
 // Signals to ranks, and what ranks tell of themselves by stopping and going on.
 extension SlaveDaemon {
-    private static let (stop, go): (Int32, Int32) = (19, 18)
+    private static let (kill, stop, go): (Int32, Int32, Int32) = (9, 19, 18)
     /// What a terminal stops a job with: SIGTSTP, SIGTTIN, SIGTTOU.
     private static let terminalStops: ClosedRange<Int32> = 20...22
 
     mutating func signal(launch: UInt64, rank: UInt32, _ signal: RankSignal) {
         guard let process = ranks.process(launch: launch, rank: rank), process.exit == nil else {
+            if signal.number == Self.kill { endArrival(launch: launch, rank: rank) }
             return
         }
         // What has happened before must not be told as what came of this signal.

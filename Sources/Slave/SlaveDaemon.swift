@@ -34,6 +34,8 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     var partings: [Parting] = []
     /// Processes with descriptors to set up, oldest first; some are done by now.
     var setUps: [SetUp] = []
+    /// By launch.
+    var arrivals: [UInt64: Arrival] = [:]
     let restorer: OwnedDescriptor
     /// /dev/null, opened before a root without one is entered.
     let nullNumber: Int32?
@@ -143,6 +145,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         if let former { earliest = min(earliest, former.deadlineNanoseconds) }
         if let reconnectNanoseconds { earliest = min(earliest, reconnectNanoseconds) }
         if let first = setUps.first { earliest = min(earliest, first.deadlineNanoseconds) }
+        for arrival in arrivals.values { earliest = min(earliest, arrival.deadlineNanoseconds) }
         if let first = partings.first { earliest = min(earliest, first.deadlineNanoseconds) }
         if let end = arena.deadlineNanoseconds { earliest = min(earliest, end) }
         return earliest
@@ -155,6 +158,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         host.links.relaxLowWater()
         host.store.state.tick(now: now, effects: &host.effects)
         endOverdueSetUps(now: now)
+        endOverdueArrivals(now: now)
         endOverduePartings(now: now)
         arena.dropKept(now: now)
         if let departure, now >= departure.deadlineNanoseconds {

@@ -59,6 +59,7 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case book = 64
     case leave = 65
     case stop = 70
+    case arrival = 71
 
     /// Whether the frame is numbered on a control link, and sent again by the connection that takes
     /// the place of one that did not deliver it.
@@ -101,6 +102,7 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
         case .nodes: 4 << 20
         case .processes: ProcessReport.byteLimit
         case .book: 1 << 16
+        case .arrival: 256
         }
     }
 }

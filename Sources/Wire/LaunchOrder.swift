@@ -24,6 +24,9 @@ public struct LaunchOrder: Equatable, Sendable {
         public static let numbered = Flags(rawValue: 8)
         /// With `numbered`: such a rank gets another pid instead.
         public static let anyPid = Flags(rawValue: 16)
+        /// The one rank goes on in its ghost, which is on its node: the server of its ghosts
+        /// fetches the image there.
+        public static let home = Flags(rawValue: 32)
     }
 
     /// Proof of who may launch what where; empty until trust is built.

@@ -54,6 +54,11 @@ extension FuzzTarget {
                     case .stopped(let rank, let signal, let sequence):
                         group.rankStopped(
                             rank, signal: signal, sequence: sequence, effects: &effects)
+                    case .arrives(let arrival):
+                        if group.rankArrives(arrival.rank) {
+                            group.ghostHasCome(
+                                arrival.rank, hasAll: arrival.launch % 2 == 0, effects: &effects)
+                        }
                     case .outputEnded(let rank, let stream):
                         group.outputEnded(rank, stream: stream, effects: &effects)
                     case .output(_, _, let range):

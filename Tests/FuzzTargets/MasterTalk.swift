@@ -128,7 +128,7 @@ struct MasterTalk {
         case .stopped(_, let record):
             if reportCount == 0 { fault = "rank \(record.rank) stopped before it was reported" }
         case .control, .welcome, .resume, .cut, .failed, .progress, .closeStorage, .forget,
-            .nodeIsGone, .nodeAnswered, .left, .hasArrived, .inputHasEnded,
+            .nodeIsGone, .nodeAnswered, .left, .hasArrived, .inputHasEnded, .signalHere,
             .nodeAnswers, .questionIsOver, .note, .beginHook, .endHook, .warning, .relay:
             break
         }

@@ -188,7 +188,7 @@ public final class SimulatedCluster {
             // A slave that has been given up ends the conversations of its programs.
             if node == scenario.clientNode { hasClient = false }
         case .progress, .resume, .cut, .closeStorage, .forget, .nodeAnswered, .nodeAnswers,
-            .questionIsOver, .left, .hasArrived, .inputHasEnded,
+            .questionIsOver, .left, .hasArrived, .inputHasEnded, .signalHere,
             .beginHook, .endHook, .note, .warning:
             break
         }

@@ -68,12 +68,36 @@ enum bp_ghost_origin {
     BP_GHOST_ORIGIN_TERMINAL = 1, // it came from the terminal, to a process group
     BP_GHOST_ORIGIN_SERVER = 2,
     BP_GHOST_ORIGIN_CALL = 3, // it is none: the ghost comes because bp_ghost_call has called it
+    BP_GHOST_ORIGIN_HOME = 4, // it is none: the ghost comes because bp_ghost_bring has called it
 };
 long bp_ghost_next(struct bp_ghost_news *_Nonnull news);
 
 // A descriptor that is readable when there may be news. Or a negated errno.
 long bp_ghost_news_descriptor(void);
 void bp_ghost_drain_news(int descriptor);
+
+// What a ghost needs to become its process again.
+struct bp_ghost_home {
+    int32_t image; // a descriptor of the server's: the image, a file that can be executed
+    int32_t word;  // another: the writing end of a pipe. It closes when the ghost has executed the
+                   // image, or takes an errno before
+    uint32_t umask;
+    const char *_Nonnull socket;    // of the daemon that it is to speak to; empty: as before
+    const char *_Nonnull directory; // empty: where it is
+};
+
+// Has a ghost take what it needs; it stops for its server then (BP_GHOST_ORIGIN_HOME). One at a
+// time. 0 or a negated errno.
+long bp_ghost_bring(struct bp_ghost_group *_Nonnull group, uint32_t index,
+                    const struct bp_ghost_home *_Nonnull plan);
+// What came of it: 1, or a negated errno.
+long bp_ghost_home_state(const struct bp_ghost_group *_Nonnull group);
+// It stays a ghost, and has still to be resumed.
+void bp_ghost_stay(struct bp_ghost_group *_Nonnull group, uint32_t index);
+// Lets it go, which has stopped for that: nobody traces it any more. 0 or a negated errno.
+long bp_ghost_let_go(struct bp_ghost_group *_Nonnull group, uint32_t index);
+void bp_ghost_limit(int32_t pid, uint32_t resource, uint64_t soft, uint64_t hard);
+void bp_ghost_be_nice(int32_t pid, int32_t nice);
 
 // Gives up what ties the server to its caller: its directory, its session, and every descriptor but
 // this one and standard output. The new number of this one, or a negated errno.

@@ -9,6 +9,7 @@
 #include "bproc_local_capture.h"
 #include "bproc_local_frame.h"
 #include "bproc_local_ghosts.h"
+#include "bproc_local_homecoming.h"
 #include "bproc_local_launch.h"
 #include "bproc_local_nodes.h"
 #include "bproc_local_place.h"
@@ -47,6 +48,9 @@ enum bproc_local_kind {
     BPROC_LOCAL_KILL = 25,              /* bproc_local_kill; answered with NODE_DONE */
     BPROC_LOCAL_STATUS_REQUEST = 26, /* bproc_local_status_request; answered with STATUS, several */
     BPROC_LOCAL_BOOK_REQUEST = 27,   /* bproc_local_book_request; answered with BOOK */
+    /* server of ghosts to a slave */
+    BPROC_LOCAL_COLLECT = 28, /* bproc_local_collect; answered with COLLECTED */
+    BPROC_LOCAL_ARRIVED = 29, /* bproc_local_arrived; no answer */
     /* daemon to library */
     BPROC_LOCAL_WELCOME = 64,       /* bproc_local_welcome */
     /* bproc_local_network; a read-only descriptor of the helper executable attached: run it with
@@ -70,6 +74,8 @@ enum bproc_local_kind {
     BPROC_LOCAL_BOOK = 90,          /* text: a line for each thing that the daemon keeps */
     /* No body; only where GHOSTS_SERVED has come. Answered with GHOSTS_BOOK. */
     BPROC_LOCAL_GHOSTS_BOOK_REQUEST = 91,
+    BPROC_LOCAL_RANK_ARRIVES = 92, /* bproc_local_rank_arrives; only where GHOSTS_SERVED has come */
+    BPROC_LOCAL_COLLECTED = 93,    /* bproc_local_collected and tail, the image attached */
     /* library to capture helper, and back */
     BPROC_LOCAL_CAPTURE = 128,  /* bproc_local_capture and tail */
     BPROC_LOCAL_CAPTURED = 129, /* bproc_local_captured; error 0: the sealed file attached */

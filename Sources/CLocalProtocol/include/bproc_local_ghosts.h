@@ -1,6 +1,7 @@
 // Ghosts: the library with the helper that makes and serves them.
 #pragma once
 #include "bproc_local_frame.h"
+#include "bproc_local_homecoming.h"
 
 /* The helper's role `--helper=ghosts` makes a process for each rank and stays as the server that
    traces them. Until the library lets go of the parent that they have, the holder, the caller has
@@ -15,12 +16,22 @@ struct bproc_local_ghosts {
    memory that it shares with the server: a bproc_local_own_ghost. It is traced from ADOPT on. */
 enum { BPROC_LOCAL_GHOSTS_SELF = 2 };
 
-/* A ghost sleeps while its order is 1, and ends as the status says when it is 2. */
+enum bproc_local_ghost_order {
+    BPROC_LOCAL_GHOST_LIVE = 1, /* it sleeps */
+    BPROC_LOCAL_GHOST_END = 2,  /* as the status says */
+    /* It takes what its homecoming names, says so there, and sends itself signal 64, which stops it
+       for its server. */
+    BPROC_LOCAL_GHOST_COME = 3,
+    BPROC_LOCAL_GHOST_GO = 4, /* nobody traces it any more: it executes the image */
+};
+
 struct bproc_local_own_ghost {
     uint32_t order;
     int32_t status;     /* as waitpid reports it */
     int32_t server;     /* its pid */
     uint32_t has_begun; /* set by the ghost: the server may trace it */
+    uint64_t servers[2]; /* the server's own */
+    struct bproc_local_homecoming home;
 };
 
 struct bproc_local_ghosts_made {

@@ -118,7 +118,7 @@ enum bproc_local_cause {
     BPROC_LOCAL_CAUSE_NODE_DIED = 1, /* BPROC_LOST_DIED */
     BPROC_LOCAL_CAUSE_NODE_LEFT = 2, /* it has gone with its node to another master */
     /* It goes on without its stand-in, which is to pass on the signals that it has got, and to
-       end. */
+       end; or in its ghost. */
     BPROC_LOCAL_CAUSE_MOVED = 3,
 };
 

@@ -28,5 +28,7 @@ struct bproc_local_place {
     int32_t node;    /* -1: the front end */
     uint32_t reserved;
     uint64_t remains_address; /* one page of the restore code, to be unmapped */
-    char socket[112]; /* ended by a zero byte; "@name" is abstract; empty: the daemon has none */
+    /* Of its daemon: ended by a zero byte; "@name" is abstract. Empty: the daemon of the node has
+       none; elsewhere, as the environment says. */
+    char socket[112];
 };

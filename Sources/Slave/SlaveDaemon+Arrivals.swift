@@ -1,0 +1,164 @@
+import CLocalProtocol
+import CSystem
+import Host
+import LocalProtocol
+import ProcessImage
+import Ring
+import SlaveCore
+import System
+import Wire
+
+/// A rank whose process is to go on in its ghost, which is on this machine: the server of its
+/// ghosts fetches the image, and says what became of it.
+struct Arrival {
+    let rank: RelaySubtree.Rank
+    let deadlineNanoseconds: UInt64
+    /// The server that has fetched the image.
+    var client: ClientID?
+    /// The ghost: it ends where nobody says that it has become the process.
+    var ghost: OwnedDescriptorBox?
+}
+
+/// A descriptor that a value may hold.
+final class OwnedDescriptorBox {
+    let descriptor: OwnedDescriptor
+    init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+}
+
+// Processes that come back to where their ghosts are.
+extension SlaveDaemon {
+    private static let arrivalNanoseconds: UInt64 = 20_000_000_000
+
+    /// The image is here: has its ghost told.
+    mutating func awaitGhost(launch: UInt64, rank: RelaySubtree.Rank) {
+        arrivals[launch] = Arrival(
+            rank: rank,
+            deadlineNanoseconds: Clock.monotonicNanoseconds + Self.arrivalNanoseconds)
+        sendControl(
+            FrameHeader.frame(
+                FrameHeader(.arrival, launch: launch, subject: rank.rank),
+                body: Array(configuration.socketName.utf8)))
+    }
+
+    /// What the server of its ghosts asks, and tells.
+    mutating func hearOfArrival(
+        _ message: LocalMessage, from client: Client
+    ) throws(LocalProtocolError) {
+        if message.kind == BPROC_LOCAL_COLLECT {
+            guard let raw = message.load(bproc_local_collect.self) else {
+                throw .tooSmall("request for an image")
+            }
+            collect(raw.launch, request: message.request, client)
+            return
+        }
+        guard let raw = message.load(bproc_local_arrived.self) else {
+            throw .tooSmall("word of an arrival")
+        }
+        guard let launch = launch(fetchedBy: client) else { return }
+        if raw.error == 0 {
+            hasArrived(launch)
+        } else {
+            arrivalFailed(
+                launch, errorNumber: raw.error, "its ghost could not become the process")
+        }
+    }
+
+    private func launch(fetchedBy client: Client) -> UInt64? {
+        arrivals.first { $0.value.client == client.id }?.key
+    }
+
+    /// Only the user's own processes may have the image; who among them becomes the process the
+    /// kernel's rules of tracing decide.
+    private mutating func collect(_ launch: UInt64, request: UInt32, _ client: Client) {
+        guard let arrival = arrivals[launch], arrival.client == nil,
+            let image = host.store.images[launch],
+            client.caller.user == image.order.user
+        else {
+            // ESRCH
+            refuse(
+                client, request: request, errorNumber: 3,
+                reason: "no process of user \(client.caller.user) arrives by launch \(launch)")
+            return
+        }
+        do throws(SystemCallError) {
+            let ghost = try check("open the ghost", bp_child_open(arrival.rank.process))
+            let file = try image.sealedCopy()
+            arrivals[launch]?.client = client.id
+            arrivals[launch]?.ghost = OwnedDescriptorBox(OwnedDescriptor(adopting: Int32(ghost)))
+            let answer = LocalMessage.bytes(
+                BPROC_LOCAL_COLLECTED, request: request, body: image.order.collected)
+            host.programs.attach(file, to: client)
+            send(answer, to: client)
+        } catch {
+            refuse(
+                client, request: request, errorNumber: error.errorNumber,
+                reason: error.description)
+            arrivalFailed(launch, errorNumber: error.errorNumber, error.description)
+        }
+    }
+
+    private mutating func hasArrived(_ launch: UInt64) {
+        guard let arrival = arrivals.removeValue(forKey: launch) else { return }
+        let now = Clock.monotonicNanoseconds
+        let complete = host.store.held(launch)?.completeNanoseconds ?? now
+        host.store.state.rankIsPlaced(
+            launch: launch, rank: arrival.rank.rank, undumpNanoseconds: now - min(now, complete),
+            now: now, effects: &host.effects)
+        // It is whose child it was, and no business of this slave any more.
+        host.store.state.rankExited(
+            ExitRecord(
+                launch: launch, rank: arrival.rank.rank, waitStatus: 0, usage: ResourceUsage()),
+            effects: &host.effects)
+    }
+
+    private mutating func arrivalFailed(_ launch: UInt64, errorNumber: Int32, _ reason: String) {
+        guard let arrival = arrivals.removeValue(forKey: launch) else { return }
+        host.store.state.rankFailed(
+            launch: launch, rank: arrival.rank.rank, stage: .restore, errorNumber: errorNumber,
+            reason: reason, now: Clock.monotonicNanoseconds, effects: &host.effects)
+    }
+
+    /// The server of the ghosts is gone without a word. Its ghosts end with it; the one that it may
+    /// have let go does not do so by itself.
+    mutating func arrivalIsLost(with client: Client) {
+        guard let launch = launch(fetchedBy: client) else { return }
+        endGhost(of: launch)
+        arrivalFailed(launch, errorNumber: 3, "the server of its ghosts is gone")
+    }
+
+    private func endGhost(of launch: UInt64) {
+        guard let ghost = arrivals[launch]?.ghost else { return }
+        _ = bp_child_signal(ghost.descriptor.number, 9)
+    }
+
+    /// It is to end before it has arrived.
+    mutating func endArrival(launch: UInt64, rank: UInt32) {
+        guard arrivals[launch]?.rank.rank == rank else { return }
+        endGhost(of: launch)
+        arrivalFailed(launch, errorNumber: FailureCode.canceled, "it has been ended")
+    }
+
+    mutating func endOverdueArrivals(now: UInt64) {
+        for (launch, arrival) in arrivals where now >= arrival.deadlineNanoseconds {
+            endGhost(of: launch)
+            arrivalFailed(
+                launch, errorNumber: FailureCode.timedOut, "its ghost has not fetched the image")
+        }
+    }
+}
+
+extension LaunchOrder {
+    /// What a slave sets for a process, for a ghost that becomes it.
+    fileprivate var collected: [UInt8] {
+        let directory = Array(directory.utf8)
+        let limits = limits.prefix(16)
+        var bytes = LocalMessage.bytes(
+            of: bproc_local_collected(
+                umask: umask, nice: nice, directory_bytes: UInt32(directory.count),
+                limit_count: UInt32(limits.count)))
+        for limit in limits {
+            bytes += LocalMessage.bytes(of: limit.soft) + LocalMessage.bytes(of: limit.hard)
+        }
+        return bytes + directory
+    }
+}
