@@ -44,6 +44,7 @@ struct bplib_ghosts {
     uint32_t has_begun; // a futex
     int holder;         // pidfd; -1
     int error;
+    pid_t caller;
     pid_t between;
     struct bplib_channel channel; // to the server
     int wanted_count, made_count;
@@ -63,13 +64,21 @@ static void tell_begun(struct bplib_ghosts *group) {
     (void)syscall(SYS_futex, &group->has_begun, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-// The life of the process between the caller and the holder: it lives as long as the holder.
+// One that has been killed already will not be seen to end.
+static void end_with(pid_t parent) {
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != parent) _exit(0);
+}
+
+// The life of the process between the caller and the holder: it lives as long as the holder. It has
+// the caller's descriptors, and would keep the caller's end of the socket open for ever.
 static int between(void *argument) {
     struct bplib_ghosts *group = argument;
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    end_with(group->caller);
+    pid_t own = getpid();
     pid_t pid = vfork();
     if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        end_with(own);
         group->error = bplib_execute_helper(group->helper, group->socket, "ghosts", NULL);
         _exit(127);
     }
@@ -100,6 +109,7 @@ static int start(struct bplib_ghosts *group, const struct bplib_helper *helper) 
         return bplib_fail(errno, "ghosts: socket pair: %s", bproc_strerror(errno));
     }
     group->helper = helper;
+    group->caller = getpid();
     group->socket = ends[1];
     group->between = clone(between, group->stack + STACK_BYTES, CLONE_VM | CLONE_FILES, group);
     if (group->between < 0) group->error = errno;

@@ -77,9 +77,9 @@ BP_HOME _Noreturn void bp_go_home(struct bproc_local_homecoming *home) {
     (void)bp_home_call(BP_HOME_FCNTL, home->taken[3], BP_HOME_SETFD, 0, 0, 0);
     (void)bp_home_call(BP_HOME_UMASK, home->umask, 0, 0, 0, 0);
     if (*home->directory) (void)bp_home_call(BP_HOME_CHDIR, (long)home->directory, 0, 0, 0, 0);
-    const int32_t error = (int32_t)-bp_home_call(BP_HOME_EXECVEAT, home->taken[3], (long)home->nothing,
-                                                 (long)arguments, (long)environment,
-                                                 BP_HOME_EMPTY_PATH);
+    const long image = home->taken[3], name = (long)home->nothing;
+    const int32_t error = (int32_t)-bp_home_call(BP_HOME_EXECVEAT, image, name, (long)arguments,
+                                                 (long)environment, BP_HOME_EMPTY_PATH);
     (void)bp_home_call(BP_HOME_WRITE, home->taken[4], (long)&error, sizeof error, 0, 0);
     for (;;) (void)bp_home_call(BP_HOME_EXIT_GROUP, BP_HOME_STATUS, 0, 0, 0, 0);
 }

@@ -9,6 +9,9 @@ extension GhostServer {
             // The ghost has ended, or is about to.
             give(up: home, errorNumber: 3)
         }
+        // Until it has adopted its ghosts the caller would take the orphans of one that is a
+        // process already.
+        guard isConfirmed else { return }
         while homecoming == nil, output.isEmpty, !arrivals.isEmpty {
             let arrival = arrivals.removeFirst()
             if group.rankArrives(arrival.rank) { begin(arrival) }

@@ -33,7 +33,7 @@ struct GhostServer: ~Copyable {
     private var jobNumber: Int32 = -1
     private var isAdopted = false
     /// The ghosts are the caller's children; until then they end with the conversation.
-    private var isConfirmed = false
+    var isConfirmed = false
     private var inbox = JobInbox()
     private var outgoing: [UInt8] = []
     /// Of one ghost at a time; the others wait.

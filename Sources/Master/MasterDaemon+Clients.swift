@@ -78,7 +78,8 @@ extension MasterDaemon {
         return LocalNetwork.message(nodeCount: network.nodeCount, costs: network.costs)
     }
 
-    private mutating func launch(_ message: LocalMessage, from client: Client) {
+    mutating func launch(_ message: LocalMessage, from client: Client) {
+        guard !keepMove(message, of: client) else { return }
         let request = message.request
         guard client.launch == nil else {
             refuse(

@@ -13,6 +13,11 @@ struct PendingMove {
     var byteCount = 0
     /// Its next move.
     var moves: [(launch: ClientLaunch, place: RemotePlace)] = []
+    /// The same of one that has come home.
+    var message: (message: LocalMessage, client: ClientID)?
+
+    /// Its ranks that come home already.
+    var arrivals: [(header: FrameHeader, body: [UInt8], link: LinkID)] = []
 
     /// An honest node sends no more than the windows of two streams.
     static let byteLimit = 1 << 20
@@ -37,6 +42,16 @@ extension MasterDaemon {
         return true
     }
 
+    /// - Returns: whether a launch is kept until its caller, who has come home, is here only.
+    mutating func keepMove(_ message: LocalMessage, of client: Client) -> Bool {
+        guard let raw = message.load(bproc_local_launch.self),
+            raw.flags & UInt32(BPROC_LOCAL_LAUNCH_MOVE) != 0,
+            let launch = host.store.state.homecoming(of: client.process)
+        else { return false }
+        pendingMoves[launch, default: PendingMove()].message = (message, client.id)
+        return true
+    }
+
     /// A program on a node is gone before its move has begun.
     mutating func forgetMove(of place: RemotePlace) {
         for launch in pendingMoves.keys {
@@ -51,6 +66,9 @@ extension MasterDaemon {
                 pass(output: bytes, stream: stream, to: listener)
             }
         }
+        if let (message, id) = pending.message, let client = host.programs[id] {
+            self.launch(message, from: client)
+        }
         for (move, place) in pending.moves
         where host.store.state.nodes.node(of: place.link) != nil { self.launch(move, of: place) }
     }
@@ -60,7 +78,8 @@ extension MasterDaemon {
     /// Whether a rank that moves is to go on in its ghost: it comes to this machine, with the
     /// descriptors that it has here.
     func comesHome(_ request: LaunchRequest, mover: ClientLaunch.Mover) -> Bool {
-        guard request.nodes == [NodeTable.frontEndNumber], case .forwarded(_, items: []) = request.order.descriptors,
+        guard request.nodes == [NodeTable.frontEndNumber],
+            case .forwarded(_, items: []) = request.order.descriptors,
             request.order.flags.contains(.numbered),
             let id = host.store.state.callerWithGhost(of: mover),
             let client = host.programs[id]
@@ -70,6 +89,10 @@ extension MasterDaemon {
 
     /// A rank's image is where its ghost is.
     mutating func arrival(_ header: FrameHeader, body: [UInt8], from link: LinkID) {
+        if let launch = host.store.state.unknownLaunch(ofArrival: header.launch) {
+            pendingMoves[launch, default: PendingMove()].arrivals.append((header, body, link))
+            return
+        }
         guard let node = host.store.state.nodes.node(of: link),
             let listener = host.store.state.listener(
                 toArrivalOf: header.subject, launch: header.launch, node: node),
@@ -91,6 +114,13 @@ extension MasterDaemon {
             LocalMessage.bytes(
                 BPROC_LOCAL_RANK_ARRIVES, request: client.launchRequest, body: bytes),
             to: client)
+    }
+
+    /// A caller knows the ranks of its launch now.
+    mutating func passArrivals(of launch: UInt64) {
+        guard let arrivals = pendingMoves[launch]?.arrivals, !arrivals.isEmpty else { return }
+        pendingMoves[launch]?.arrivals.removeAll()
+        for (header, body, link) in arrivals { arrival(header, body: body, from: link) }
     }
 
     /// Lets a caller that has moved go: nobody where it is waits for it.

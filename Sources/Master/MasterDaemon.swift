@@ -282,7 +282,9 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
             host.log.link.warning("closing \(link): \(reason)")
             host.refuse(link, reason: reason)
         case .failed(let client, let failure): tellFailure(failure, to: client)
-        case .launched(let client, let report): tellLaunched(report, to: client)
+        case .launched(let client, let report):
+            tellLaunched(report, to: client)
+            passArrivals(of: report.launch)
         case .progress(let client, let progress): tellProgress(progress, to: client)
         case .exited(let client, let exit): noteExit(exit, of: client)
         case .stopped(let client, let record): tellStop(record, to: client)

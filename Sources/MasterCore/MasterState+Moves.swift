@@ -197,8 +197,24 @@ extension MasterState {
         return known.client
     }
 
-    /// Who is told that a rank has arrived by this launch, and which rank it is to him; nil: nobody,
-    /// or he does not know his ranks yet.
+    /// The launch by which a process of this machine comes home, while what it was has still to
+    /// leave its node: there it would find its own pid taken.
+    public func homecoming(of process: Int32) -> UInt64? {
+        guard let place = placeOfProcess[process], let known = launches[place.launch],
+            known.order.flags.contains(.home), isArriving(launch: place.launch)
+        else { return nil }
+        return place.launch
+    }
+
+    /// The launch that a rank is of which arrives by this launch, while its caller does not know
+    /// his ranks yet.
+    public func unknownLaunch(ofArrival launch: UInt64) -> UInt64? {
+        guard let mover = launches[launch]?.mover else { return nil }
+        let root = shownPlace(of: RankPlace(launch: mover.launch, rank: mover.rank)).launch
+        return launches[root]?.isReported == false ? root : nil
+    }
+
+    /// Who is told that a rank has arrived by this launch, and which rank it is to him.
     public func listener(
         toArrivalOf rank: UInt32, launch: UInt64, node: Int32
     ) -> RankListener? {

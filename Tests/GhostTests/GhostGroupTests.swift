@@ -391,4 +391,56 @@ import Wire
         #expect(Self.effects(end).count == 1)
         #expect(Self.effects(end).isEmpty)
     }
+
+    // MARK: Home
+
+    /// A ghost that has all it needs is let go, and is nobody's ghost from then on.
+    @Test func aGhostBecomesItsProcess() {
+        var group = Self.adopted(count: 2)
+        #expect([1, 1, 2, -1].map { group.rankArrives($0) } == [true, false, false, false])
+        #expect(
+            Self.effects { group.ghostHasCome(1, hasAll: true, effects: &$0) }
+                == [.letGo(ghost: 1)])
+        #expect(!group.isAwaiting(1) && group.book.livingGhostCount == 1)
+        // Its rank has ended elsewhere: there is nobody to be told.
+        #expect(
+            Self.effects {
+                group.rankEnded(1, status: 0, isNodeDeath: false, now: 0, effects: &$0)
+            }.isEmpty)
+        _ = Self.effects {
+            group.rankEnded(0, status: 0, isNodeDeath: false, now: 0, effects: &$0)
+        }
+        #expect(!group.isOver)
+        _ = Self.effects { group.ghostDied(signal: 0, ghost: 0, effects: &$0) }
+        #expect(group.isOver)
+    }
+
+    /// One that lacks something stays; one that is to end ends; one that could not become its
+    /// process takes that along.
+    @Test func aGhostThatCannotComeStays() {
+        var group = Self.adopted(count: 3)
+        #expect((0..<3).map { group.rankArrives($0) } == [true, true, true])
+        #expect(
+            Self.effects { group.ghostHasCome(0, hasAll: false, effects: &$0) }
+                == [.stay(ghost: 0), .resume(ghost: 0, signal: 0)])
+        var isTaken = group.rankArrives(0)
+        #expect(isTaken)
+        group.arrivalFailed(0)
+        isTaken = group.rankArrives(0)
+        #expect(isTaken)
+        _ = Self.effects {
+            group.rankEnded(1, status: 256, isNodeDeath: false, now: 0, effects: &$0)
+        }
+        #expect(
+            Self.effects { group.ghostHasCome(1, hasAll: true, effects: &$0) }
+                == [.resume(ghost: 1, signal: 0)])
+        _ = Self.effects { group.ghostHasCome(2, hasAll: true, effects: &$0) }
+        #expect(
+            Self.effects { group.ghostIsLost(2, effects: &$0) }
+                == [.forward(rank: 2, RankSignal(Self.kill, reach: .process))])
+        // A ghost that has been killed does not come.
+        _ = Self.effects { group.ghostDied(signal: Self.kill, ghost: 0, effects: &$0) }
+        isTaken = group.rankArrives(0)
+        #expect(!group.isAwaiting(0) && !isTaken)
+    }
 }

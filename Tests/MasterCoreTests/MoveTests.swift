@@ -11,7 +11,8 @@ import Wire
     /// A rank of another launch on node 0 moves to node 1.
     /// - Returns: its launch there.
     private static func move(
-        _ table: inout Table, _ launch: UInt64, leaves: Bool = true
+        _ table: inout Table, _ launch: UInt64, leaves: Bool = true,
+        flags: LaunchOrder.Flags = []
     ) throws -> UInt64 {
         let order = LaunchOrder(
             imageByteCount: 100_000, chunkByteCount: 16384, user: Table.owner.user,
@@ -22,7 +23,7 @@ import Wire
             client: traveller, caller: Table.owner, nodes: [1], processes: [500], order: order,
             fanOut: 1, chunkByteCount: 0, wantsProgress: false,
             origin: LaunchOrigin(node: 0, client: 1))
-        request.order.flags = [.numbered, .anyPid]
+        request.order.flags = flags.union([.numbered, .anyPid])
         request.isMove = true
         let mover = ClientLaunch.Mover(launch: launch, rank: 0, leaves: leaves)
         #expect(table.state.process(of: mover, on: 1, by: Table.owner) == nil)
@@ -173,5 +174,33 @@ import Wire
         // Where it is not any more, its stand-in is the process of that number.
         try ProcessTests.exit(&table, next, rank: 0, on: 1)
         #expect(table.state.process(500)?.node == 0)
+    }
+
+    /// It goes on in its ghost: its slave's word that it is there is the end of the rank, and until
+    /// what it was has left it does not move again.
+    @Test func aRankComesHome() throws {
+        var table = Table()
+        let launch = Self.begin(&table)
+        let mover = ClientLaunch.Mover(launch: launch, rank: 0, leaves: true)
+        #expect(table.state.callerWithGhost(of: mover) == ProcessTests.client)
+        let next = try Self.move(&table, launch, flags: .home)
+        #expect(table.state.unknownLaunch(ofArrival: next) == nil)
+        #expect(table.state.homecoming(of: 500) == next)
+        // The streams of what it was are its last ones as a rank.
+        #expect(!table.state.streamsGoOn(of: 0, launch: launch))
+        table.effects.removeAll()
+        table.state.signal(
+            launch, rank: 0, RankSignal(10, reach: .process), effects: &table.effects)
+        #expect(
+            table.effects
+                == [.signalHere(process: 500, user: Table.owner.user, signal: 10)])
+        try ProcessTests.exit(&table, next, rank: 0, on: 1)
+        #expect(Self.exits(&table) == [])
+        try ProcessTests.exit(&table, launch, rank: 0, on: 0)
+        #expect(table.state.homecoming(of: 500) == nil)
+        let exits = Self.exits(&table)
+        #expect(exits.map(\.rank) == [0] && exits.map(\.cause) == [.home])
+        try ProcessTests.exit(&table, launch, rank: 1, on: 1)
+        #expect(table.state.book.allSatisfy { $0.count == 0 }, "\(table.state.book)")
     }
 }

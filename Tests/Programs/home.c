@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/bproc.h>
+#include <sys/bproc_job.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -74,10 +75,12 @@ static void child(void) {
             if (bproc_move(BPROC_NODE_MASTER) != 0) exit(2);
             if (getppid() <= 1) exit(3);
             printf("child\n");
-            if (travel(3) != 0) exit(4);
-            exit(42);
+            int result = travel(3);
+            exit(result ? result : 42);
         }
-        CHECK(pid > 0 && exit_status(pid) == 42 << 8);
+        int status = pid > 0 ? exit_status(pid) : pid;
+        CHECK(status == 42 << 8);
+        if (status != 42 << 8) printf("%d: %#x %s\n", is_local, status, bproc_reason());
     }
     CHECK(waitpid(-1, NULL, __WALL) == -1 && errno == ECHILD);
 }
@@ -131,12 +134,13 @@ static void signals(void) {
 static void some(void) {
     int nodes[] = {0, 1, 0, 1, 0, 1}, pids[6];
     int rank = bproc_vrfork(6, nodes, pids);
-    if (rank < 6) {
+    if (rank >= 0 && rank < 6) {
         if (rank % 2 == 0 && bproc_move(BPROC_NODE_MASTER) != 0) _exit(100);
         if (bproc_currnode() != (rank % 2 == 0 ? BPROC_NODE_MASTER : 1)) _exit(101);
         _exit(rank);
     }
     CHECK(rank == 6);
+    if (rank < 0) printf("%s\n", bproc_reason());
     for (int i = 0; i < 6; i++) CHECK(pids[i] > 0 && exit_status(pids[i]) == i << 8);
     CHECK(waitpid(-1, NULL, __WALL) == -1 && errno == ECHILD);
 }

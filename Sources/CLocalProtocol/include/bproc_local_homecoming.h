@@ -40,7 +40,7 @@ struct bproc_local_homecoming {
     int32_t image;
     int32_t word;        /* takes an errno if the image cannot be executed; closes if it is */
     int32_t standard[3]; /* what becomes 0, 1 and 2; -1: what is there stays */
-    int32_t state;       /* the ghost's word: 0 nothing yet, 1 it has them all, or a negated errno */
+    int32_t state;       /* the ghost's word: 0: nothing yet, 1: it has them all; a negated errno */
     uint32_t umask;
     int32_t taken[5];    /* the ghost's own of the above */
     /* The ghost has no words of its own. */
