@@ -61,7 +61,6 @@ BP_BLOB static void bp_take_argument(struct restorer *restorer, const char *text
     else if (kind == 'g') restorer->group = (uint32_t)value, restorer->has_group = 1;
     else if (kind == 'N') restorer->stub.number = (uint32_t)value;
     else if (kind == 'l') restorer->stub.leads_session = value != 0;
-    else if (kind == 'b') restorer->stub.steps_back = value != 0;
     else if (kind == 'o') restorer->stub.node = (int32_t)value, restorer->stub.has_node = 1;
     else if (kind == 'h') restorer->stub.is_held = value != 0;
     else if (kind == 'k') restorer->death_signal = (int32_t)value;

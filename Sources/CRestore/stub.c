@@ -280,17 +280,11 @@ BP_BLOB static void bp_set_signals(const struct stub *stub) {
 // weight falls in the middle of its work is made to pay for it with hundreds of milliseconds. None
 // of this can fail: a nice value below the daemon's own was set before the credentials.
 BP_BLOB static void bp_become_program(const struct bp_stub_arguments *arguments) {
-    if (arguments->steps_back || arguments->set_nice) {
+    if (arguments->set_nice) {
         uint64_t attributes[6]; /* size and policy, flags, nice and priority, runtime, -, - */
         bp_zero(attributes, sizeof attributes);
         attributes[0] = sizeof attributes; /* SCHED_OTHER, whatever the restore had */
         attributes[2] = (uint32_t)arguments->nice;
-        if (arguments->steps_back) {
-            // Behind everything else until the daemon says otherwise: nice 19, and the longest turn
-            // there is, so that whoever wakes need not wait for its end (Linux 6.12).
-            attributes[2] = 19;
-            attributes[3] = 100000000;
-        }
         bp_call3(BP_SYS_SCHED_SETATTR, 0, (long)attributes, 0);
     }
     // Where the kernel shares the processor out by sessions.

@@ -24,7 +24,7 @@ struct bp_stub_arguments {
     uint32_t set_nice;
     uint32_t known; /* enum bp_stub_known */
     uint32_t leads_session; /* the program leads a session and process group of its own */
-    uint32_t steps_back;    /* the program starts behind all else, until the daemon lifts it */
+    uint32_t unused;        /* 0: stubs of earlier images read it */
     uint32_t number;        /* its process number, repeated in the record that says "placed" */
     int32_t node;           /* where the daemon runs */
     uint32_t has_node;      /* a daemon restores, and has said which node it is */

@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include "include/process.h"
-#include "scheduling.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -166,12 +165,6 @@ long bp_set_session_nice(int nice) {
     int error = errno;
     close(fd);
     return written < 0 ? -error : 0;
-}
-
-long bp_set_usual_turns(int32_t pid, int nice) {
-    struct scheduling scheduling = {.size = sizeof scheduling, .nice = nice};
-    (void)set_scheduling(pid, &scheduling);
-    return result(setpriority(PRIO_PGRP, (id_t)pid, nice));
 }
 
 uint32_t bp_effective_user(void) { return geteuid(); }

@@ -171,7 +171,6 @@ long bp_spawn_restored(const struct bp_spawn_plan *plan, int *pidfd,
     if (plan->flags & BP_SPAWN_AT_ONCE) take_precedence(&precedence);
     long pid = clone_beside(&arguments, child_main, &spawn);
     struct scheduling program = {.size = sizeof program, .nice = plan->nice};
-    if (plan->flags & BP_SPAWN_STEPS_BACK) program.nice = 19, program.runtime = 100000000;
     give_precedence_back(&precedence, (pid_t)pid, &program);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
     // A process may always return to the namespace that it is in itself.

@@ -62,8 +62,6 @@ public struct RestorePlan: Sendable {
     public var umask: UInt32?
     /// The program leads a session and a process group of its own, from the moment it runs.
     public var leadsSession = true
-    /// The program starts with the lowest priority of all; the daemon gives it `nice` later.
-    public var stepsBack = false
     /// The restore runs to its end before anything else on its processor.
     public var runsAtOnce = false
     public var limits: [Limit] = []
@@ -165,7 +163,6 @@ public struct RestorePlan: Sendable {
             unsafe plan.nice = nice
         }
         if runsAtOnce { flags |= BP_SPAWN_AT_ONCE.rawValue }
-        if stepsBack { flags |= BP_SPAWN_STEPS_BACK.rawValue }
         if let umask {
             flags |= BP_SPAWN_SET_UMASK.rawValue
             unsafe plan.umask = umask
@@ -195,7 +192,6 @@ public struct RestorePlan: Sendable {
         }
         if let nice { arguments.append("n\(nice)") }
         if leadsSession { arguments.append("l1") }
-        if stepsBack { arguments.append("b1") }
         if isHeld { arguments.append("h1") }
         if deathSignal != 0 { arguments.append("k\(deathSignal)") }
         if processNumber != 0 { arguments.append("N\(processNumber)") }

@@ -8,17 +8,9 @@ final class RankProcess {
     private(set) var rank: UInt32
     /// What its program takes for its rank.
     let shownRank: UInt32
-    /// The job's nice value.
-    let nice: Int32
-    /// Waits, once placed, for the rest of its launch.
-    let isHeld: Bool
-    /// The restorer gives it the lowest priority.
-    let stepsBack: Bool
-    /// Runs behind everything else until its launch is done.
-    var isHeldBack = false
+    /// What it does once it is placed; none: it has been told to go on.
+    var waiting: Waiting
     let child: ChildProcess
-    /// It has the lowest priority now: nothing of the restore is left to be done.
-    var hasSteppedBack = false
     /// Where its restorer says what became of it; nil once all is said.
     var status: StatusChannel?
     var slot = -1
@@ -46,16 +38,13 @@ final class RankProcess {
     var exit: ChildExit?
 
     init(
-        launch: UInt64, rank: RelaySubtree.Rank, shownRank: UInt32, nice: Int32, isHeld: Bool,
-        stepsBack: Bool, child: consuming ChildProcess,
-        status: StatusChannel, streams: RankStreams
+        launch: UInt64, rank: RelaySubtree.Rank, shownRank: UInt32, waiting: Waiting,
+        child: consuming ChildProcess, status: StatusChannel, streams: RankStreams
     ) {
         self.launch = launch
         self.rank = rank.rank
         self.shownRank = shownRank
-        self.nice = nice
-        self.isHeld = isHeld
-        self.stepsBack = stepsBack
+        self.waiting = waiting
         self.child = child
         self.status = status
         input = streams.input
@@ -63,11 +52,26 @@ final class RankProcess {
     }
 }
 
-/// A process whose descriptors are being set up.
-struct SetUp {
+/// For how long a process that is placed waits before it becomes the program.
+enum Waiting {
+    case none
+    /// Until its launch is done, for a limited time.
+    case forTheCrowd
+    /// Until its launch is done: what it gets last must not come before that.
+    case forAll
+
+    init(_ order: LaunchOrder) {
+        self =
+            order.flags.contains(.hold)
+            ? .forAll : order.flags.contains(.crowded) ? .forTheCrowd : .none
+    }
+}
+
+/// When a process has had its time: for its descriptors, or to wait for others.
+struct Overdue {
     /// The tag of its status channel.
     let status: OperationTag
-    let deadlineNanoseconds: UInt64
+    let nanoseconds: UInt64
 }
 
 /// Our end of the pipe on which one restorer reports. Each has its own: what comes through it can

@@ -58,6 +58,7 @@ extension SlaveDaemon {
             ("rank processes", ranks.count),
             ("jobs with sessions", sessions.count),
             ("descriptors being set up", setUps.count),
+            ("programs that wait for others", waits.count),
             ("images", host.store.images.count),
             ("images of programs here", host.store.ownImages.count),
             ("programs that wait for the table of nodes", nodesWaiters.count),

@@ -48,7 +48,7 @@ extension SlaveDaemon {
         var streams = RankStreams()
         let status: StatusChannel
         do throws(SystemCallError) {
-            if image.order.flags.contains(.hold) {
+            if Waiting(image.order) != .none {
                 let channel = try MessagePair().split()
                 ends.status = channel.far
                 status = StatusChannel(OwnedDescriptor(adopting: channel.near))
@@ -80,9 +80,8 @@ extension SlaveDaemon {
             let child = try spawn(
                 plan, mayHaveAnyPid: image.order.flags.contains(.anyPid) || image is OwnImage)
             return RankProcess(
-                launch: launch, rank: rank, shownRank: plan.rank, nice: image.order.nice,
-                isHeld: image.order.flags.contains(.hold), stepsBack: plan.stepsBack, child: child,
-                status: status, streams: streams)
+                launch: launch, rank: rank, shownRank: plan.rank, waiting: Waiting(image.order),
+                child: child, status: status, streams: streams)
         } catch {
             throw RankFailure(error)
         }
@@ -121,13 +120,11 @@ extension SlaveDaemon {
         }
         plan.directory = Array(order.directory.utf8)
         plan.deathSignal = 9
-        plan.isHeld = order.flags.contains(.hold)
+        plan.isHeld = Waiting(order) != .none
         plan.namespace = namespace?.entrance
         if namespace != nil, order.flags.contains(.numbered) { plan.wantedPid = rank.process }
         plan.node = host.node
         plan.socketPath = configuration.socketName
-        // Only a privileged daemon can give the priority back, so only that one takes it.
-        plan.stepsBack = isPrivileged && order.flags.contains(.crowded)
         // Several ranks are spread over the processors instead.
         plan.runsAtOnce = isPrivileged && host.store.state.rankCount(ofLaunch: launch) == 1
         return plan
@@ -148,7 +145,7 @@ extension SlaveDaemon {
     }
 
     /// Takes what the restorer has said: one word before the program, one more from a process that
-    /// was held and failed then, and the end of the channel, with which it has stepped back.
+    /// was held and failed then, and the end of the channel.
     /// Whatever the image's code may write besides is not read. An end without a word is told by
     /// the end of the process.
     /// - Returns: whether nothing more is to come.
@@ -164,8 +161,6 @@ extension SlaveDaemon {
                 record.rank == process.shownRank
             else {
                 process.status = nil
-                process.hasSteppedBack = count == 0
-                liftIfDue(process)
                 return true
             }
             if !process.isPlaced, !process.hasFailed {
@@ -182,18 +177,55 @@ extension SlaveDaemon {
         return true
     }
 
+    // MARK: Waiting
+
+    /// Where nodes are crowded on a machine a program that is placed waits for the rest of its
+    /// launch: a thousand programs at work would take the processors from the images that are still
+    /// travelling. But no longer than this, because one node alone can keep a launch waiting.
+    private static let crowdNanoseconds: UInt64 = 2_000_000_000
+
+    private mutating func watchWaiting(of process: RankProcess, now: UInt64) {
+        guard process.waiting != .none else { return }
+        // The last answer was not this one's where the master has given the launch up meanwhile.
+        guard host.store.state.isUnderWay(process.launch) else {
+            letGo(process)
+            return
+        }
+        guard process.waiting == .forTheCrowd else { return }
+        waits.append(
+            Overdue(
+                status: ranks.tag(OperationKind.status, process),
+                nanoseconds: now + Self.crowdNanoseconds))
+    }
+
+    /// All have the same time, so the first is the one that is over first.
+    mutating func endOverdueWaits(now: UInt64) {
+        while let first = waits.first, now >= first.nanoseconds {
+            waits.removeFirst()
+            if let process = ranks.process(first.status) { letGo(process) }
+        }
+    }
+
+    private mutating func forgetWaits() {
+        while let first = waits.first {
+            if let process = ranks.process(first.status), process.waiting != .none { return }
+            waits.removeFirst()
+        }
+    }
+
     /// Lets a process that waits for the rest of its launch go on.
-    func letGo(_ process: RankProcess) {
-        guard process.isHeld, process.isPlaced, let status = process.status else { return }
+    private func letGo(_ process: RankProcess) {
+        guard process.waiting != .none, process.isPlaced, let status = process.status else {
+            return
+        }
+        process.waiting = .none
         // A full or broken socket is the process's own doing; its end is seen elsewhere.
         _ = try? Stream.writeAvailable(status.descriptor.number, [1])
     }
 
     mutating func release(launch: UInt64) {
-        for process in ranks.processes(ofLaunch: launch) {
-            letGo(process)
-            release(process)
-        }
+        for process in ranks.processes(ofLaunch: launch) { letGo(process) }
+        forgetWaits()
     }
 
     // MARK: Time
@@ -204,14 +236,14 @@ extension SlaveDaemon {
     private mutating func watchSetUp(of process: RankProcess, descriptors: Descriptors) {
         guard !descriptors.items.isEmpty else { return }
         setUps.append(
-            SetUp(
+            Overdue(
                 status: ranks.tag(OperationKind.status, process),
-                deadlineNanoseconds: Clock.monotonicNanoseconds + Self.setUpNanoseconds))
+                nanoseconds: Clock.monotonicNanoseconds + Self.setUpNanoseconds))
     }
 
     /// All set-ups have the same time, so the first is the one that is over first.
     mutating func endOverdueSetUps(now: UInt64) {
-        while let first = setUps.first, now >= first.deadlineNanoseconds {
+        while let first = setUps.first, now >= first.nanoseconds {
             setUps.removeFirst()
             guard let process = ranks.process(first.status), !process.isPlaced, !process.hasFailed
             else { continue }
@@ -248,30 +280,13 @@ extension SlaveDaemon {
             return
         }
         process.isPlaced = true
-        process.isHeldBack = process.stepsBack && host.store.state.isUnderWay(process.launch)
+        watchWaiting(of: process, now: now)
         let placed = record.monotonicNanoseconds
         let complete = host.store.held(process.launch)?.completeNanoseconds ?? placed
         host.store.state.rankIsPlaced(
             launch: process.launch, rank: process.rank,
             undumpNanoseconds: placed - min(placed, complete), now: now, effects: &host.effects)
         if process.stopSignal != 0 { tellOfStop(process) }
-    }
-
-    // MARK: Priority
-
-    /// Where nodes are crowded on a machine a program steps back as the last act of its restore,
-    /// and stays there while its launch is under way: a thousand programs at work would take the
-    /// processor from the images that are still travelling.
-    func release(_ process: RankProcess) {
-        process.isHeldBack = false
-        liftIfDue(process)
-    }
-
-    /// Before it has stepped back there is nothing to lift, and it would step back later.
-    private func liftIfDue(_ process: RankProcess) {
-        guard process.stepsBack, process.hasSteppedBack, !process.isHeldBack, process.exit == nil
-        else { return }
-        _ = bp_set_usual_turns(process.pid, process.nice)
     }
 
     // MARK: Exits
@@ -308,6 +323,7 @@ extension SlaveDaemon {
         guard process.outputs.allSatisfy({ $0 == nil }) else { return }
         ranks.remove(process)
         forgetSetUps()
+        forgetWaits()
         guard process.isPlaced else { return }
         let record = ExitRecord(
             launch: process.launch, rank: process.rank, waitStatus: exit.waitStatus,

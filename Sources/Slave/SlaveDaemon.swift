@@ -33,7 +33,9 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
     /// What is left of launches that are over, oldest first.
     var partings: [Parting] = []
     /// Processes with descriptors to set up, oldest first; some are done by now.
-    var setUps: [SetUp] = []
+    var setUps: [Overdue] = []
+    /// Placed processes that wait for the rest of their launch, but not for ever, oldest first.
+    var waits: [Overdue] = []
     /// By launch.
     var arrivals: [UInt64: Arrival] = [:]
     let restorer: OwnedDescriptor
@@ -144,7 +146,8 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         if let attempt { earliest = min(earliest, attempt.deadlineNanoseconds) }
         if let former { earliest = min(earliest, former.deadlineNanoseconds) }
         if let reconnectNanoseconds { earliest = min(earliest, reconnectNanoseconds) }
-        if let first = setUps.first { earliest = min(earliest, first.deadlineNanoseconds) }
+        if let first = setUps.first { earliest = min(earliest, first.nanoseconds) }
+        if let first = waits.first { earliest = min(earliest, first.nanoseconds) }
         for arrival in arrivals.values { earliest = min(earliest, arrival.deadlineNanoseconds) }
         if let first = partings.first { earliest = min(earliest, first.deadlineNanoseconds) }
         if let end = arena.deadlineNanoseconds { earliest = min(earliest, end) }
@@ -158,6 +161,7 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         host.links.relaxLowWater()
         host.store.state.tick(now: now, effects: &host.effects)
         endOverdueSetUps(now: now)
+        endOverdueWaits(now: now)
         endOverdueArrivals(now: now)
         endOverduePartings(now: now)
         arena.dropKept(now: now)

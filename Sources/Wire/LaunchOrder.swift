@@ -14,8 +14,8 @@ public struct LaunchOrder: Equatable, Sendable {
         public init(rawValue: UInt32) { self.rawValue = rawValue }
         /// Ranks wait, restored, until the launch's done frame has come.
         public static let hold = Flags(rawValue: 1)
-        /// On some machine there are more nodes of this launch than processors: what has started
-        /// steps back until the launch is done.
+        /// On some machine there are more nodes of this launch than processors: ranks wait,
+        /// restored, until the launch's done frame has come, or two seconds.
         public static let crowded = Flags(rawValue: 2)
         /// Somebody watches the launch: each node says that it has been reached.
         public static let watched = Flags(rawValue: 4)

@@ -169,6 +169,34 @@ extension ClusterTests {
             }
         }
 
+        private static let processorCount = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+
+        /// Where nodes share processors, what is placed waits for the rest of its launch, in a read
+        /// of its status channel; but one node that never answers does not keep the others.
+        @Test(
+            .enabled(if: geteuid() == 0, "seeing what a process waits in takes root"),
+            .enabled(if: processorCount < 64, "64 nodes are not crowded on this machine"))
+        func programsOfACrowdWaitForTheirLaunch() throws {
+            let last = Self.processorCount
+            let shape = TestCluster.Shape(
+                nodeCount: last + 1, master: ["--stall-timeout", "60000"],
+                slave: [last: ["--fault", "stop-after-chunk:0"]])
+            try TestCluster.with(shape) { cluster in
+                let job = try cluster.conversation(
+                    "bpsh", ["0-\(last)", "sh", "-c", "echo here; cat"], input: nil)
+                try cluster.expect("a program that waits") {
+                    cluster.processes(on: 0).contains {
+                        TestFile.text("/proc/\($0.pid)/syscall").hasPrefix("0 0x4 ")
+                    }
+                }
+                let others = String(repeating: "here\n", count: last)
+                #expect(job.serve(seconds: TestCluster.patience) { job.text == others })
+                cluster.slaves[last]?.signal(SIGCONT)
+                #expect(job.serve(seconds: TestCluster.patience) { job.text == others + "here\n" })
+                #expect(job.finish(seconds: TestCluster.patience).status == 0)
+            }
+        }
+
         /// Deaths at moments that nobody chose. The seed only chooses who dies; when is left to the
         /// machine.
         @Test func deathsDuringLaunchesNeverHang() throws {

@@ -48,9 +48,6 @@ long bp_set_nice(int nice);
 /* Where the kernel shares the processor out by sessions, nice counts only inside one: this sets the
    value of the caller's whole session. */
 long bp_set_session_nice(int nice);
-/* Ends what a restored program began with, the lowest priority and the longest turns: this nice
-   value for the leader of a process group and its group, and turns of the usual length. */
-long bp_set_usual_turns(int32_t pid, int nice);
 uint32_t bp_effective_user(void);
 int32_t bp_own_pid(void);
 long bp_open_read_only(const char *_Nonnull path);

@@ -18,7 +18,6 @@ enum bp_spawn_flags {
     /* The restore runs to its end before anything else that shares the processor. For one process
        at a time, and only where privilege allows it. */
     BP_SPAWN_AT_ONCE = 8,
-    BP_SPAWN_STEPS_BACK = 16, /* the program then has the lowest priority, not its own */
 };
 
 // Where the child finds things: descriptors 0, 1, 2 are the program's, then these.
