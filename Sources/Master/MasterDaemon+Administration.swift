@@ -33,23 +33,33 @@ extension MasterDaemon {
     ) throws(LocalProtocolError) {
         let request = try NodeRequest(decoding: message.body)
         do throws(NodeRefusal) {
-            if case .control(let control, let node) = request {
-                try host.store.state.control(
-                    node, control, by: client.caller, of: client.id, request: message.request,
-                    effects: &host.effects)
-                return
-            }
-            let value = try act(on: request, of: client.caller)
-            send(
-                LocalMessage.bytes(
-                    BPROC_LOCAL_NODE_DONE, request: message.request, body: value), to: client)
+            let orderer = Orderer(
+                place: .program(client.id), caller: client.caller, request: message.request)
+            if let answer = try act(on: request, for: orderer) { send(answer, to: client) }
         } catch {
             send(refusal(error, request: message.request, of: client.caller), to: client)
         }
     }
 
+    /// - Returns: the whole answer; nil: it comes when the node has answered.
+    mutating func act(
+        on request: NodeRequest, for orderer: Orderer
+    ) throws(NodeRefusal) -> [UInt8]? {
+        if case .control(let control, let node) = request {
+            let order = try host.store.state.control(
+                node, control, by: orderer.caller, effects: &host.effects)
+            orderers[order] = orderer
+            return nil
+        }
+        return LocalMessage.bytes(
+            BPROC_LOCAL_NODE_DONE, request: orderer.request,
+            body: try value(of: request, for: orderer.caller))
+    }
+
     /// - Returns: the bytes that were asked for.
-    mutating func act(on request: NodeRequest, of caller: Caller) throws(NodeRefusal) -> [UInt8] {
+    private mutating func value(
+        of request: NodeRequest, for caller: Caller
+    ) throws(NodeRefusal) -> [UInt8] {
         switch request {
         case .attribute(let name, let node):
             return try host.store.state.nodes.attribute(name, of: node)
@@ -64,18 +74,26 @@ extension MasterDaemon {
             try host.store.state.libraries.change(change, by: caller)
             return []
         case .metrics: return Array(metricsText.utf8)
-        case .control:
-            throw NodeRefusal(
-                FailureCode.notImplemented, "nodes are controlled from the front end")
+        case .control: return []
         }
     }
 
     /// A node has answered an order, or will not any more.
-    mutating func tellNodeAnswer(_ refusal: NodeRefusal?, request: UInt32, to id: ClientID) {
-        guard let client = host.programs[id] else { return }
-        send(
-            refusal.map { self.refusal($0, request: request, of: client.caller) }
-                ?? LocalMessage.bytes(BPROC_LOCAL_NODE_DONE, request: request), to: client)
+    mutating func tellNodeAnswer(_ refusal: NodeRefusal?, of order: UInt32) {
+        guard let orderer = orderers.removeValue(forKey: order) else { return }
+        tell(
+            refusal.map { self.refusal($0, request: orderer.request, of: orderer.caller) }
+                ?? LocalMessage.bytes(BPROC_LOCAL_NODE_DONE, request: orderer.request),
+            to: orderer.place)
+    }
+
+    /// Sends a message to a program wherever it is, if it still is.
+    mutating func tell(_ bytes: [UInt8], to place: AskerPlace) {
+        switch place {
+        case .program(let id):
+            if let client = host.programs[id] { send(bytes, to: client) }
+        case .remote(let place): host.pass(bytes, to: place)
+        }
     }
 
     func refusal(_ refusal: NodeRefusal, request: UInt32, of caller: Caller) -> [UInt8] {

@@ -15,6 +15,7 @@ extension MasterDaemon {
             ("jobs of programs on nodes", clientOfPlace.count),
             ("images", host.store.entries.count),
             ("askers", askers.count),
+            ("orders of programs", orderers.count),
             ("questions to ghost servers", ghostBooks.questionCount),
         ]
         return (host.store.state.book + own + host.book).map { "\($0.name): \($0.count)" }

@@ -56,9 +56,9 @@ extension MasterDaemon {
             throw NodeRefusal(
                 FailureCode.protocolError, "a node passes on a message of kind \(request.kind)")
         }
-        return LocalMessage.bytes(
-            BPROC_LOCAL_NODE_DONE, request: request.request,
-            body: try act(on: parsed, of: request.caller))
+        let orderer = Orderer(
+            place: .remote(place), caller: request.caller, request: request.request)
+        return try act(on: parsed, for: orderer)
     }
 
     mutating func launch(_ launch: ClientLaunch, of place: RemotePlace) {

@@ -52,13 +52,15 @@ extension MasterDaemon {
         case .book(let text):
             tell(
                 LocalMessage.bytes(
-                    BPROC_LOCAL_BOOK, request: asker.request, body: Array(text.utf8)), to: asker)
+                    BPROC_LOCAL_BOOK, request: asker.request, body: Array(text.utf8)),
+                to: asker.place)
             askers[question] = nil
         case .silent(let errorNumber) where asker.wantsBook:
             tell(
                 LocalMessage.refusal(
                     request: asker.request, errorNumber: errorNumber,
-                    reason: "node \(node) does not answer"), to: asker)
+                    reason: "node \(node) does not answer"),
+                to: asker.place)
             askers[question] = nil
         case .silent(let errorNumber):
             sendStatuses(
@@ -80,15 +82,9 @@ extension MasterDaemon {
         body.reserveCapacity(
             body.count + statuses.count * MemoryLayout<bproc_local_status>.stride)
         for status in statuses { body += status.encoded }
-        tell(LocalMessage.bytes(BPROC_LOCAL_STATUS, request: asker.request, body: body), to: asker)
-    }
-
-    private mutating func tell(_ bytes: [UInt8], to asker: Asker) {
-        switch asker.place {
-        case .program(let id):
-            if let client = host.programs[id] { send(bytes, to: client) }
-        case .remote(let place): host.pass(bytes, to: place)
-        }
+        tell(
+            LocalMessage.bytes(BPROC_LOCAL_STATUS, request: asker.request, body: body),
+            to: asker.place)
     }
 
     mutating func forgetQuestions(of client: Client) {

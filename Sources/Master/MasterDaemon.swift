@@ -27,6 +27,8 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
     var exits: [ClientID: [UInt8]] = [:]
     /// Who waits for the answers to a question to nodes, by its number.
     var askers: [UInt32: Asker] = [:]
+    /// Who waits for the answer to an order to a node, by its number.
+    var orderers: [UInt32: Orderer] = [:]
     /// Who waits for the books of the servers of ghosts.
     var ghostBooks = GhostBooks()
     var nodeTable = EncodedNodeTable()
@@ -303,8 +305,7 @@ package struct MasterDaemon: HostedDaemon, ~Copyable {
             host.endSession(link)
             watch.forget(link)
             forgetPrograms(on: node)
-        case .nodeAnswered(let client, let request, let refusal):
-            tellNodeAnswer(refusal, request: request, to: client)
+        case .nodeAnswered(let order, let refusal): tellNodeAnswer(refusal, of: order)
         case .beginHook(let run): begin(run)
         case .endHook(let run): end(run)
         case .nodeAnswers(let question, let node, let answer):

@@ -39,7 +39,7 @@ public enum MasterEffect: Equatable, Sendable {
     /// The node's slave is gone, and with it every program there and the link.
     case nodeIsGone(Int32, LinkID)
     /// A node has answered an order that this client gave it; nil: it is done.
-    case nodeAnswered(ClientID, request: UInt32, NodeRefusal?)
+    case nodeAnswered(order: UInt32, NodeRefusal?)
     /// Run the site's program for a node; answered by `MasterState.hookEnded`.
     case beginHook(HookRun)
     /// End it, with everything that it has started.

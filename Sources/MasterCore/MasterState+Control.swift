@@ -1,21 +1,18 @@
 public import Wire
 
-/// What a node has been told to do, and who waits for its answer.
+/// What a node has been told to do, until it has answered.
 struct PendingControl {
     let node: Int32
     let control: NodeControl
-    let client: ClientID
-    /// The client's number for its request.
-    let request: UInt32
 }
 
 // Orders to nodes: for root. What a node carries out, its own configuration says.
 extension MasterState {
-    /// Tells a node to do something with itself; answered by the effect `nodeAnswered`.
+    /// Tells a node to do something with itself.
+    /// - Returns: the order's number, which the effect `nodeAnswered` will name.
     public mutating func control(
-        _ node: Int32, _ control: NodeControl, by caller: Caller, of client: ClientID,
-        request: UInt32, effects: inout [MasterEffect]
-    ) throws(NodeRefusal) {
+        _ node: Int32, _ control: NodeControl, by caller: Caller, effects: inout [MasterEffect]
+    ) throws(NodeRefusal) -> UInt32 {
         let record = try nodes.changeableRecord(of: node)
         guard caller.user == 0 else {
             throw NodeRefusal(
@@ -44,10 +41,10 @@ extension MasterState {
         }
         let number = nextControl
         nextControl &+= 1
-        controls[number] = PendingControl(
-            node: node, control: control, client: client, request: request)
+        controls[number] = PendingControl(node: node, control: control)
         effects.append(.note("node \(node): \(control.sentence), by user \(caller.user)"))
         effects.append(.control(link, frame: control.frame(number: number)))
+        return number
     }
 
     mutating func receive(
@@ -59,7 +56,7 @@ extension MasterState {
         let refusal =
             answer.errorNumber == 0
             ? nil : NodeRefusal(answer.errorNumber, "node \(node): \(answer.reason)")
-        effects.append(.nodeAnswered(pending.client, request: pending.request, refusal))
+        effects.append(.nodeAnswered(order: number, refusal))
         guard refusal == nil, pending.control.endsNode,
             let link = nodes.record(of: node)?.link
         else { return }
@@ -76,7 +73,7 @@ extension MasterState {
             controls[number] = nil
             effects.append(
                 .nodeAnswered(
-                    pending.client, request: pending.request,
+                    order: number,
                     NodeRefusal(FailureCode.slaveDied, "node \(node) ended before it answered")))
         }
     }

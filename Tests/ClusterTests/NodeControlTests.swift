@@ -6,7 +6,7 @@ extension ClusterTests {
     @Suite(.serialized, .enabled(if: geteuid() == 0, "only root controls nodes"))
     struct NodeControl {
         /// A command in the place of each way to end a machine; it writes what it was called with.
-        private static func hook(in folder: String, _ name: String) -> String {
+        static func hook(in folder: String, _ name: String) -> String {
             TestFile.write(
                 "#!/bin/sh\necho $* >\(folder)/\(name).called\n", to: "\(folder)/\(name)",
                 mode: 0o755)

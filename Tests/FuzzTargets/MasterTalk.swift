@@ -84,8 +84,7 @@ struct MasterTalk {
             origin: isFromNode ? LaunchOrigin(node: 2, client: 9) : nil)
         _ = state.launch(request, now: now, effects: &effects)
         // Refused while the node is not there; else its answer may be anything.
-        try? state.control(
-            1, .reboot, by: request.caller, of: ClientID(2), request: 3, effects: &effects)
+        _ = try? state.control(1, .reboot, by: request.caller, effects: &effects)
         _ = try? state.askForProcesses(
             on: nil, patienceNanoseconds: 1_000_000_000, now: now, effects: &effects)
     }

@@ -174,8 +174,7 @@ import Wire
         let root = Caller(user: 0, group: 0, supplementaryGroups: [])
         var number: Int32 = 0
         do {
-            try cluster.state.control(
-                0, .reboot, by: root, of: ClientID(1), request: 1, effects: &cluster.effects)
+            _ = try cluster.state.control(0, .reboot, by: root, effects: &cluster.effects)
         } catch {
             number = error.errorNumber
         }
@@ -191,8 +190,8 @@ import Wire
         var cluster = Cluster()
         let membership = try cluster.join(0, link: 1)
         let root = Caller(user: 0, group: 0, supplementaryGroups: [])
-        try cluster.state.control(
-            0, .reboot, by: root, of: ClientID(1), request: 1, effects: &cluster.effects)
+        #expect(
+            try cluster.state.control(0, .reboot, by: root, effects: &cluster.effects) == 1)
         let answer = NodeControlAnswer().frame(number: 1)
         try cluster.state.receiveControl(
             FrameHeader(.nodeControlled, subject: 1),

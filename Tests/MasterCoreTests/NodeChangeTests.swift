@@ -11,6 +11,8 @@ struct Table {
 
     var state: MasterState
     var effects: [MasterEffect] = []
+    /// The number of the latest order to a node.
+    var lastOrder: UInt32 = 0
 
     init(newcomers: NodePermission = NodePermission()) {
         var configuration = MasterState.Configuration(

@@ -4,16 +4,15 @@ import Testing
 import Wire
 
 @Suite struct NodeControlTests {
-    static let client = ClientID(4)
-
     /// - Returns: the error number of the refusal, 0 for none.
     static func order(
-        _ table: inout Table, _ node: Int32, _ control: NodeControl, by caller: Caller = Table.root,
-        request: UInt32 = 1
+        _ table: inout Table, _ node: Int32, _ control: NodeControl, by caller: Caller = Table.root
     ) -> Int32 {
         do {
-            try table.state.control(
-                node, control, by: caller, of: client, request: request, effects: &table.effects)
+            let last = table.lastOrder
+            table.lastOrder = try table.state.control(
+                node, control, by: caller, effects: &table.effects)
+            #expect(table.lastOrder == last + 1)
             return 0
         } catch {
             #expect(!error.sentence.isEmpty)
@@ -48,12 +47,12 @@ import Wire
 
     @Test func aNodeThatAgreesToEndIsDownAtOnce() throws {
         var table = Table()
-        #expect(Self.order(&table, 0, .reboot, request: 7) == 0)
+        #expect(Self.order(&table, 0, .reboot) == 0)
         let order = MasterEffect.control(LinkID(1), frame: NodeControl.reboot.frame(number: 1))
         #expect(table.effects.last == order)
         #expect(try table.record(0).isUp)
         try Self.answer(&table, number: 1, NodeControlAnswer(), link: 1)
-        #expect(table.effects.contains(.nodeAnswered(Self.client, request: 7, nil)))
+        #expect(table.effects.contains(.nodeAnswered(order: 1, nil)))
         #expect(table.effects.contains(.refuse(LinkID(1), reason: "told to reboot")))
         #expect(try table.record(0).state == "down")
         #expect(try table.record(1).isUp)
@@ -65,7 +64,7 @@ import Wire
         try Self.answer(
             &table, number: 1, NodeControlAnswer(errorNumber: 1, reason: "no"), link: 1)
         let refusal = NodeRefusal(1, "node 0: no")
-        #expect(table.effects.last == .nodeAnswered(Self.client, request: 1, refusal))
+        #expect(table.effects.last == .nodeAnswered(order: 1, refusal))
         #expect(try table.record(0).isUp)
         // It has been answered: a second answer means nothing.
         try Self.answer(&table, number: 1, NodeControlAnswer(), link: 1)
@@ -76,25 +75,23 @@ import Wire
         var table = Table()
         #expect(Self.order(&table, 1, .changeRoot("/tmp")) == 0)
         try Self.answer(&table, number: 1, NodeControlAnswer(), link: 2)
-        #expect(table.effects.last == .nodeAnswered(Self.client, request: 1, nil))
+        #expect(table.effects.last == .nodeAnswered(order: 1, nil))
         #expect(try table.record(1).isUp)
     }
 
     /// Another node's answer says nothing, and a node that is gone answers by that.
     @Test func onlyTheNodeItselfAnswers() throws {
         var table = Table()
-        #expect(Self.order(&table, 0, .reboot, request: 1) == 0)
-        #expect(Self.order(&table, 0, .halt, request: 2) == 0)
+        #expect(Self.order(&table, 0, .reboot) == 0)
+        #expect(Self.order(&table, 0, .halt) == 0)
         table.effects.removeAll()
         try Self.answer(&table, number: 1, NodeControlAnswer(), link: 2)
         #expect(table.effects == [])
         table.state.controlIsLost(LinkID(1), reason: "", now: 3, effects: &table.effects)
         let answers = table.effects.compactMap { effect -> UInt32? in
-            guard case .nodeAnswered(Self.client, let request, let refusal) = effect else {
-                return nil
-            }
+            guard case .nodeAnswered(let order, let refusal) = effect else { return nil }
             #expect(refusal?.errorNumber == FailureCode.slaveDied)
-            return request
+            return order
         }
         #expect(answers == [1, 2])
     }

@@ -2,8 +2,7 @@
  *
  * Calls answer -1 and set errno unless something else is said. Error numbers are those of the
  * kernel and the BE_ numbers of bproc_common.h. No daemon on this machine is EBUSY. A pointer that
- * is NULL and may not be is EFAULT. What is for the front end alone is ENOSYS on nodes; the manual
- * pages say where. */
+ * is NULL and may not be is EFAULT. */
 #ifndef BPROC_H
 #define BPROC_H
 
@@ -210,7 +209,7 @@ int bproc_libadd(const char *library);
 int bproc_libdel(const char *library);
 int bproc_liblist(char **list);
 
-/* ---- Control of nodes: for root, on the front end ---- */
+/* ---- Control of nodes: for root ---- */
 
 int bproc_nodechroot(int node, const char *path);
 /* These three do not wait until it has happened. */
