@@ -158,6 +158,7 @@ _Noreturn BP_BLOB void bp_stub_direct(const unsigned char *base, const uint64_t 
     // They lie in memory that exec has just given, and is zeros.
     arguments->byte_count = sizeof *arguments;
     arguments->status = -1;
+    arguments->directory = -1;
     const uint64_t *word = stack + 1 + stack[0] + 1;
     for (; *word; word++) bp_note_entry(arguments, (const char *)*word);
     word++;

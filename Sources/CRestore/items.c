@@ -38,8 +38,8 @@ BP_BLOB static int bp_item_fails(struct bp_item_failure *failure, int step, long
 // Moves our own descriptors out of the way of one that the program shall have.
 BP_BLOB static int bp_make_room(struct bp_stub_arguments *arguments, int wanted,
                                 struct bp_item_failure *failure) {
-    int *ours[2] = {&arguments->image, &arguments->status};
-    for (int k = 0; k < 2; k++) {
+    int *ours[3] = {&arguments->image, &arguments->status, &arguments->directory};
+    for (int k = 0; k < 3; k++) {
         if (*ours[k] != wanted) continue;
         long moved = bp_call3(BP_SYS_FCNTL, wanted, 0 /* F_DUPFD */, wanted + 1);
         if (moved < 0)

@@ -24,6 +24,8 @@
 #include "items.h"
 #include "stub.h"
 
+extern const char bp_text_tmpfs[] __attribute__((visibility("hidden")));
+
 struct restorer {
     uint32_t user, group;
     uint32_t has_user, has_group;
@@ -92,6 +94,20 @@ BP_BLOB static void bp_limit_processes(const struct restorer *restorer, const ch
         bp_restorer_fail(restorer, STAGE_SPAWN, BP_STEP_LIMITS, result, (uint64_t)resource);
 }
 
+// A tmpfs that is mounted nowhere and ends with the last descriptor: what the image brings along
+// has its name there, and nothing of it comes into the node's own files. It takes the daemon's
+// privilege; without it there is none, and the stub does as well as it can.
+BP_BLOB static void bp_make_directory(struct restorer *restorer) {
+    const long close_on_exec = 1, create = 6, no_special_rights = 2 | 4;
+    long context = bp_call3(BP_SYS_FSOPEN, (long)bp_text_tmpfs, close_on_exec, 0);
+    if (context < 0) return;
+    if (bp_call5(BP_SYS_FSCONFIG, context, create, 0, 0, 0) >= 0) {
+        long mount = bp_call3(BP_SYS_FSMOUNT, context, close_on_exec, no_special_rights);
+        if (mount >= 0) restorer->stub.directory = (int32_t)mount;
+    }
+    bp_call3(BP_SYS_CLOSE, context, 0, 0);
+}
+
 // Group before user: after the user nothing else would be allowed. Then everything that a change of
 // user takes away is set again.
 BP_BLOB static void bp_become_user(const struct restorer *restorer) {
@@ -136,42 +152,41 @@ BP_BLOB static void bp_check_credentials(const struct restorer *restorer) {
 
 // Maps the image's home: code, tables (private and writable: the stub keeps no state there, but the
 // kernel may be handed pointers into them) and zero memory for the stub's stack.
-BP_BLOB static _Noreturn void bp_enter_image(struct restorer *restorer) {
-    struct bp_image_header header;
+BP_BLOB static _Noreturn void bp_enter_image(struct restorer *restorer,
+                                             const struct bp_image_header *header, long count) {
     int image = restorer->stub.image;
-    long count = bp_call4(BP_SYS_PREAD64, image, (long)&header, sizeof header,
-                          BP_IMAGE_HEADER_OFFSET);
-    if (count != sizeof header)
+    if (count != sizeof *header)
         bp_restorer_fail(restorer, STAGE_HEADER, BP_STEP_READ_HEADER,
                          count < 0 ? count : -BP_ENOEXEC, (uint64_t)image);
-    if (header.magic != BP_IMAGE_MAGIC || header.version != BP_IMAGE_VERSION ||
-        header.architecture != BP_IMAGE_ARCHITECTURE_X86_64 ||
-        header.code_byte_count >= header.prefix_byte_count ||
-        header.prefix_byte_count > BP_IMAGE_PREFIX_MAX ||
-        header.scratch_byte_count < BP_IMAGE_SCRATCH ||
-        header.stub_entry >= header.code_byte_count)
-        bp_restorer_fail(restorer, STAGE_HEADER, BP_STEP_CHECK_HEADER, -BP_ENOEXEC, header.magic);
+    if (header->magic != BP_IMAGE_MAGIC || header->version != BP_IMAGE_VERSION ||
+        header->architecture != BP_IMAGE_ARCHITECTURE_X86_64 ||
+        header->code_byte_count >= header->prefix_byte_count ||
+        header->prefix_byte_count > BP_IMAGE_PREFIX_MAX ||
+        header->scratch_byte_count < BP_IMAGE_SCRATCH ||
+        header->stub_entry >= header->code_byte_count)
+        bp_restorer_fail(restorer, STAGE_HEADER, BP_STEP_CHECK_HEADER, -BP_ENOEXEC, header->magic);
     uint64_t status[18];
     long result = bp_call3(BP_SYS_FSTAT, image, (long)status, 0);
-    if (result < 0 || status[6] < header.total_byte_count)
+    if (result < 0 || status[6] < header->total_byte_count)
         bp_restorer_fail(restorer, STAGE_HEADER, BP_STEP_SIZE, result < 0 ? result : -BP_ENOEXEC,
                          status[6]);
     const long fixed = 0x100000; /* MAP_FIXED_NOREPLACE */
-    uint64_t base = header.base_address, code = header.code_byte_count;
-    uint64_t scratch = base + header.prefix_byte_count;
+    uint64_t base = header->base_address, code = header->code_byte_count;
+    uint64_t scratch = base + header->prefix_byte_count;
     long at = bp_call6(BP_SYS_MMAP, (long)base, (long)code, 5 /* read, execute */, 2 | fixed, image,
                        0);
     if (at >= 0)
-        at = bp_call6(BP_SYS_MMAP, (long)(base + code), (long)(header.prefix_byte_count - code),
+        at = bp_call6(BP_SYS_MMAP, (long)(base + code), (long)(header->prefix_byte_count - code),
                       3 /* read, write */, 2 | fixed, image, (long)code);
     if (at >= 0)
-        at = bp_call6(BP_SYS_MMAP, (long)scratch, (long)header.scratch_byte_count, 3,
+        at = bp_call6(BP_SYS_MMAP, (long)scratch, (long)header->scratch_byte_count, 3,
                       0x22 | fixed, -1, 0);
     if (at < 0 || (uint64_t)at != scratch)
         bp_restorer_fail(restorer, STAGE_RESTORE, BP_STEP_MAP_STUB, at < 0 ? at : -BP_EEXIST, base);
     bp_copy((void *)scratch, &restorer->stub,
             offsetof(struct bp_stub_arguments, items) + restorer->stub.item_byte_count);
-    ((void (*)(void))(base + header.stub_entry))();
+    ((struct bp_stub_arguments *)scratch)->directory = restorer->stub.directory;
+    ((void (*)(void))(base + header->stub_entry))();
     for (;;) bp_call3(BP_SYS_EXIT_GROUP, 100, 0, 0);
 }
 
@@ -181,12 +196,17 @@ _Noreturn BP_BLOB void bp_restorer_main(const uint64_t *stack) {
     restorer.stub.byte_count = sizeof restorer.stub;
     restorer.stub.image = -1;
     restorer.stub.status = -1;
+    restorer.stub.directory = -1;
     // The daemon has seen to both (spawning.c).
     restorer.stub.known = BP_STUB_CPU_SUITS | BP_STUB_SIGNALS_ARE_DEFAULT;
     uint64_t count = stack[0];
     const char *const *arguments = (const char *const *)(stack + 1);
     if (count == 2 && arguments[1][0] == 'I') bp_initial_process();
     for (uint64_t i = 1; i < count; i++) bp_take_argument(&restorer, arguments[i]);
+    struct bp_image_header header;
+    long header_count = bp_call4(BP_SYS_PREAD64, restorer.stub.image, (long)&header, sizeof header,
+                                 BP_IMAGE_HEADER_OFFSET);
+    if (header_count == sizeof header && header.files.count > 0) bp_make_directory(&restorer);
     bp_become_user(&restorer);
     bp_check_credentials(&restorer);
     for (uint64_t i = 1; i < count; i++) {
@@ -203,5 +223,5 @@ _Noreturn BP_BLOB void bp_restorer_main(const uint64_t *stack) {
         if (result < 0)
             bp_restorer_fail(&restorer, STAGE_IO, failure.step, failure.error, failure.detail);
     }
-    bp_enter_image(&restorer);
+    bp_enter_image(&restorer, &header, header_count);
 }

@@ -65,53 +65,88 @@ BP_BLOB static void bp_check_cpu(const struct stub *stub) {
     }
 }
 
-// Gives a script's interpreter the script: an anonymous file under the descriptor number that is in
-// its argument list as /proc/self/fd/N. Without /proc that name leads nowhere, so this says it
-// first.
+// A directory that holds one new file, which is left open for writing. Answers the directory's
+// descriptor or a negated errno.
+BP_BLOB static long bp_open_named(const struct stub *stub, const struct bp_image_file *file,
+                                  long *opened) {
+    const long directory = 0200000, create = 0301; /* O_DIRECTORY; O_WRONLY, O_CREAT, O_EXCL */
+    int root = stub->arguments->directory;
+    char number[12];
+    number[bp_append_number(number, 0, file->descriptor)] = 0;
+    long result = bp_call3(BP_SYS_MKDIRAT, root, (long)number, 0700);
+    long inside = result < 0 ? result : bp_call3(BP_SYS_OPENAT, root, (long)number, directory);
+    if (inside < 0) return inside;
+    *opened = bp_call4(BP_SYS_OPENAT, inside, (long)(stub->base + file->offset + file->byte_count),
+                       create, 0700);
+    // Whatever the umask.
+    if (*opened >= 0) bp_call3(BP_SYS_FCHMOD, *opened, 0700, 0);
+    return inside;
+}
+
+// Makes a file of the image's bytes: in a directory, for which its descriptor then stands, or
+// anonymous.
+BP_BLOB static void bp_make_file(const struct stub *stub, const struct bp_image_file *file) {
+    int wanted = (int)file->descriptor;
+    int has_name = stub->arguments->directory >= 0 && file->name_byte_count > 0;
+    long memory = -1;
+    long shown = has_name ? bp_open_named(stub, file, &memory)
+                          : bp_call3(BP_SYS_MEMFD_CREATE, (long)stub->header->name, 0, 0);
+    if (!has_name) memory = shown;
+    if (shown < 0 || memory < 0)
+        bp_fail(stub, STAGE_IO, BP_STEP_EMBEDDED_FILE, shown < 0 ? shown : memory,
+                (uint64_t)wanted);
+    uint64_t written = 0;
+    while (written < file->byte_count) {
+        long count = bp_call3(BP_SYS_WRITE, memory, (long)(stub->base + file->offset + written),
+                              (long)(file->byte_count - written));
+        if (count == -BP_EINTR) continue;
+        if (count <= 0)
+            bp_fail(stub, STAGE_IO, BP_STEP_EMBEDDED_FILE, count ? count : -BP_EIO,
+                    (uint64_t)wanted);
+        written += (uint64_t)count;
+    }
+    if (has_name)
+        bp_call3(BP_SYS_CLOSE, memory, 0, 0);
+    else
+        bp_call3(BP_SYS_LSEEK, memory, 0, 0);
+    if (shown == wanted) return;
+    long placed = bp_call3(BP_SYS_DUP3, shown, wanted, 0);
+    if (placed < 0)
+        bp_fail(stub, STAGE_IO, BP_STEP_EMBEDDED_FILE, placed, (uint64_t)wanted);
+    bp_call3(BP_SYS_CLOSE, shown, 0, 0);
+}
+
+// Gives a script's interpreter the script: under the descriptor number that is in its argument list
+// as /proc/self/fd/N/NAME, or as /proc/self/fd/N where there is no directory (bp_fill_slots).
+// Without /proc that name leads nowhere, so this says it first.
 BP_BLOB static void bp_open_embedded_files(const struct stub *stub) {
     const struct bp_image_file *files = bp_table(stub, &stub->header->files);
+    struct bp_stub_arguments *arguments = stub->arguments;
     for (uint32_t i = 0; i < stub->header->files.count; i++) {
-        const struct bp_image_file *file = &files[i];
-        struct bp_stub_arguments *arguments = stub->arguments;
-        int wanted = (int)file->descriptor;
+        int wanted = (int)files[i].descriptor;
         // Whatever of ours has that number moves out of the way.
-        int *ours[2] = {&arguments->image, &arguments->status};
-        for (int k = 0; k < 2; k++) {
+        int *ours[3] = {&arguments->image, &arguments->status, &arguments->directory};
+        for (int k = 0; k < 3; k++) {
             if (*ours[k] != wanted) continue;
             long moved = bp_call3(BP_SYS_FCNTL, wanted, 0 /* F_DUPFD */, wanted + 1);
             if (moved < 0)
                 bp_fail(stub, STAGE_IO, BP_STEP_MOVE_DESCRIPTOR, moved, (uint64_t)wanted);
             *ours[k] = (int)moved;
         }
-        long memory = bp_call3(BP_SYS_MEMFD_CREATE, (long)stub->header->name, 0, 0);
-        if (memory < 0)
-            bp_fail(stub, STAGE_IO, BP_STEP_EMBEDDED_FILE, memory, (uint64_t)wanted);
-        uint64_t written = 0;
-        while (written < file->byte_count) {
-            long count = bp_call3(BP_SYS_WRITE, memory, (long)(stub->base + file->offset + written),
-                                  (long)(file->byte_count - written));
-            if (count == -BP_EINTR) continue;
-            if (count <= 0)
-                bp_fail(stub, STAGE_IO, BP_STEP_EMBEDDED_FILE, count ? count : -BP_EIO,
-                        (uint64_t)wanted);
-            written += (uint64_t)count;
-        }
-        bp_call3(BP_SYS_LSEEK, memory, 0, 0);
-        if (memory != wanted) {
-            long placed = bp_call3(BP_SYS_DUP3, memory, wanted, 0);
-            if (placed < 0)
-                bp_fail(stub, STAGE_IO, BP_STEP_EMBEDDED_FILE, placed, (uint64_t)wanted);
-            bp_call3(BP_SYS_CLOSE, memory, 0, 0);
-        }
+        bp_make_file(stub, &files[i]);
         char path[32];
         int length = 0;
         for (; bp_text_proc_fd[length]; length++) path[length] = bp_text_proc_fd[length];
-        path[bp_append_number(path, length, file->descriptor)] = 0;
+        path[bp_append_number(path, length, files[i].descriptor)] = 0;
         long reachable = bp_call3(BP_SYS_ACCESS, (long)path, 4 /* R_OK */, 0);
         if (reachable < 0)
-            bp_fail(stub, STAGE_IO, BP_STEP_SCRIPT_NEEDS_PROC, reachable,
-                    (uint64_t)wanted);
+            bp_fail(stub, STAGE_IO, BP_STEP_SCRIPT_NEEDS_PROC, reachable, (uint64_t)wanted);
     }
+    if (arguments->directory < 0) return;
+    arguments->known |= BP_STUB_FILES_HAVE_NAMES;
+    // What lies in it lives on with the directories' descriptors.
+    bp_call3(BP_SYS_CLOSE, arguments->directory, 0, 0);
+    arguments->directory = -1;
 }
 
 // Only the home stays: the stack that exec made, the restorer and the vDSO go. "Everything else"
@@ -197,6 +232,8 @@ BP_BLOB static void bp_fill_slots(const struct stub *stub) {
         } else if (slots[i].kind == BP_IMAGE_SLOT_RANDOM) {
             // Best effort: the bytes from the front end are there already.
             bp_call3(BP_SYS_GETRANDOM, (long)at, byte_count, 1 /* GRND_NONBLOCK */);
+        } else if (slots[i].kind == BP_IMAGE_SLOT_NAME) {
+            if (!(arguments->known & BP_STUB_FILES_HAVE_NAMES)) bp_zero(at, byte_count);
         } else if (slots[i].kind == BP_IMAGE_SLOT_PLACE) {
             bp_fill_place(arguments, (struct bproc_local_place *)at);
         }

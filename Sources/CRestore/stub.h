@@ -7,6 +7,7 @@
 enum bp_stub_known {
     BP_STUB_CPU_SUITS = 1, /* CPUID is slow where a hypervisor answers it */
     BP_STUB_SIGNALS_ARE_DEFAULT = 2,
+    BP_STUB_FILES_HAVE_NAMES = 4, /* the stub's own note */
 };
 
 // Sixteen items of at most 255 bytes of path, with room for their numbers.
@@ -32,4 +33,5 @@ struct bp_stub_arguments {
     uint32_t item_byte_count;
     char socket[108]; /* NUL-terminated; empty: none */
     char items[BP_STUB_ITEM_BYTES]; /* arguments as the restorer has them, each with its NUL */
+    int32_t directory; /* an empty one that is nowhere else, for embedded files; -1: none */
 };

@@ -106,6 +106,11 @@ bp_text_own_file:
 bp_text_proc_fd:
     .asciz "/proc/self/fd/"
 
+    .globl bp_text_tmpfs
+    .hidden bp_text_tmpfs
+bp_text_tmpfs:
+    .asciz "tmpfs"
+
 // What the vDSO's functions do as system calls: the number, the name without "__vdso_".
     .globl bp_text_vdso_calls
     .hidden bp_text_vdso_calls

@@ -15,6 +15,15 @@ struct Command {
     struct EmbeddedFile {
         let descriptor: UInt32
         let bytes: [UInt8]
+        /// Its base name, without a slash.
+        let name: [UInt8]
+
+        /// Where the program finds it, if the node can give it a name there.
+        var path: [UInt8] { descriptorPath + suffix }
+        /// Where it finds it otherwise.
+        var descriptorPath: [UInt8] { Array("/proc/self/fd/\(descriptor)".utf8) }
+        /// What the two differ by.
+        var suffix: [UInt8] { name.isEmpty ? [] : Array("/".utf8) + name }
     }
 
     /// The first script's descriptor number on the node; an interpreter that is itself a script
@@ -53,22 +62,25 @@ struct Command {
                     part: "script \(path)", byteCount: file.byteCount,
                     limit: UInt64(Self.largestScript))
             }
-            let descriptor = Self.firstScriptDescriptor - UInt32(embedded.count)
-            embedded.append(
-                EmbeddedFile(
-                    descriptor: descriptor,
-                    bytes: try file.bytes(atMost: Self.largestScript, path)))
+            let script = EmbeddedFile(
+                descriptor: Self.firstScriptDescriptor - UInt32(embedded.count),
+                bytes: try file.bytes(atMost: Self.largestScript, path),
+                name: Array(Self.baseName(of: path)))
+            embedded.append(script)
             var list = [line.interpreter]
             if let argument = line.argument { list.append(argument) }
-            list.append(Array("/proc/self/fd/\(descriptor)".utf8))
+            list.append(script.path)
             arguments = list + arguments.dropFirst()
             path = String(decoding: line.interpreter, as: UTF8.self)
         }
         self.path = path
         self.arguments = arguments
         embeddedFiles = embedded
-        let base = command.utf8.split(separator: UInt8(ascii: "/")).last
-        name = base.map { String(decoding: $0, as: UTF8.self) } ?? command
+        name = String(decoding: Self.baseName(of: command), as: UTF8.self)
+    }
+
+    private static func baseName(of path: String) -> Substring.UTF8View {
+        path.utf8.split(separator: UInt8(ascii: "/")).last ?? path[...].utf8
     }
 }
 

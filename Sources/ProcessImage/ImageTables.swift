@@ -28,7 +28,7 @@ struct ImageTables {
         let blockCount = Int((dataByteCount + block - 1) / block)
         try expectCount("checksum table", raw.checksums, blockCount...blockCount)
         checksums = try load("checksum table", raw.checksums, from: prefix, atMost: blockCount)
-        try checkFiles()
+        try checkFiles(in: prefix)
         try checkStack()
         for signal in signals {
             try FixedHeader.check("signal number", UInt64(signal.number), 1...64, aligned: false)
@@ -206,7 +206,7 @@ struct ImageTables {
         runCursor = end
     }
 
-    private func checkFiles() throws(ImageError) {
+    private func checkFiles(in prefix: borrowing RawSpan) throws(ImageError) {
         for file in files {
             try FixedHeader.check(
                 "descriptor of an embedded file", UInt64(file.descriptor), 3...1023, aligned: false)
@@ -214,8 +214,28 @@ struct ImageTables {
                 "byte count of an embedded file", file.byte_count,
                 0...(raw.prefix_byte_count - raw.code_byte_count), aligned: false)
             try FixedHeader.check(
+                "name byte count of an embedded file", UInt64(file.name_byte_count), 0...255,
+                aligned: false)
+            let name = file.name_byte_count == 0 ? 0 : Int(file.name_byte_count) + 1
+            try FixedHeader.check(
                 "offset of an embedded file", file.offset,
-                raw.code_byte_count...(raw.prefix_byte_count - file.byte_count), aligned: false)
+                raw
+                    .code_byte_count...max(
+                        raw.code_byte_count,
+                        raw.prefix_byte_count
+                            - min(
+                                file.byte_count + UInt64(name), raw.prefix_byte_count)),
+                aligned: false)
+            for index in 0..<name {
+                let byte = unsafe prefix.unsafeLoad(
+                    fromByteOffset: Int(file.offset + file.byte_count) + index, as: UInt8.self)
+                let isLast = index == name - 1
+                guard byte != UInt8(ascii: "/"), (byte == 0) == isLast else {
+                    throw .outOfBounds(
+                        field: "a byte of an embedded file's name", value: UInt64(byte), lowest: 0,
+                        highest: 255)
+                }
+            }
         }
     }
 
@@ -233,7 +253,7 @@ struct ImageTables {
             throw .outsideStack(field: "register frame (unaligned)", address: raw.frame_address)
         }
         for slot in slots {
-            try FixedHeader.check("slot kind", UInt64(slot.kind), 1...4, aligned: false)
+            try FixedHeader.check("slot kind", UInt64(slot.kind), 1...5, aligned: false)
             if slot.kind == BP_IMAGE_SLOT_PLACE.rawValue {
                 let byteCount = UInt64(BP_IMAGE_PLACE_BYTES)
                 try FixedHeader.check(

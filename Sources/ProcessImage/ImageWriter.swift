@@ -39,7 +39,7 @@ struct ImageWriter: ~Copyable {
             + Int(BP_IMAGE_FRAME) + plan.areas.count * MemoryLayout<bp_image_region>.size
             + plan.mostRuns * MemoryLayout<bp_image_run>.size
             + (plan.byteCount / Int(BP_IMAGE_CHECKSUM_BLOCK) + 1) * 8
-            + subject.embeddedFiles.reduce(0) { $0 + $1.bytes.count + 64 } + 8192
+            + subject.embeddedFiles.reduce(0) { $0 + $1.bytes.count + $1.name.count + 64 } + 8192
         let prefix = codeByteCount + (tables + page - 1) / page * page
         guard prefix <= Int(BP_IMAGE_PREFIX_MAX) else {
             throw .tooLarge(
@@ -219,11 +219,12 @@ struct ImageWriter: ~Copyable {
         header.vdso = put(state.vdso, at: &at)
         var files: [bp_image_file] = []
         for embedded in subject.embeddedFiles {
-            let place = put(embedded.bytes, at: &at)
+            let place = put(embedded.bytes + embedded.name + [0], at: &at)
             var file = bp_image_file()
             file.offset = place.offset
-            file.byte_count = UInt64(place.count)
+            file.byte_count = UInt64(embedded.bytes.count)
             file.descriptor = embedded.descriptor
+            file.name_byte_count = UInt32(embedded.name.count)
             files.append(file)
         }
         header.files = put(files, at: &at)
@@ -285,11 +286,30 @@ struct ImageWriter: ~Copyable {
             }
             at = stop + 1
         }
+        for embedded in subject.embeddedFiles where !embedded.suffix.isEmpty {
+            guard let address = argument(embedded.path) else { continue }
+            add(
+                address + UInt64(embedded.descriptorPath.count), BP_IMAGE_SLOT_NAME,
+                embedded.suffix.count)
+        }
         if header.flags & BP_IMAGE_STARTED.rawValue == 0, let random = state.auxiliary(25),
             random >= base, random < base + UInt64(stackContent.count) - 16
         {
             add(random, BP_IMAGE_SLOT_RANDOM, 16)
         }
         return slots
+    }
+
+    /// The address of the first argument that reads so.
+    private func argument(_ text: [UInt8]) -> UInt64? {
+        let base = header.stack_address
+        var at = Int(clamping: header.argument_start &- base)
+        let end = min(Int(clamping: header.argument_end &- base), stackContent.count)
+        while at >= 0, at < end {
+            let stop = stackContent[at..<end].firstIndex(of: 0) ?? end
+            if stackContent[at..<stop].elementsEqual(text) { return base + UInt64(at) }
+            at = stop + 1
+        }
+        return nil
     }
 }

@@ -113,12 +113,41 @@ extension ClusterTests {
         @Test func scripts() throws {
             try TestCluster.with(nodes: 2) { cluster in
                 let script = TestFile.write(
-                    "#!/bin/sh\necho script $1 from $0\n", to: "\(cluster.folder)/script",
-                    mode: 0o755)
+                    "#!/bin/sh\necho ${0##*/} $1 from $0\ncat $0 | wc -l\n",
+                    to: "\(cluster.folder)/script", mode: 0o755)
                 let outcome = try cluster.run("0-1", script, "argument")
                 #expect(outcome.status == 0, "\(outcome.errorText)")
-                #expect(outcome.sortedLines.count == 2)
-                for line in outcome.sortedLines { #expect(line.hasPrefix("script argument from ")) }
+                let line =
+                    geteuid() == 0
+                    ? "script argument from /proc/self/fd/99/script"
+                    : "99 argument from /proc/self/fd/99"
+                #expect(outcome.sortedLines == ["3", "3", line, line])
+            }
+        }
+
+        /// A slave that may not mount gives the script without its name.
+        @Test(
+            .enabled(
+                if: geteuid() == 0 && access("/usr/bin/setpriv", X_OK) == 0,
+                "starting a slave as another user needs root and setpriv"))
+        func scriptsOfAUserOnASlaveThatIsNotRoot() throws {
+            let wrapper = [
+                "/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+            ]
+            var shape = TestCluster.Shape(nodeCount: 2)
+            shape.slaveWrapper[1] = wrapper
+            try TestCluster.with(shape) { cluster in
+                let place = cluster.openFolder("scripts")
+                let script = TestFile.write(
+                    "#!/bin/sh\necho $0 $(cat $0 | wc -l)\n", to: "\(place)/a name", mode: 0o755)
+                let outcome = try cluster.command(
+                    wrapper[0],
+                    wrapper.dropFirst() + ["\(TestCluster.build)/bpsh", "0-1", script])
+                #expect(outcome.status == 0, "\(outcome.errorText)")
+                // cat has two words for the first of them.
+                #expect(
+                    outcome.sortedLines
+                        == ["/proc/self/fd/99 2", "/proc/self/fd/99/a name 0"])
             }
         }
     }

@@ -119,7 +119,7 @@ struct bp_image_signal {
 struct bp_image_file {
     uint64_t offset, byte_count; /* inside the prefix */
     uint32_t descriptor;
-    uint32_t reserved;
+    uint32_t name_byte_count; /* of the name behind those bytes, without its NUL; 0: no name */
 };
 
 enum bp_image_slot_kind {
@@ -127,6 +127,7 @@ enum bp_image_slot_kind {
     BP_IMAGE_SLOT_SOCKET = 2, /* the daemon's socket path, or nothing */
     BP_IMAGE_SLOT_RANDOM = 3, /* AT_RANDOM of a program that has not run: fresh bytes */
     BP_IMAGE_SLOT_PLACE = 4,  /* a bproc_local_place in the memory of a caller that waited */
+    BP_IMAGE_SLOT_NAME = 5,   /* "/NAME" behind an embedded file's descriptor in the arguments */
 };
 
 struct bp_image_slot {
