@@ -94,7 +94,7 @@ let package = Package(
             cSettings: strictC),
         // Ghosts between clone and death, in memory that they share with their server.
         .target(
-            name: "CGhosts", dependencies: ["CLocalProtocol"],
+            name: "CGhosts", dependencies: ["CImageFormat", "CLocalProtocol"],
             cSettings: strictC + [.headerSearchPath("../CRestore")]),
 
         // Pure: values and decisions, no I/O and no Glibc.

@@ -100,7 +100,8 @@ static int open_directory(int lent) {
     return fcntl(lent, F_DUPFD_CLOEXEC, 0);
 }
 
-int64_t bplib_capture_caller(int lent_directory, int file, uint64_t offset, sigset_t *mask) {
+int64_t bplib_capture_caller(int lent_directory, struct bplib_stretch left_out, int file,
+                             uint64_t offset, sigset_t *mask) {
     int directory = open_directory(lent_directory);
     if (directory < 0) {
         return bplib_fail(errno, "/proc, which an image is taken by: %s", bproc_strerror(errno));
@@ -112,6 +113,10 @@ int64_t bplib_capture_caller(int lent_directory, int file, uint64_t offset, sigs
         bplib_fail(errno, "memory for the capture: %s", bproc_strerror(errno));
     } else {
         memory->directory = directory;
+        const uint64_t start = (uint64_t)memory;
+        memory->left_out[0] = (struct bplib_stretch){
+            start, (start + sizeof *memory + PAGE - 1) & ~(uint64_t)(PAGE - 1)};
+        memory->left_out[1] = left_out;
         result = capture(memory, file, offset, mask);
         if (result == BPLIB_RESTORED) return BPLIB_RESTORED;
     }
@@ -136,7 +141,8 @@ static int make_file(void) {
     return file >= 0 ? file : bplib_fail(errno, "create image file: %s", bproc_strerror(errno));
 }
 
-int bplib_image_of_caller(const struct bplib_helper *helper, sigset_t *mask) {
+int bplib_image_of_caller(const struct bplib_helper *helper, struct bplib_stretch left_out,
+                          sigset_t *mask) {
     int file = make_file();
     if (file < 0) return -1;
     // The caller's limit is meant for its own files.
@@ -144,7 +150,7 @@ int bplib_image_of_caller(const struct bplib_helper *helper, sigset_t *mask) {
     bool is_limited = getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != limit.rlim_max;
     most = (struct rlimit){limit.rlim_max, limit.rlim_max};
     if (is_limited) (void)setrlimit(RLIMIT_FSIZE, &most);
-    int64_t byte_count = bplib_capture_caller(helper->directory, file, 0, mask);
+    int64_t byte_count = bplib_capture_caller(helper->directory, left_out, file, 0, mask);
     if (is_limited) (void)setrlimit(RLIMIT_FSIZE, &limit);
     if (byte_count == BPLIB_RESTORED) return BPLIB_RESTORED;
     if (byte_count >= 0 && seal(file) == 0) return bplib_pack(helper, file);

@@ -62,7 +62,9 @@ static long dump_into(int fd, off_t offset) {
     sigset_t mask;
     struct bplib_helper helper = {.program = -1, .directory = -1};
     if (access("/proc/self", F_OK) < 0 && bplib_request_helper(&helper) < 0) return -1;
-    int64_t byte_count = bplib_capture_caller(helper.directory, fd, (uint64_t)offset, &mask);
+    const struct bplib_stretch nothing = {0, 0};
+    int64_t byte_count =
+        bplib_capture_caller(helper.directory, nothing, fd, (uint64_t)offset, &mask);
     if (byte_count == BPLIB_RESTORED) return BPLIB_RESTORED;
     bplib_return_helper(&helper);
     if (byte_count < 0) return -1;
@@ -78,7 +80,7 @@ static long dump_through(int fd) {
     if (access("/proc/self", F_OK) < 0 && bplib_request_helper(&helper) < 0) return -1;
     // The file is to be run by hand: no network is worth packing it for.
     helper.network.node_count = 0;
-    int image = bplib_image_of_caller(&helper, &mask);
+    int image = bplib_image_of_caller(&helper, (struct bplib_stretch){0, 0}, &mask);
     if (image == BPLIB_RESTORED) return BPLIB_RESTORED;
     bplib_return_helper(&helper);
     if (image < 0) return -1;

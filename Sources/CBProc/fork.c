@@ -81,7 +81,8 @@ static int fork_remote(struct fork_call *call) {
     struct bplib_ghosts *ghosts = bplib_begin_ghosts(&call->start.helper, call->remote_count, name);
     if (!ghosts) return -1;
     sigset_t mask;
-    int image = bplib_image_of_caller(&call->start.helper, &mask);
+    int image =
+        bplib_image_of_caller(&call->start.helper, bplib_ghosts_stretch(ghosts), &mask);
     if (image == BPLIB_RESTORED) {
         bplib_forget_ghosts(ghosts);
         return image;

@@ -4,22 +4,20 @@
 //   caller ── ghosts                               after
 //
 // The helper, which becomes the holder, makes a ghost for each rank, all in its own small address
-// space, and leaves a server behind that traces them. It does so while the caller goes on: a caller
-// that takes its own image has both in the time of one. Between is a child of the caller that gives
-// no signal when it ends, so that no plain wait reports it. When the launch is over, the ghosts of
+// space, and leaves a server behind that traces them. All of that is done while the caller goes on
+// (beside.c): a caller that takes its own image has both in the time of one. When the launch is over, the ghosts of
 // ranks that failed disappear below the holder. Then the holder is killed while the caller is the
 // one that orphans go to, and the ghosts become children like any other. Until that moment the
 // caller has no children of this call, whatever fails.
 #define _GNU_SOURCE
+#include "beside.h"
 #include "internal.h"
 #include "job.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,21 +29,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STACK_BYTES = 16384, BYTES_MOST = 1 << 20 };
+enum { BYTES_MOST = 1 << 20 };
 
 // In place of a pid while a call lasts: the rank has not begun, and gets another ghost.
 enum { PID_TAKEN = INT_MIN };
 
 struct bplib_ghosts {
-    const struct bplib_helper *helper;
-    int socket; // the helper's end
-    // What between tells: it shares the caller's memory and descriptors, but not errno's meaning,
-    // so it makes no call that fails.
-    uint32_t has_begun; // a futex
-    int holder;         // pidfd; -1
+    struct bplib_beside beside; // its helper becomes the holder
+    int socket;                 // the helper's end, until it has begun; -1
     int error;
-    pid_t caller;
-    pid_t between;
     struct bplib_channel channel; // to the server
     int wanted_count, made_count;
     int *pids;
@@ -56,51 +48,7 @@ struct bplib_ghosts {
     sigset_t mask;
     bool is_adopted;
     struct bplib_ghosts *next; // of the same call, adopted as well
-    unsigned char stack[STACK_BYTES] __attribute__((aligned(64)));
 };
-
-static void tell_begun(struct bplib_ghosts *group) {
-    __atomic_store_n(&group->has_begun, 1, __ATOMIC_RELEASE);
-    (void)syscall(SYS_futex, &group->has_begun, FUTEX_WAKE, 1, NULL, NULL, 0);
-}
-
-// One that has been killed already will not be seen to end.
-static void end_with(pid_t parent) {
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (getppid() != parent) _exit(0);
-}
-
-// The life of the process between the caller and the holder: it lives as long as the holder. It has
-// the caller's descriptors, and would keep the caller's end of the socket open for ever.
-static int between(void *argument) {
-    struct bplib_ghosts *group = argument;
-    end_with(group->caller);
-    pid_t own = getpid();
-    pid_t pid = vfork();
-    if (pid == 0) {
-        end_with(own);
-        group->error = bplib_execute_helper(group->helper, group->socket, "ghosts", NULL);
-        _exit(127);
-    }
-    if (pid < 0) group->error = errno;
-    if (pid > 0) group->holder = (int)syscall(SYS_pidfd_open, pid, 0);
-    tell_begun(group);
-    if (pid > 0) (void)syscall(SYS_wait4, pid, NULL, 0, NULL);
-    _exit(0);
-}
-
-// False when between was killed before it could tell.
-static bool await_begin(struct bplib_ghosts *group) {
-    while (!__atomic_load_n(&group->has_begun, __ATOMIC_ACQUIRE)) {
-        const struct timespec a_while = {.tv_nsec = 100000000};
-        (void)syscall(SYS_futex, &group->has_begun, FUTEX_WAIT, 0, &a_while, NULL, 0);
-        if (waitpid(group->between, NULL, __WCLONE | WNOHANG) > 0) {
-            group->between = -1;
-            return false;
-        }
-    }
-    return true;
-}
 
 // Starts the helper. All signals are blocked. 0 or -1.
 static int start(struct bplib_ghosts *group, const struct bplib_helper *helper) {
@@ -108,19 +56,20 @@ static int start(struct bplib_ghosts *group, const struct bplib_helper *helper) 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         return bplib_fail(errno, "ghosts: socket pair: %s", bproc_strerror(errno));
     }
-    group->helper = helper;
-    group->caller = getpid();
     group->socket = ends[1];
-    group->between = clone(between, group->stack + STACK_BYTES, CLONE_VM | CLONE_FILES, group);
-    if (group->between < 0) group->error = errno;
-    bool begun = group->between > 0 && await_begin(group);
-    close(ends[1]);
-    if (group->error || !begun || group->holder < 0) {
-        close(ends[0]);
-        int error = group->error ? group->error : EAGAIN;
-        return bplib_fail(error, "ghosts: the helper does not start: %s", bproc_strerror(error));
-    }
-    return bplib_channel_adopt(&group->channel, ends[0]);
+    if (bplib_channel_adopt(&group->channel, ends[0]) < 0) return -1;
+    return bplib_begin_beside(&group->beside, helper, group->socket, "ghosts");
+}
+
+// Waits until the helper has begun, whose end is the end of its socket from then on. 0 or -1.
+static int await_start(struct bplib_ghosts *group) {
+    if (group->socket < 0) return 0;
+    int result = bplib_await_beside(&group->beside);
+    int error = errno;
+    close(group->socket);
+    group->socket = -1;
+    errno = error;
+    return result;
 }
 
 // Asks for the ghosts. 0 or -1.
@@ -142,7 +91,8 @@ static int take(struct bplib_ghosts *group) {
     int count = group->wanted_count;
     struct bproc_local_ghosts_made made;
     struct bplib_message answer;
-    if (bplib_channel_expect(&group->channel, &answer, BPROC_LOCAL_GHOSTS_MADE, sizeof made,
+    if (await_start(group) < 0 ||
+        bplib_channel_expect(&group->channel, &answer, BPROC_LOCAL_GHOSTS_MADE, sizeof made,
                              "ghosts") < 0) {
         return -1;
     }
@@ -178,7 +128,7 @@ static void stop_making(struct bplib_ghosts *group) {
 static struct bplib_ghosts *begin(const struct bplib_helper *helper, int count, const char *name,
                                   bool is_own) {
     sigset_t all;
-    struct bplib_ghosts *group = aligned_alloc(64, sizeof *group);
+    struct bplib_ghosts *group = calloc(1, sizeof *group);
     int *pids = malloc((size_t)count * sizeof *pids);
     if (!group || !pids) {
         free(group);
@@ -186,8 +136,8 @@ static struct bplib_ghosts *begin(const struct bplib_helper *helper, int count, 
         bplib_fail(ENOMEM, "out of memory: %d ranks", count);
         return NULL;
     }
-    memset(group, 0, offsetof(struct bplib_ghosts, stack));
-    group->holder = group->between = group->own_file = -1;
+    group->beside = (struct bplib_beside){.between = -1, .helper = -1};
+    group->socket = group->own_file = -1;
     group->is_own = is_own;
     group->channel = (struct bplib_channel){.descriptor = -1, .received = {-1, -1}};
     group->wanted_count = count;
@@ -213,17 +163,13 @@ struct bplib_ghosts *bplib_begin_own_ghost(const struct bplib_helper *helper, co
 
 // Ends the holder; orphans go to whom they go to at present.
 static void release(struct bplib_ghosts *group) {
-    if (group->holder >= 0) {
-        (void)syscall(SYS_pidfd_send_signal, group->holder, SIGKILL, NULL, 0);
-        close(group->holder);
-        group->holder = -1;
-    }
-    while (group->between > 0 && waitpid(group->between, NULL, __WCLONE) < 0 && errno == EINTR) {}
-    group->between = -1;
+    bplib_kill_beside(&group->beside);
+    bplib_bury_beside(&group->beside);
 }
 
 void bplib_end_ghosts(struct bplib_ghosts *group) {
     int error = errno;
+    (void)await_start(group);
     stop_making(group);
     bplib_channel_close(&group->channel);
     // Ghosts that nobody adopts die with their server, which may take its time; a caller that
@@ -245,6 +191,10 @@ void bplib_forget_ghosts(struct bplib_ghosts *group) {
     bplib_set_mask(&group->mask);
     free(group->pids);
     free(group);
+}
+
+struct bplib_stretch bplib_ghosts_stretch(const struct bplib_ghosts *group) {
+    return bplib_beside_stretch(&group->beside);
 }
 
 int bplib_take_ghosts(struct bplib_ghosts *group) {
@@ -322,7 +272,7 @@ int bplib_become_ghost(struct bplib_ghosts *group, bproc_job_t *job, void *page)
 // has given its ghosts away long ago. The kernel does that and marks it as ended in one step, which
 // prctl(PR_SET_CHILD_SUBREAPER) waits for; so one that lives now gives them to this process.
 static bool holder_has_ended(const struct bplib_ghosts *group) {
-    struct pollfd end = {.fd = group->holder, .events = POLLIN};
+    struct pollfd end = {.fd = group->beside.helper, .events = POLLIN};
     return poll(&end, 1, 0) != 0;
 }
 

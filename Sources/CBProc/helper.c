@@ -89,21 +89,29 @@ static void restore_signals(const sigset_t *mask) {
     (void)sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
-int bplib_execute_helper(const struct bplib_helper *helper, int own_socket, const char *role,
-                         const sigset_t *mask) {
-    char name[32], option[32], socket[32];
-    (void)snprintf(name, sizeof name, "bproc-%s", role);
-    (void)snprintf(option, sizeof option, "--helper=%s", role);
-    (void)snprintf(socket, sizeof socket, "--socket=%d", own_socket);
-    char *const argv[] = {name, option, socket, NULL};
+void bplib_word_helper(struct bplib_helper_words *words, const char *role, int own_socket) {
+    (void)snprintf(words->name, sizeof words->name, "bproc-%s", role);
+    (void)snprintf(words->option, sizeof words->option, "--helper=%s", role);
+    (void)snprintf(words->socket, sizeof words->socket, "--socket=%d", own_socket);
+    words->argv[0] = words->name;
+    words->argv[1] = words->option;
+    words->argv[2] = words->socket;
+    words->argv[3] = NULL;
     // What its runtime would look for at every start, and in an empty root in vain.
-    char *const envp[] = {(char *)"SWIFT_BACKTRACE=enable=no,swift-backtrace=/", NULL};
+    words->envp[0] = (char *)"SWIFT_BACKTRACE=enable=no,swift-backtrace=/";
+    words->envp[1] = NULL;
+}
+
+// Becomes the helper. Comes back with an errno.
+static int execute(const struct bplib_helper *helper, int own_socket, const sigset_t *mask) {
+    struct bplib_helper_words words;
+    bplib_word_helper(&words, "capture", own_socket);
     // This process has a descriptor table of its own. What the caller has open is not kept open by
     // the helper: it may be about to execute what it has just written.
-    bplib_close_others((const int[]){helper->program, own_socket}, 2);
+    bplib_close_others((const int[]){helper->program, own_socket});
     if (fcntl(own_socket, F_SETFD, 0) == 0) {
         if (mask) restore_signals(mask);
-        (void)execveat(helper->program, "", argv, envp, AT_EMPTY_PATH);
+        (void)execveat(helper->program, "", words.argv, words.envp, AT_EMPTY_PATH);
     }
     return errno;
 }
@@ -121,7 +129,7 @@ static int between(void *argument) {
     struct start *start = argument;
     start->pid = vfork();
     if (start->pid == 0) {
-        start->error = bplib_execute_helper(start->helper, start->socket, "capture", start->mask);
+        start->error = execute(start->helper, start->socket, start->mask);
         _exit(127);
     }
     if (start->pid < 0) start->error = errno;

@@ -101,9 +101,12 @@ void bplib_return_helper(const struct bplib_helper *helper);
 // Starts the helper on its end of a socket pair, with this signal mask (NULL: as now); all signals
 // are blocked. It is not a child of the caller; its end is the end of its socket. Its pid, or -1.
 pid_t bplib_start_helper(const struct bplib_helper *helper, int socket, const sigset_t *mask);
-// In a child of vfork: becomes the helper in this role. Comes back with an errno.
-int bplib_execute_helper(const struct bplib_helper *helper, int own_socket, const char *role,
-                         const sigset_t *mask);
+// What a helper in a role is executed with.
+struct bplib_helper_words {
+    char name[32], option[32], socket[32];
+    char *argv[4], *envp[2];
+};
+void bplib_word_helper(struct bplib_helper_words *words, const char *role, int own_socket);
 // From here to the end, orphans below the caller become its children (1) or do not (0). Answers how
 // it was. One thread at a time.
 int bplib_begin_orphans(int adopts);
@@ -119,6 +122,11 @@ int bplib_accept_image(const char *what, const struct bproc_local_header *header
 // sends it. All signals are blocked.
 int bplib_pack(const struct bplib_helper *helper, int image);
 
+// Memory from one address to another, in whole pages; {0, 0}: none.
+struct bplib_stretch {
+    uint64_t start, end;
+};
+
 // Saves what a function call keeps. 0; and 1 in the process that is restored from the image.
 int bplib_save_registers(struct bproc_local_registers *registers)
     __attribute__((returns_twice));
@@ -127,10 +135,12 @@ enum { BPLIB_RESTORED = -2 };
 // Writes the caller's image to a file that can be written at any offset. Its length, with all
 // signals blocked and *mask the mask to set again; -1 with everything as before; BPLIB_RESTORED in
 // the restored process, which has its mask and knows its place. The directory in /proc is for
-// callers that see none; -1: none was lent.
-int64_t bplib_capture_caller(int lent_directory, int file, uint64_t offset, sigset_t *mask);
+// callers that see none; -1: none was lent. What is left out others write to meanwhile.
+int64_t bplib_capture_caller(int lent_directory, struct bplib_stretch left_out, int file,
+                             uint64_t offset, sigset_t *mask);
 // The same into a memory file, which nobody can change afterwards: its descriptor.
-int bplib_image_of_caller(const struct bplib_helper *helper, sigset_t *mask);
+int bplib_image_of_caller(const struct bplib_helper *helper, struct bplib_stretch left_out,
+                          sigset_t *mask);
 // EBUSY for a caller with several threads, EPERM for one with rights that are not its user's. 0 or
 // -1.
 int bplib_check_caller(void);
@@ -182,6 +192,8 @@ int bplib_become_ghost(struct bplib_ghosts *ghosts, bproc_job_t *job, void *page
 void bplib_end_ghosts(struct bplib_ghosts *ghosts);
 // In a restored process: frees the memory, and sets the caller's mask.
 void bplib_forget_ghosts(struct bplib_ghosts *ghosts);
+// What an image that is taken while they begin has to be without.
+struct bplib_stretch bplib_ghosts_stretch(const struct bplib_ghosts *ghosts);
 // Waits for all of them, and lets go of what the beginning holds. 0; -1: not all can be made.
 int bplib_take_ghosts(struct bplib_ghosts *ghosts);
 const int *bplib_ghost_pids(const struct bplib_ghosts *ghosts);
@@ -254,6 +266,11 @@ _Noreturn void bplib_stand_in(struct bp_stand_in *state, bproc_job_t *job,
 // Takes back what the C library has told the kernel of the area of restartable sequences.
 void bplib_leave_rseq(void);
 // Closes everything from 3 on but these; a negative number is none.
-void bplib_close_others(const int *kept, int count);
+void bplib_close_others(const int kept[2]);
+// What that is, in at most one range more than are kept. How many.
+struct bplib_number_range {
+    unsigned first, last;
+};
+int bplib_find_others(const int *kept, int count, struct bplib_number_range *others);
 
 #pragma GCC visibility pop

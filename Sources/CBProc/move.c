@@ -72,7 +72,9 @@ static int go(struct bplib_start *start, int node, const struct bproc_io_t *io, 
     (void)prctl(PR_GET_NAME, name, 0, 0, 0);
     struct bplib_ghosts *ghosts = begin_ghost(start, name);
     sigset_t mask;
-    int image = bplib_image_of_caller(&start->helper, &mask);
+    struct bplib_stretch left_out = {0, 0};
+    if (ghosts) left_out = bplib_ghosts_stretch(ghosts);
+    int image = bplib_image_of_caller(&start->helper, left_out, &mask);
     if (image == BPLIB_RESTORED) {
         if (ghosts) bplib_forget_ghosts(ghosts);
         bplib_forget(start);

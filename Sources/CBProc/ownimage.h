@@ -34,6 +34,7 @@ struct own_line {
 // Pages that are never touched cost nothing.
 struct own_memory {
     int directory; // the caller's, in a /proc
+    struct bplib_stretch left_out[2]; // this memory, and what others are at work in
     uint32_t line_count, range_count;
     uint64_t byte_count;  // of all ranges
     uint64_t piece_count; // the most that they are cut into

@@ -74,25 +74,30 @@ static int too_many(const char *part, uint64_t count, uint64_t limit) {
                       (unsigned long long)count, (unsigned long long)limit);
 }
 
-// The kernel may have merged the memory of the capture with a neighbour: it is cut out.
-static int add_line(struct own_memory *memory, struct own_line line) {
-    uint64_t start = (uint64_t)memory;
-    uint64_t end = (start + sizeof *memory + BP_IMAGE_PAGE - 1) & ~(uint64_t)(BP_IMAGE_PAGE - 1);
-    struct own_line parts[2] = {line, line};
-    if (line.start < end && line.end > start) {
-        parts[0].end = start;
-        parts[1].start = end;
-    } else {
-        parts[1].end = parts[1].start;
+static int add_part(struct own_memory *memory, struct own_line line, uint64_t start,
+                    uint64_t end) {
+    if (end <= start) return 0;
+    if (memory->line_count == OWN_LINES_MAX) {
+        return too_many("the number of mappings", OWN_LINES_MAX + 1, OWN_LINES_MAX);
     }
-    for (int i = 0; i < 2; i++) {
-        if (parts[i].end <= parts[i].start) continue;
-        if (memory->line_count == OWN_LINES_MAX) {
-            return too_many("the number of mappings", OWN_LINES_MAX + 1, OWN_LINES_MAX);
-        }
-        memory->lines[memory->line_count++] = parts[i];
-    }
+    line.start = start;
+    line.end = end;
+    memory->lines[memory->line_count++] = line;
     return 0;
+}
+
+// The kernel may have merged what is left out with a neighbour: it is cut out.
+static int add_line(struct own_memory *memory, struct own_line line) {
+    const struct bplib_stretch *cuts = memory->left_out;
+    const int lower = cuts[0].start > cuts[1].start;
+    uint64_t start = line.start;
+    for (int i = 0; i < 2; i++) {
+        const struct bplib_stretch *cut = &cuts[i ^ lower];
+        if (cut->end <= start || cut->start >= line.end) continue;
+        if (add_part(memory, line, start, cut->start) < 0) return -1;
+        start = cut->end;
+    }
+    return add_part(memory, line, start, line.end);
 }
 
 // Takes the complete lines off the text. How many bytes are left of it, or -1.
@@ -208,16 +213,20 @@ static int find_by_reading(struct own_memory *memory, struct own_line *line, int
 }
 
 // Marks the lines that have pages at all, where the kernel does not scan by itself: a terabyte that
-// nobody has touched has two gigabytes of page map. Such a line has one range for the moment.
-static void mark_touched(struct own_memory *memory, const char *text, uint32_t *index) {
+// nobody has touched has two gigabytes of page map. Such a line has one range for the moment. A
+// mapping is several lines where something of it is left out.
+static void mark_touched(struct own_memory *memory, const char *text, struct own_line *mapping,
+                         uint32_t *index) {
     struct own_line line;
     if (read_line(text, &line)) {
+        *mapping = line;
         while (*index < memory->line_count && memory->lines[*index].end <= line.start) ++*index;
     } else if (!strncmp(text, "Rss:", 4) || !strncmp(text, "Swap:", 5)) {
         uint64_t kilobytes;
         (void)take_number(skip_word(text), 10, &kilobytes);
-        if (kilobytes > 0 && *index < memory->line_count) {
-            memory->lines[*index].range_count = 1;
+        for (uint32_t i = *index; kilobytes > 0 && i < memory->line_count; i++) {
+            if (memory->lines[i].start >= mapping->end) break;
+            memory->lines[i].range_count = 1;
         }
     }
 }
@@ -228,11 +237,12 @@ static int find_touched(struct own_memory *memory) {
     size_t have = 0;
     ssize_t count;
     uint32_t index = 0;
+    struct own_line mapping = {0};
     while ((count = read(file, memory->text + have, sizeof memory->text - have)) > 0) {
         char *at = memory->text, *end = at + have + (size_t)count, *stop;
         while ((stop = memchr(at, '\n', (size_t)(end - at)))) {
             *stop = 0;
-            mark_touched(memory, at, &index);
+            mark_touched(memory, at, &mapping, &index);
             at = stop + 1;
         }
         have = (size_t)(end - at);

@@ -98,7 +98,7 @@ _Noreturn void bplib_stand_in(struct bp_stand_in *state, bproc_job_t *job,
     // people's pipes open.
     bplib_job_move_above(job, STDERR_FILENO);
     int channel = state->is_ghost ? -1 : bproc_job_descriptor(job);
-    bplib_close_others((const int[]){signals, channel}, 2);
+    bplib_close_others((const int[]){signals, channel});
     // A ghost may be itself again, and then has its input.
     int input = state->is_ghost ? -1 : open("/dev/null", O_RDONLY);
     if (input > 0) (void)dup2(input, STDIN_FILENO);

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "include/ghosts.h"
 
-#include "calls.h"
+#include "bp_calls.h"
 #include "group.h"
 
 #include <errno.h>
