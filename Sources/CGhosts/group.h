@@ -27,6 +27,7 @@ struct ghost {
     struct bp_ghost_group *group;
     int32_t pid;
     uint8_t is_dropped, is_reaped;
+    uint8_t has_ended; // before it could be traced
 };
 
 _Static_assert(sizeof(struct ghost) == offsetof(struct bproc_local_own_ghost, home),

@@ -111,6 +111,10 @@ int32_t bp_ghost_pid(const struct bp_ghost_group *group, uint32_t index) {
     return group->own ? group->own : group->ghosts[index].pid;
 }
 
+int bp_ghost_has_ended(const struct bp_ghost_group *group, uint32_t index) {
+    return group->ghosts[index].has_ended;
+}
+
 int32_t bp_ghost_holder(const struct bp_ghost_group *group) { return group->holder; }
 
 static long result(long value) { return value < 0 ? -errno : value; }

@@ -7,21 +7,16 @@ import System
 struct GhostMemory {
     private let group: OpaquePointer
 
-    init(group: OpaquePointer) { unsafe self.group = group }
+    /// The process numbers of the ghosts.
+    let pids: [Int32]
 
-    /// Waits until the ghosts are made. Answers their pids, and why there are not more (0: none is
-    /// missing).
-    func awaitGhosts() -> (pids: [Int32], errorNumber: Int32) {
-        var errorNumber: Int32 = 0
-        let count = unsafe bp_ghost_await(group, &errorNumber)
-        return ((0..<count).map { unsafe bp_ghost_pid(group, $0) }, errorNumber)
+    init(group: OpaquePointer, count: Int) {
+        unsafe self.group = group
+        pids = (0..<UInt32(count)).map { unsafe bp_ghost_pid(group, $0) }
     }
 
-    /// The memory that the one ghost shares which is the caller itself.
-    func shareOwn() throws(SystemCallError) -> OwnedDescriptor {
-        let file = unsafe Int(bp_ghost_share_own(group))
-        return OwnedDescriptor(adopting: Int32(try check("share memory with a ghost", file)))
-    }
+    /// Whether a ghost has ended before it could be traced.
+    func hasEnded(_ ghost: Int) -> Bool { unsafe bp_ghost_has_ended(group, UInt32(ghost)) != 0 }
 
     /// Traces a ghost and lets it take signals. False: it has ended already.
     func seize(_ ghost: Int) throws(SystemCallError) -> Bool {

@@ -46,7 +46,7 @@ struct GhostServer: ~Copyable {
     private var space = [UInt8](repeating: 0, count: 64 << 10)
 
     init(
-        memory: GhostMemory, pids: [Int32], isOwn: Bool, library: consuming OwnedDescriptor,
+        memory: GhostMemory, isOwn: Bool, library: consuming OwnedDescriptor,
         caller: consuming OwnedDescriptor, news: consuming OwnedDescriptor
     ) {
         libraryNumber = library.number
@@ -54,10 +54,13 @@ struct GhostServer: ~Copyable {
         self.caller = caller
         self.news = news
         self.memory = memory
-        self.pids = pids
+        pids = memory.pids
         self.isOwn = isOwn
-        ghostOfPid = Dictionary(uniqueKeysWithValues: zip(pids, pids.indices))
-        group = GhostGroup(count: pids.count)
+        ghostOfPid = Dictionary(uniqueKeysWithValues: zip(memory.pids, memory.pids.indices))
+        group = GhostGroup(count: memory.pids.count)
+        for ghost in pids.indices where memory.hasEnded(ghost) {
+            group.ghostDied(signal: SIGKILL, ghost: ghost, effects: &effects)
+        }
     }
 
     /// The process at the other end of the conversation; readable when it has ended.
@@ -66,23 +69,6 @@ struct GhostServer: ~Copyable {
         try check("ask who calls", unsafe bp_peer_credentials(library, &credentials))
         return OwnedDescriptor(
             adopting: Int32(try check("open the caller", bp_child_open(credentials.pid))))
-    }
-
-    /// Traces the ghosts and tells the library of them.
-    mutating func begin(errorNumber: Int32) throws(SystemCallError) {
-        // The caller itself is traced when it has moved.
-        for ghost in isOwn ? [] : Array(pids.indices) where try !memory.seize(ghost) {
-            group.ghostDied(signal: SIGKILL, ghost: ghost, effects: &effects)
-        }
-        var body = LocalMessage.bytes(
-            of: bproc_local_ghosts_made(error: errorNumber, made_count: UInt32(pids.count)))
-        for pid in pids { body += LocalMessage.bytes(of: pid) }
-        if isOwn, !pids.isEmpty {
-            let shared = try memory.shareOwn()
-            answer(BPROC_LOCAL_GHOSTS_MADE, body, attaching: shared.number)
-        } else {
-            answer(BPROC_LOCAL_GHOSTS_MADE, body)
-        }
     }
 
     mutating func serve() throws(SystemCallError) {
@@ -202,12 +188,10 @@ struct GhostServer: ~Copyable {
 
     // MARK: The library
 
-    private mutating func answer(
-        _ kind: bproc_local_kind, _ body: [UInt8], attaching descriptor: Int32 = -1
-    ) {
+    private mutating func answer(_ kind: bproc_local_kind, _ body: [UInt8]) {
         let bytes = LocalMessage.bytes(kind, body: body)
         _ = unsafe bytes.withUnsafeBytes {
-            unsafe bp_capture_send(libraryNumber, $0.baseAddress!, $0.count, descriptor)
+            unsafe bp_capture_send(libraryNumber, $0.baseAddress!, $0.count, -1)
         }
     }
 

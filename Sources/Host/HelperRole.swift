@@ -11,7 +11,7 @@ package enum HelperRole {
         let isGhosts = arguments.contains("--helper=ghosts")
         guard isGhosts || arguments.contains("--helper=capture") else { return nil }
         guard let socket = number("--socket=", in: arguments) else { return 64 }
-        if isGhosts { return GhostHelper.run(socket: socket) }
+        if isGhosts { return GhostHelper.run() }
         return CaptureHelper.run(socket: socket, packingPays: LocalNetwork.packingPays)
     }
 

@@ -14,6 +14,17 @@
 // A group of ghosts; opaque, mapped once.
 struct bp_ghost_group;
 
+// What has been done of the role --helper=ghosts --socket=N before main: the process is the server,
+// settled, and the library has been told of the ghosts, which are traced.
+struct bp_ghost_beginning {
+    struct bp_ghost_group *_Nullable group;
+    int32_t socket; // its number by now
+    uint32_t count; // of the ghosts that are made
+    int32_t is_own; // the one ghost is the caller itself, which is not traced yet
+};
+// NULL: this process was started otherwise.
+const struct bp_ghost_beginning *_Nullable bp_ghost_begun(void);
+
 // Maps the memory of a group of at most this many ghosts with this name in ps. NULL: no memory.
 struct bp_ghost_group *_Nullable bp_ghost_map(uint32_t count, const char *_Nonnull name);
 
@@ -33,6 +44,8 @@ long bp_ghost_split(struct bp_ghost_group *_Nonnull group);
 uint32_t bp_ghost_await(struct bp_ghost_group *_Nonnull group, int *_Nonnull error);
 
 int32_t bp_ghost_pid(const struct bp_ghost_group *_Nonnull group, uint32_t index);
+// Whether it has ended before it could be traced.
+int bp_ghost_has_ended(const struct bp_ghost_group *_Nonnull group, uint32_t index);
 int32_t bp_ghost_holder(const struct bp_ghost_group *_Nonnull group);
 
 // Traces a ghost, which dies with the server from then on, and lets it take signals.
