@@ -224,7 +224,6 @@ static int queue_received(struct bplib_ghosts *group, const struct bplib_channel
 // Hands the job over to the server, which lets the ghosts of failed ranks disappear.
 static int hand_over(struct bplib_ghosts *group, bproc_job_t *job, int watch,
                      bool end_with_caller) {
-    struct bplib_message answer;
     bool is_watch = watch >= 0;
     if (!is_watch && queue_received(group, &job->channel) < 0) return -1;
     struct bproc_local_ghosts_adopt adopt = {
@@ -239,7 +238,11 @@ static int hand_over(struct bplib_ghosts *group, bproc_job_t *job, int watch,
     int result = bplib_channel_queue(&group->channel, BPROC_LOCAL_GHOSTS_ADOPT, parts, 2);
     free(started);
     int channel = is_watch ? watch : job->channel.descriptor;
-    if (result < 0 || bplib_channel_send(&group->channel, channel, -1) < 0) return -1;
+    return result < 0 ? -1 : bplib_channel_send(&group->channel, channel, -1);
+}
+
+static int await_ready(struct bplib_ghosts *group) {
+    struct bplib_message answer;
     return bplib_channel_expect(&group->channel, &answer, BPROC_LOCAL_GHOSTS_READY,
                                 sizeof(struct bproc_local_ghosts_ready), "ghosts");
 }
@@ -254,7 +257,7 @@ int bplib_become_ghost(struct bplib_ghosts *group, bproc_job_t *job, void *page)
     // Where Yama lets only ancestors trace.
     (void)prctl(PR_SET_PTRACER, (unsigned long)own->server, 0, 0, 0);
     __atomic_store_n(&own->has_begun, 1, __ATOMIC_RELEASE);
-    if (hand_over(group, job, -1, false) < 0) return -1;
+    if (hand_over(group, job, -1, false) < 0 || await_ready(group) < 0) return -1;
     if (__atomic_load_n(&own->order, __ATOMIC_ACQUIRE) == 0) {
         return bplib_fail(EPERM, "ghosts: the server may not trace the caller");
     }
@@ -276,25 +279,44 @@ static bool holder_has_ended(const struct bplib_ghosts *group) {
     return poll(&end, 1, 0) != 0;
 }
 
+// Kills it, and waits until it has given its ghosts away. False: it was killed before.
+static bool take_from_holder(struct bplib_ghosts *group) {
+    struct pollfd end = {.fd = group->beside.helper, .events = POLLIN};
+    if (holder_has_ended(group)) return false;
+    bplib_kill_beside(&group->beside);
+    while (poll(&end, 1, -1) < 0 && errno == EINTR) {}
+    return true;
+}
+
+static bool has_failed_ranks(const struct bplib_ghosts *group, const bproc_job_t *job) {
+    for (int rank = 0; rank < group->made_count; rank++) {
+        if (job->pids[rank] <= 0) return true;
+    }
+    return false;
+}
+
 int bplib_adopt_ghosts(struct bplib_ghosts *group, bproc_job_t *job, int watch,
                        bool end_with_caller) {
     sigset_t all, mask;
+    // Otherwise the server gets ready while the holder dies.
+    bool needs_holder = has_failed_ranks(group, job);
     if (hand_over(group, job, watch, end_with_caller) < 0) return -1;
+    if (needs_holder && await_ready(group) < 0) return -1;
     sigfillset(&all);
     (void)pthread_sigmask(SIG_BLOCK, &all, &mask);
     int before = bplib_begin_orphans(1);
-    bool is_there = !holder_has_ended(group);
-    if (is_there) release(group);
+    bool is_there = take_from_holder(group);
     bplib_end_orphans(before);
     (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
     if (!is_there) return bplib_fail(ECHILD, "ghosts: their holder has been killed");
     group->is_adopted = true;
+    // A server that has been killed meanwhile has taken its ghosts with it; they are children all
+    // the same.
+    if (!needs_holder) (void)await_ready(group);
     return 0;
 }
 
 void bplib_confirm_ghosts(struct bplib_ghosts *group) {
-    // A server that has been killed meanwhile has taken its ghosts with it; they are children all
-    // the same.
     if (bplib_channel_queue(&group->channel, BPROC_LOCAL_GHOSTS_ADOPTED, NULL, 0) == 0) {
         (void)bplib_channel_send(&group->channel, -1, BPLIB_ANSWER_MILLISECONDS);
     }
