@@ -121,7 +121,8 @@ let package = Package(
         .target(
             name: "ProcessImage",
             dependencies: [
-                "System", "CSystem", "CRestore", "CLocalProtocol", "CChecksum", "CXXHash", "CLZ4",
+                "System", "CSystem", "CImageFormat", "CRestore", "CLocalProtocol", "CChecksum",
+                "CXXHash", "CLZ4",
             ],
             exclude: ["FORMAT.md"],
             swiftSettings: strict),

@@ -4,6 +4,7 @@
 #include "internal.h"
 
 #include "bp_image.h"
+#include "bp_pagemap.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -14,7 +15,7 @@ enum {
     // for a cache.
     OWN_PIECE_BYTES = 64 * BP_IMAGE_PAGE,
     // Shorter stretches of zeros are stored: a mapping of its own costs more than they do.
-    OWN_GAP_BYTES = 16 * BP_IMAGE_PAGE,
+    OWN_GAP_BYTES = BP_PAGEMAP_GAP_PAGES * BP_IMAGE_PAGE,
     OWN_TEXT_BYTES = 64 << 10,
 };
 

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -131,7 +130,6 @@ static int read_lines(struct own_memory *memory) {
 
 // ---- Pages ----
 
-// Runs closer together than this are one: a mapping costs more than a few zero pages.
 static int add_range(struct own_memory *memory, struct own_line *line, uint64_t start,
                      uint64_t end) {
     struct own_range *last = &memory->ranges[memory->range_count - 1];
@@ -147,42 +145,16 @@ static int add_range(struct own_memory *memory, struct own_line *line, uint64_t 
     return 0;
 }
 
-// Debian 12's headers are older than the call; the kernel's numbers are fixed.
-struct scan_argument {
-    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-struct scanned {
-    uint64_t start, end, categories;
-};
-
-// How many pieces have content, or -1 with errno.
-static int scan(int pagemap, uint64_t start, uint64_t end, struct scanned *found, size_t count,
-                uint64_t *walk_end) {
-    enum { PRESENT = 1 << 3, SWAPPED = 1 << 4, ZERO = 1 << 5 };
-    struct scan_argument argument = {
-        .size = sizeof argument,
-        .start = start,
-        .end = end,
-        .vec = (uint64_t)found,
-        .vec_len = count,
-        .category_inverted = ZERO,
-        .category_mask = ZERO,
-        .category_anyof_mask = PRESENT | SWAPPED,
-        .return_mask = PRESENT | SWAPPED,
-    };
-    int result = ioctl(pagemap, _IOWR('f', 16, struct scan_argument), &argument);
-    *walk_end = argument.walk_end;
-    return result;
-}
-
 static int find_by_scan(struct own_memory *memory, struct own_line *line, int pagemap) {
-    struct scanned *found = (void *)memory->piece;
+    struct bp_page_range *found = (void *)memory->piece;
     uint64_t cursor = line->start, walked = 0;
     while (cursor < line->end) {
-        int count = scan(pagemap, cursor, line->end, found, 1024, &walked);
-        if (count < 0) return bplib_fail(errno, "scan page map: %s", bproc_strerror(errno));
-        for (int i = 0; i < count; i++) {
+        long count = bp_pagemap_scan(pagemap, cursor, line->end, found, 1024, &walked);
+        if (count < 0) {
+            int error = (int)-count;
+            return bplib_fail(error, "scan page map: %s", bproc_strerror(error));
+        }
+        for (long i = 0; i < count; i++) {
             if (add_range(memory, line, found[i].start, found[i].end) < 0) return -1;
         }
         if (walked <= cursor) break;
@@ -191,7 +163,7 @@ static int find_by_scan(struct own_memory *memory, struct own_line *line, int pa
     return 0;
 }
 
-// The same before Linux 6.7: 8 bytes a page, bit 63 present, 62 swapped.
+// The same before Linux 6.7.
 static int find_by_reading(struct own_memory *memory, struct own_line *line, int pagemap) {
     uint64_t *entries = (void *)memory->piece;
     for (uint64_t cursor = line->start; cursor < line->end;) {
@@ -205,7 +177,7 @@ static int find_by_reading(struct own_memory *memory, struct own_line *line, int
         if (count == 0) break;
         size_t got = (size_t)count / sizeof *entries;
         for (size_t i = 0; i < got; i++, cursor += BP_IMAGE_PAGE) {
-            if (entries[i] >> 62 == 0) continue;
+            if (!bp_pagemap_has_content(entries[i])) continue;
             if (add_range(memory, line, cursor, cursor + BP_IMAGE_PAGE) < 0) return -1;
         }
     }
@@ -268,8 +240,8 @@ static int find_pages(struct own_memory *memory, struct own_line *line, int page
 
 static int find_all_pages(struct own_memory *memory, int pagemap) {
     uint64_t walked;
-    bool scans = scan(pagemap, 0, BP_IMAGE_PAGE, (void *)memory->piece, 1, &walked) >= 0 ||
-                 (errno != ENOTTY && errno != EINVAL);
+    long probe = bp_pagemap_scan(pagemap, 0, BP_IMAGE_PAGE, (void *)memory->piece, 1, &walked);
+    bool scans = probe != -ENOTTY && probe != -EINVAL;
     if (!scans && find_touched(memory) < 0) return -1;
     for (uint32_t i = 0; i < memory->line_count; i++) {
         struct own_line *line = &memory->lines[i];

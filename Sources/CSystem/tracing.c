@@ -6,7 +6,6 @@
 #include <linux/memfd.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -149,32 +148,6 @@ long bp_trace_read(pid_t pid, uint64_t address, void *bytes, size_t byte_count) 
     struct iovec remote = {(void *)address, byte_count};
     ssize_t count = process_vm_readv(pid, &local, 1, &remote, 1, 0);
     return count < 0 ? -errno : count;
-}
-
-// Debian 12's headers are older than the call; the kernel's numbers are fixed.
-struct scan_argument {
-    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-
-long bp_pagemap_scan(int pagemap, uint64_t start, uint64_t end, struct bp_page_range *ranges,
-                     size_t count, uint64_t *walk_end) {
-    enum { PRESENT = 1 << 3, SWAPPED = 1 << 4, ZERO = 1 << 5 };
-    struct scan_argument argument = {
-        .size = sizeof argument,
-        .start = start,
-        .end = end,
-        .vec = (uint64_t)ranges,
-        .vec_len = count,
-        .category_inverted = ZERO,
-        .category_mask = ZERO,
-        .category_anyof_mask = PRESENT | SWAPPED,
-        .return_mask = PRESENT | SWAPPED,
-    };
-    int result = ioctl(pagemap, _IOWR('f', 16, struct scan_argument), &argument);
-    if (result < 0) return -errno;
-    *walk_end = argument.walk_end;
-    return result;
 }
 
 long bp_image_file(const char *name, int executable) {

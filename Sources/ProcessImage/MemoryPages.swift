@@ -1,3 +1,4 @@
+import CImageFormat
 import CRestore
 import CSystem
 import System
@@ -7,8 +8,8 @@ struct MemoryPages: ~Copyable {
     private let pagemap: OwnedDescriptor
     private static let page = UInt64(BP_IMAGE_PAGE)
 
-    /// Runs closer together than this are one: a mapping costs more than a few zero pages.
-    static let mergedGap: UInt64 = 16 * page
+    /// Runs closer together than this are one.
+    static let mergedGap = UInt64(BP_PAGEMAP_GAP_PAGES) * page
 
     /// nil where the kernel scans by itself. Otherwise where the mappings begin that have pages at
     /// all: a terabyte that nobody has touched has two gigabytes of page map.
@@ -46,8 +47,7 @@ struct MemoryPages: ~Copyable {
         return found
     }
 
-    /// The same before Linux 6.7, from /proc/<pid>/pagemap: 8 bytes a page, bit 63 present, 62
-    /// swapped.
+    /// The same before Linux 6.7, from the entries of the page map.
     private borrowing func rangesByReading(_ line: MapLine) throws(CaptureError) -> [Range<UInt64>]
     {
         var found: [Range<UInt64>] = []
@@ -59,7 +59,7 @@ struct MemoryPages: ~Copyable {
                 pagemap.number, &entries, Int(pages) * 8, cursor / Self.page * 8)
             let got = try require("read page map", count) / 8
             if got == 0 { break }
-            for index in 0..<got where entries[index] >> 62 != 0 {
+            for index in 0..<got where bp_pagemap_has_content(entries[index]) != 0 {
                 let start = cursor + UInt64(index) * Self.page
                 Self.add(start..<(start + Self.page), to: &found)
             }

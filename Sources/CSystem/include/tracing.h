@@ -1,6 +1,8 @@
 // Looking at another program from outside: ptrace, its memory, its page map; and the files and
 // mappings that an image is written into. Every bp_ call answers a result or a negated errno.
 #pragma once
+#include "bp_pagemap.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -14,11 +16,6 @@ struct bp_registers {
 struct bp_rseq {
     uint64_t address;
     uint32_t byte_count, signature, flags, pad;
-};
-
-struct bp_page_range {
-    uint64_t start, end;
-    uint64_t categories;
 };
 
 // What waitpid said of a traced program.
@@ -56,12 +53,6 @@ long bp_trace_peek(pid_t pid, uint64_t address, uint64_t *_Nonnull word);
 long bp_trace_poke(pid_t pid, uint64_t address, uint64_t word);
 long bp_trace_robust_list(pid_t pid, uint64_t *_Nonnull address, uint64_t *_Nonnull byte_count);
 long bp_trace_read(pid_t pid, uint64_t address, void *_Nonnull bytes, size_t byte_count);
-
-// PAGEMAP_SCAN (Linux 6.7): ranges of pages that are present or swapped and not the zero page.
-// Answers their number; -ENOTTY where the kernel has no such call.
-long bp_pagemap_scan(int pagemap, uint64_t start, uint64_t end,
-                     struct bp_page_range *_Nonnull ranges,
-                     size_t count, uint64_t *_Nonnull walk_end);
 
 long bp_image_file(const char *_Nonnull name, int executable);
 long bp_image_seal(int fd);
