@@ -2,7 +2,7 @@
 //
 //     {"figure": "rfork", "nanoseconds": [2110000, 2034000], "bytes": 1830912}
 //
-// usage: moves rfork | pingpong | dump | undump [HEAP-KIB]
+// usage: moves rfork | leave | pingpong | dump | undump [HEAP-KIB]
 //        moves vrfork NODES PROGRAM
 //
 // The cluster is the one that libbproc finds. Clocks of different nodes are compared nowhere but
@@ -88,6 +88,33 @@ static void measure_rfork(size_t heap_bytes) {
     }
     report("rfork", call, ROUNDS, bytes);
     if (has_ghosts) report("rfork, exit, wait", whole, ROUNDS, bytes);
+}
+
+// From the front end to node 0, for good: a child each time, which is its own ghost from then on.
+static void measure_leave(size_t heap_bytes) {
+    int64_t times[ROUNDS];
+    char path[] = "/tmp/bproc-moves-XXXXXX";
+    int file = mkstemp(path);
+    if (file < 0) fail("file");
+    make_heap(heap_bytes);
+    for (int round = -2; round < ROUNDS; round++) {
+        pid_t child = fork();
+        if (child < 0) fail("fork");
+        if (child == 0) {
+            int64_t start = now();
+            if (bproc_move_io(0, NULL, 0) < 0) _exit(1);
+            int64_t took = now() - start;
+            file = open(path, O_WRONLY);
+            _exit(write(file, &took, sizeof took) == sizeof took ? 0 : 2);
+        }
+        int status;
+        int64_t took;
+        if (waitpid(child, &status, 0) < 0 || status != 0) fail("move");
+        if (pread(file, &took, sizeof took, 0) != sizeof took) fail("report");
+        if (round >= 0) times[round] = took;
+    }
+    unlink(path);
+    report("move from the front end", times, ROUNDS, image_bytes());
 }
 
 // From node 0 to node 1 and back.
@@ -220,13 +247,14 @@ int main(int count, char **words) {
     const char *figure = count > 1 ? words[1] : "";
     size_t heap_bytes = (size_t)(count > 2 ? atol(words[2]) : 1024) << 10;
     if (!strcmp(figure, "rfork")) measure_rfork(heap_bytes);
+    else if (!strcmp(figure, "leave")) measure_leave(heap_bytes);
     else if (!strcmp(figure, "pingpong")) measure_pingpong(heap_bytes);
     else if (!strcmp(figure, "dump")) measure_dump(heap_bytes);
     else if (!strcmp(figure, "undump")) measure_undump(heap_bytes);
     else if (!strcmp(figure, "vrfork") && count > 3)
         measure_vrfork(atoi(words[2]), (size_t)4 << 20, words[3]);
     else {
-        fprintf(stderr, "usage: moves rfork | pingpong | dump | undump [HEAP-KIB]\n"
+        fprintf(stderr, "usage: moves rfork | leave | pingpong | dump | undump [HEAP-KIB]\n"
                         "       moves vrfork NODES PROGRAM\n");
         return 64;
     }
