@@ -5,10 +5,10 @@
 //
 // The helper, which becomes the holder, makes a ghost for each rank, all in its own small address
 // space, and leaves a server behind that traces them. All of that is done while the caller goes on
-// (beside.c): a caller that takes its own image has both in the time of one. When the launch is over, the ghosts of
-// ranks that failed disappear below the holder. Then the holder is killed while the caller is the
-// one that orphans go to, and the ghosts become children like any other. Until that moment the
-// caller has no children of this call, whatever fails.
+// (beside.c): a caller that takes its own image has both in the time of one. When the launch is
+// over, the ghosts of ranks that failed disappear below the holder. Then the holder is killed while
+// the caller is the one that orphans go to, and the ghosts become children like any other. Until
+// that moment the caller has no children of this call, whatever fails.
 #define _GNU_SOURCE
 #include "beside.h"
 #include "internal.h"
