@@ -28,6 +28,7 @@ enum { STACK_BYTES = 8192 };
 struct beside_memory {
     // What they need.
     int program, socket;
+    pid_t caller, between;
     struct bplib_helper_words words;
     struct bplib_number_range others[3];
     int other_count;
@@ -39,19 +40,21 @@ struct beside_memory {
     unsigned char helper_stack[STACK_BYTES] __attribute__((aligned(64)));
 };
 
-static void end_with_parent(void) {
-    (void)raw_call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-}
-
 static _Noreturn void end(int status) {
     for (;;) (void)raw_call(SYS_exit_group, status, 0, 0, 0, 0);
+}
+
+// A parent that has been killed already would never be seen to end.
+static void end_with(pid_t parent) {
+    (void)raw_call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (raw_call(SYS_getppid, 0, 0, 0, 0, 0) != parent) end(127);
 }
 
 // What the caller has open is not kept open by the helper: it may be about to execute what it has
 // just written. The table of descriptors is this process's own.
 static void become_helper(void *argument) {
     struct beside_memory *memory = argument;
-    end_with_parent();
+    end_with(memory->between);
     for (int i = 0; i < memory->other_count; i++) {
         const struct bplib_number_range *others = &memory->others[i];
         (void)raw_call(SYS_close_range, others->first, others->last, 0, 0, 0);
@@ -67,7 +70,8 @@ static void become_helper(void *argument) {
 
 static int between(void *argument) {
     struct beside_memory *memory = argument;
-    end_with_parent();
+    end_with(memory->caller);
+    memory->between = (pid_t)raw_call(SYS_getpid, 0, 0, 0, 0, 0);
     long pid = raw_clone(CLONE_VM | CLONE_VFORK | SIGCHLD, memory->helper_stack + STACK_BYTES,
                          become_helper, memory);
     if (pid < 0) memory->error = (int)-pid;
@@ -85,6 +89,7 @@ static struct beside_memory *prepare(const struct bplib_helper *helper, int sock
     if (memory == MAP_FAILED) return NULL;
     memory->program = helper->program;
     memory->socket = socket;
+    memory->caller = getpid();
     memory->helper = -1;
     bplib_word_helper(&memory->words, role, socket);
     memory->other_count =
