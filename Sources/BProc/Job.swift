@@ -90,6 +90,14 @@ public struct Job: ~Copyable {
         return unsafe BProcError(failure: event)
     }
 
+    /// Ranks that run under other pids on their nodes than `processNumbers` has, because those were
+    /// taken there: how many, and the first; nil: none. Known after the start.
+    public var otherPids: (count: Int, first: Int)? {
+        var rank: Int32 = 0
+        let count = unsafe bproc_job_other_pids(pointer, &rank)
+        return count > 0 ? (Int(count), Int(rank)) : nil
+    }
+
     /// How far the node of a rank was when, in microseconds since the master began the launch, by
     /// its clock; what messages took on their way to the node is not in it.
     public struct StageTimes: Sendable, Equatable {

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -133,6 +134,11 @@ static int note_launched(bproc_job_t *job, const struct bplib_message *message) 
     }
     if (job->started) return bplib_fail(EPROTO, "the daemon reported the start twice");
     job->started = true;
+    if (launched.other_pid_count > 0 && launched.other_pid_count <= count &&
+        launched.first_other_pid < count) {
+        job->other_pid_count = (int)launched.other_pid_count;
+        job->first_other_pid = (int)launched.first_other_pid;
+    }
     for (uint32_t rank = 0; rank < count; rank++) {
         int32_t pid;
         memcpy(&pid, message->body + sizeof launched + rank * sizeof pid, sizeof pid);
@@ -288,6 +294,22 @@ static void scan(bproc_job_t *job) {
     }
 }
 
+// The daemon has ended, and what becomes of the ranks is not for it to say any more. What was still
+// being started has no other master.
+static void fail_lost(const bproc_job_t *job) {
+    char consequence[128];
+    uint32_t seconds = job->channel.welcome.grace_seconds;
+    if (seconds > 0 && job->started) {
+        snprintf(consequence, sizeof consequence,
+                 "; the job's processes on the nodes are ended, unless another master takes them "
+                 "within %u s", seconds);
+    } else {
+        snprintf(consequence, sizeof consequence,
+                 "; the job's processes on the nodes are ended");
+    }
+    bplib_fail_lost(job->channel.descriptor, consequence);
+}
+
 // Reads what is there and takes note of it. 1: there was something.
 static int read_and_scan(bproc_job_t *job) {
     if (job->channel.descriptor < 0 || job->end_error) return 0;
@@ -302,7 +324,7 @@ static int read_and_scan(bproc_job_t *job) {
     if (came < 0) end_with_error(job);
     scan(job);
     if (job->channel.ended && !bplib_job_over(job)) {
-        bplib_fail_lost(job->channel.descriptor, "; the job's processes on the nodes are ended");
+        fail_lost(job);
         end_with_error(job);
     }
     return came > 0;
@@ -358,6 +380,12 @@ int bproc_job_stage_times(const bproc_job_t *job, int rank, struct bproc_job_tim
     }
     *times = job->times[rank];
     return 0;
+}
+
+int bproc_job_other_pids(const bproc_job_t *job, int *rank) {
+    if (!job) return no_job();
+    if (rank && job->other_pid_count > 0) *rank = job->first_other_pid;
+    return job->other_pid_count;
 }
 
 static struct bproc_job_event exit_event(const bproc_job_t *job, const unsigned char *body) {

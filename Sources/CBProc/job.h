@@ -25,6 +25,8 @@ struct bproc_job {
     bool started;
     bool has_children;
     bool outlives_caller; // once its ranks have been told of
+    int other_pid_count;
+    int first_other_pid;         // the rank, where there is one
     struct bplib_ghosts *ghosts; // until they are the caller's children; NULL: there are none
     int watch;                   // the end of their server's socket, until it has it; -1
     int *nodes;

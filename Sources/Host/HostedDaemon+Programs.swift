@@ -104,6 +104,7 @@ extension HostedDaemon where Self: ~Copyable {
         answer.architecture = Hello.architectureX8664
         answer.node = host.node
         answer.node_count = UInt32(nodeCount)
+        answer.grace_seconds = graceSeconds
         var bytes = LocalMessage.bytes(of: answer)
         LocalMessage.put(
             ProductVersion.text, into: &bytes,

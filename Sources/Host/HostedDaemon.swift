@@ -44,6 +44,8 @@ package protocol HostedDaemon: ~Copyable {
     mutating func act(on message: LocalMessage, from client: Client) throws(LocalProtocolError)
     /// The table of nodes as programs that watch it have it; nil: not known here now.
     var watchedNodes: [UInt8]? { mutating get }
+    /// How long processes wait for another daemon in the place of this one; 0: they end with it.
+    var graceSeconds: UInt32 { get }
     /// A program has begun to watch the table of nodes.
     mutating func watchBegins()
     /// The program's connection has ended.

@@ -12,6 +12,7 @@ import Wire
 extension MasterDaemon {
     package var nodeCount: Int { host.store.state.nodes.count }
     package var programRefusal: String? { nil }
+    package var graceSeconds: UInt32 { UInt32(configuration.graceSeconds) }
 
     package mutating func clientIsGone(_ client: Client) {
         if let place = client.place { clientOfPlace[place] = nil }
@@ -239,6 +240,8 @@ extension MasterDaemon {
         raw.undump_99th_nanoseconds = report.undump99thNanoseconds
         raw.chunk_count = report.chunkCount
         raw.received_chunk_count_max = report.receivedChunkCountMaximum
+        raw.other_pid_count = UInt32(report.otherPidCount)
+        raw.first_other_pid = report.firstOtherPid
         var body = LocalMessage.bytes(of: raw)
         body.reserveCapacity(body.count + report.processes.count * 4)
         for process in report.processes { body += LocalMessage.bytes(of: process) }

@@ -85,6 +85,10 @@ public struct LaunchReport: Equatable, Sendable {
     public var undump99thNanoseconds: UInt32
     /// The most chunks one node received: more than the image has means that some came twice.
     public var receivedChunkCountMaximum: UInt32
+    /// Ranks that have other pids on their nodes than their ghosts, and the first of them if there
+    /// is one.
+    public var otherPidCount: Int
+    public var firstOtherPid: UInt32
     public var chunkCount: UInt32
     public var fanOut: Int
     public var chunkByteCount: UInt32

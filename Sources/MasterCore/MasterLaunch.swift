@@ -117,6 +117,9 @@ final class MasterLaunch {
     /// In rank order; empty: nobody wants to know.
     var times: [StageTimes] = []
     var receivedChunkCountMaximum: UInt32 = 0
+    /// Ranks that have other pids on their nodes than their ghosts, and the first of them.
+    var otherPidCount = 0
+    var firstOtherPid: UInt32 = .max
     /// How much of the relay's answers has been taken over.
     var placedRead = 0
     var failuresRead = 0
@@ -196,7 +199,8 @@ final class MasterLaunch {
                 return $0.process
             }, times: times, placedCount: placedCount, elapsedNanoseconds: 0,
             undumpMedianNanoseconds: quantile(0.5), undump99thNanoseconds: quantile(0.99),
-            receivedChunkCountMaximum: receivedChunkCountMaximum,
+            receivedChunkCountMaximum: receivedChunkCountMaximum, otherPidCount: otherPidCount,
+            firstOtherPid: firstOtherPid,
             chunkCount: order.chunkCount, fanOut: fanOut, chunkByteCount: order.chunkByteCount,
             imageByteCount: order.imageByteCount, unpackedByteCount: order.unpackedByteCount)
     }

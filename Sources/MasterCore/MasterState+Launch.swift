@@ -282,6 +282,10 @@ extension MasterState {
         if !known.times.isEmpty { known.times[index] = entry.times }
         known.receivedChunkCountMaximum = max(
             known.receivedChunkCountMaximum, entry.receivedChunkCount)
+        if entry.hasOtherPid {
+            known.otherPidCount += 1
+            known.firstOtherPid = min(known.firstOtherPid, entry.rank)
+        }
         deliverKeptSignals(of: known, rank: entry.rank, effects: &effects)
     }
 

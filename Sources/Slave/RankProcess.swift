@@ -11,6 +11,8 @@ final class RankProcess {
     /// What it does once it is placed; none: it has been told to go on.
     var waiting: Waiting
     let child: ChildProcess
+    /// Its ghost has a pid that was taken here.
+    var hasOtherPid = false
     /// Where its restorer says what became of it; nil once all is said.
     var status: StatusChannel?
     var slot = -1

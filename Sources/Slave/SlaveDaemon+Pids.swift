@@ -49,8 +49,9 @@ extension SlaveDaemon {
         beginNamespace()
     }
 
+    /// - Parameter hasOtherPid: becomes true if the process has another pid than it should.
     func spawn(
-        _ plan: RestorePlan, mayHaveAnyPid: Bool
+        _ plan: RestorePlan, mayHaveAnyPid: Bool, hasOtherPid: inout Bool
     ) throws(RestoreFailure) -> ChildProcess {
         do throws(RestoreFailure) {
             return try plan.spawn(restorer: restorer)
@@ -60,6 +61,7 @@ extension SlaveDaemon {
             host.log.daemon.notice("process \(pid) runs under another pid here: its own is taken")
             var plan = plan
             plan.wantedPid = nil
+            hasOtherPid = true
             return try plan.spawn(restorer: restorer)
         }
     }

@@ -14,6 +14,9 @@ extension SlaveDaemon {
     /// Nothing is known: the master has the table of nodes.
     package var network: bproc_local_network { bproc_local_network() }
 
+    /// Its own processes end with it, and what they have started elsewhere too.
+    package var graceSeconds: UInt32 { 0 }
+
     package var programRefusal: String? {
         isWelcome ? nil : "node \(host.node) has no master at present"
     }

@@ -77,11 +77,15 @@ extension SlaveDaemon {
         let plan = plan(launch: launch, rank: rank, image: image, ends: ends)
         do throws(RestoreFailure) {
             // A rank beside its ghost cannot have the ghost's pid.
+            var hasOtherPid = false
             let child = try spawn(
-                plan, mayHaveAnyPid: image.order.flags.contains(.anyPid) || image is OwnImage)
-            return RankProcess(
+                plan, mayHaveAnyPid: image.order.flags.contains(.anyPid) || image is OwnImage,
+                hasOtherPid: &hasOtherPid)
+            let process = RankProcess(
                 launch: launch, rank: rank, shownRank: plan.rank, waiting: Waiting(image.order),
                 child: child, status: status, streams: streams)
+            process.hasOtherPid = hasOtherPid
+            return process
         } catch {
             throw RankFailure(error)
         }
@@ -285,7 +289,8 @@ extension SlaveDaemon {
         let complete = host.store.held(process.launch)?.completeNanoseconds ?? placed
         host.store.state.rankIsPlaced(
             launch: process.launch, rank: process.rank,
-            undumpNanoseconds: placed - min(placed, complete), now: now, effects: &host.effects)
+            undumpNanoseconds: placed - min(placed, complete), hasOtherPid: process.hasOtherPid,
+            now: now, effects: &host.effects)
         if process.stopSignal != 0 { tellOfStop(process) }
     }
 

@@ -3,9 +3,10 @@ public import Wire
 
 // What becomes of this node's own ranks, and what the master and the parent hear of it.
 extension SlaveState {
+    /// - Parameter hasOtherPid: it was to have the pid of its ghost, and has not.
     public mutating func rankIsPlaced(
-        launch: UInt64, rank: UInt32, undumpNanoseconds: UInt64, now: UInt64,
-        effects: inout [SlaveEffect]
+        launch: UInt64, rank: UInt32, undumpNanoseconds: UInt64, hasOtherPid: Bool = false,
+        now: UInt64, effects: inout [SlaveEffect]
     ) {
         guard let known = launches[launch], let index = known.index(ofRank: rank),
             known.rankStates[index] == .spawning
@@ -23,7 +24,8 @@ extension SlaveState {
         answer.placed.append(
             Answer.Placed(
                 rank: rank, undumpNanoseconds: UInt32(clamping: undumpNanoseconds),
-                receivedChunkCount: known.receivedChunkCount, times: times))
+                receivedChunkCount: known.receivedChunkCount, hasOtherPid: hasOtherPid,
+                times: times))
         withRelay(launch, effects: &effects) { relay, relayEffects in
             relay.answerOwn(answer, now: now, effects: &relayEffects)
         }

@@ -6,15 +6,19 @@ public struct Answer: Equatable, Sendable {
         /// From "image complete on the node" to the restorer's own word.
         public var undumpNanoseconds: UInt32
         /// Chunks the node received over all its parents, whole or in part.
+        /// Below 2^31.
         public var receivedChunkCount: UInt32
+        /// It was to have the pid of its ghost, which is taken on its node, and has another there.
+        public var hasOtherPid: Bool
         public var times: StageTimes
         public init(
             rank: UInt32, undumpNanoseconds: UInt32, receivedChunkCount: UInt32,
-            times: StageTimes = StageTimes()
+            hasOtherPid: Bool = false, times: StageTimes = StageTimes()
         ) {
             self.rank = rank
             self.undumpNanoseconds = undumpNanoseconds
             self.receivedChunkCount = receivedChunkCount
+            self.hasOtherPid = hasOtherPid
             self.times = times
         }
     }
@@ -43,6 +47,8 @@ public struct Answer: Equatable, Sendable {
     public static let reasonLimit = 159
     static let placedByteCount = 12 + StageTimes.byteCount
     static let failureByteCount = 17
+    /// Beside the count of chunks.
+    private static let otherPidBit: UInt32 = 1 << 31
 
     public init() {}
 
@@ -64,7 +70,8 @@ public struct Answer: Equatable, Sendable {
         for entry in placed {
             writer.write(entry.rank)
             writer.write(entry.undumpNanoseconds)
-            writer.write(entry.receivedChunkCount)
+            let count = entry.receivedChunkCount & ~Self.otherPidBit
+            writer.write(entry.hasOtherPid ? count | Self.otherPidBit : count)
             entry.times.write(to: &writer)
         }
         writer.write(UInt32(failures.count))
@@ -91,7 +98,9 @@ public struct Answer: Equatable, Sendable {
             let chunkCount = try reader.read(UInt32.self, "received chunk count")
             placed.append(
                 Placed(
-                    rank: rank, undumpNanoseconds: nanoseconds, receivedChunkCount: chunkCount,
+                    rank: rank, undumpNanoseconds: nanoseconds,
+                    receivedChunkCount: chunkCount & ~Self.otherPidBit,
+                    hasOtherPid: chunkCount & Self.otherPidBit != 0,
                     times: try StageTimes(from: &reader)))
         }
         let failureCount = try reader.readCount(

@@ -136,6 +136,7 @@ struct ShellSession: ~Copyable {
                 trace?.hasStarted(
                     times: job.nodes.indices.map { job.stageTimes(of: $0) },
                     now: Stopwatch.nanoseconds())
+                reportOtherPids()
             case .progress, .inputCredit: break
             case .failure(let rank, let failure):
                 trace?.hasFailed(rank, reason: failure.description)
@@ -149,6 +150,17 @@ struct ShellSession: ~Copyable {
             }
             if output.pendingByteCount + errors.pendingByteCount > Self.pendingByteLimit { return }
         }
+    }
+
+    /// Whoever goes by a rank's number on its node would meet another process.
+    private mutating func reportOtherPids() {
+        guard let other = job.otherPids else { return }
+        report(
+            """
+            \(other.count) of \(job.rankCount) ranks run under other pids on their nodes, where \
+            theirs are taken; the first is \(job.processNumbers[other.first]) on node \
+            \(nodes[other.first])
+            """)
     }
 
     private mutating func end(_ error: BProcError?) {

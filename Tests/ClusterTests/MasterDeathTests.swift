@@ -5,6 +5,37 @@ extension ClusterTests {
     /// The master is killed: what those hear who have business with it.
     @Suite(.serialized, .enabled(if: geteuid() == 0, "only root controls nodes"))
     struct MasterDeath {
+        /// The ranks that have started wait for another master, and callers are told so.
+        @Test func withAGraceTheProcessesAreKept() throws {
+            let shape = TestCluster.Shape(nodeCount: 1, master: ["--grace", "1000"])
+            try TestCluster.with(shape) { cluster in
+                let job = try cluster.startJob(
+                    "0", "sh", "-c", "echo here; sleep 1000", lineCount: 1)
+                let below = cluster.processes(on: 0)
+                cluster.master?.signal(SIGKILL)
+                let outcome = job.finish(seconds: TestCluster.patience)
+                #expect(outcome.status == 255)
+                #expect(
+                    outcome.errorText
+                        == """
+                        bpsh: the connection to the daemon at \(cluster.socket) is lost; the job's \
+                        processes on the nodes are ended, unless another master takes them within \
+                        1000 s
+
+                        """)
+                // It is as the sentence says: another master has them.
+                cluster.master?.end()
+                try cluster.startMaster()
+                try cluster.waitUntilUp([0])
+                #expect(!below.isEmpty && !below.contains { !$0.isRunning })
+                let kill = try cluster.command("bpkill", ["-9"] + (try cluster.processNumbers()))
+                #expect(kill.status == 0, "\(kill.errorText)")
+                try cluster.expect("the end of the processes") {
+                    !below.contains(where: \.isRunning)
+                }
+            }
+        }
+
         @Test func everyCommandSaysWhatIsLost() throws {
             let folder = TestFolder.make("copy")
             defer { TestFile.removeFolder(folder) }

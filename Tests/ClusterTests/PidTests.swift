@@ -43,6 +43,34 @@ extension ClusterTests {
             }
         }
 
+        /// Ranks of bpsh have the ghosts that they have, so such a one runs under another pid.
+        @Test func thatAreTakenAreReportedByBpsh() throws {
+            try Self.with(TestCluster.Shape(nodeCount: 2)) { cluster, program in
+                let folder = cluster.openFolder("holders")
+                var text = ""
+                for attempt in 0..<8 where text.isEmpty {
+                    // The holders have pids of this machine as well, which come first.
+                    let here = try cluster.command("/bin/sh", ["-c", "echo $$"]).text
+                    let next = try #require(Int(here.dropLast()))
+                    let file = "\(folder)/\(attempt)"
+                    let holder = try cluster.conversation(
+                        "bpsh",
+                        ["1", program, "rank", "hold", file, "\(next + 400)", "400"], input: nil)
+                    try cluster.expect("the holders") { !TestFile.text(file).isEmpty }
+                    let outcome = try cluster.run("0,1", "true")
+                    #expect(outcome.status == 0, "\(outcome.errorText)")
+                    text = outcome.errorText
+                    holder.process.signal(SIGTERM)
+                    _ = holder.finish(seconds: TestCluster.patience)
+                }
+                let start =
+                    "bpsh: 1 of 2 ranks run under other pids on their nodes, where theirs are taken"
+                #expect(text.hasPrefix(start + "; the first is "), "\(text)")
+                #expect(text.hasSuffix(" on node 1\n") && text.split(separator: "\n").count == 1)
+                #expect(cluster.slaveLog(1).contains("runs under another pid here"))
+            }
+        }
+
         @Test func travelWithTheirProcess() throws {
             try Self.with(TestCluster.Shape(nodeCount: 5)) { cluster, program in
                 let job = try cluster.command(program, ["journey", "\(cluster.folder)/tmp"])

@@ -149,7 +149,8 @@ public struct MessageSamples {
         for _ in 0..<count(0...5) {
             answer.placed.append(
                 Answer.Placed(
-                    rank: number(), undumpNanoseconds: number(), receivedChunkCount: number()))
+                    rank: number(), undumpNanoseconds: number(),
+                    receivedChunkCount: number() >> 1, hasOtherPid: number() & 1 == 1))
         }
         for _ in 0..<count(0...4) {
             answer.failures.append(

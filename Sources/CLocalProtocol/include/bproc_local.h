@@ -103,5 +103,6 @@ struct bproc_local_welcome {
     uint32_t architecture;
     int32_t node; /* -1: the master */
     uint32_t node_count;
+    uint32_t grace_seconds; /* so long nodes keep their processes for another master; 0: not */
     char version[32];
 };

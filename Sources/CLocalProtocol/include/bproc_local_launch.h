@@ -71,6 +71,8 @@ struct bproc_local_launched {
     uint32_t undump_99th_nanoseconds;
     uint32_t chunk_count;
     uint32_t received_chunk_count_max; /* above chunk_count: a node got some chunks twice */
+    uint32_t other_pid_count; /* ranks whose nodes have given them other pids than pids[] says */
+    uint32_t first_other_pid; /* the first of these ranks, if there is one */
 };
 
 /* TIMES: one for each rank, in microseconds since the daemon has begun the launch, by its clock,

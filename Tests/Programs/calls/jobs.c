@@ -257,6 +257,18 @@ static void job_stage_times(void) {
     bproc_job_close(job);
 }
 
+static void job_other_pids(void) {
+    int rank = -1;
+    CHECK_FAILS(bproc_job_other_pids(NULL, &rank), EFAULT);
+    if (!has_cluster) return;
+    bproc_job_t *job = launch("exit 0");
+    CHECK(bproc_job_other_pids(job, NULL) == 0);
+    CHECK(bproc_job_wait_started(job) == 0);
+    /* A launch without ghosts has no pids to be taken; bpsh's test has those that are. */
+    CHECK(bproc_job_other_pids(job, &rank) == 0 && rank == -1);
+    bproc_job_close(job);
+}
+
 static void job_input(void) {
     CHECK_FAILS(bproc_job_write(NULL, 0, "x", 1), EFAULT);
     CHECK_FAILS(bproc_job_close_input(NULL, 0), EFAULT);
@@ -357,6 +369,7 @@ const struct test_case job_cases[] = {
     {"bproc_job_failure", job_failure},
     {"bproc_job_usage", job_usage},
     {"bproc_job_stage_times", job_stage_times},
+    {"bproc_job_other_pids", job_other_pids},
     {"bproc_job_write", job_input},
     {"bproc_job_input_room", job_input},
     {"bproc_job_close_input", job_input},

@@ -166,6 +166,11 @@ struct bproc_job_times {
    ENOENT: of this rank it is not. */
 int bproc_job_stage_times(const bproc_job_t *job, int rank, struct bproc_job_times *times);
 
+/* How many ranks run under other pids on their nodes than bproc_job_pids answers, because theirs
+   were taken there; the first of them is put in *rank, which may be NULL. Known after the start,
+   of nodes that give processes the pids of the front end. */
+int bproc_job_other_pids(const bproc_job_t *job, int *rank);
+
 struct bproc_usage {
     uint64_t user_microseconds;
     uint64_t system_microseconds;
