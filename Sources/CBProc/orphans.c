@@ -17,7 +17,9 @@
 // Above the numbers that programs use; a longer wait than one for a stopped relative helps nobody.
 enum { LOWEST_NUMBER = 128, PATIENCE_MILLISECONDS = 1000, TRIES_PER_MILLISECOND = 10 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+// A helper is started while ghosts are being made: what the first call wants is what is.
+static int depth;
 
 // The family's file. A program may have closed it, and may have another of that number.
 static struct {
@@ -67,14 +69,20 @@ static void take(void) {
 }
 static void leave(void) { (void)pthread_mutex_unlock(&lock); }
 
+// In a process with one thread, which is not the one that has taken it.
+static void renew(void) {
+    lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+    depth = 0;
+}
+
 __attribute__((constructor)) static void install(void) {
-    (void)pthread_atfork(take, leave, leave);
+    (void)pthread_atfork(take, leave, renew);
 }
 
 int bplib_begin_orphans(int adopts) {
     int before = 0, error = errno;
     (void)pthread_mutex_lock(&lock);
-    lock_family(adopts ? F_WRLCK : F_RDLCK);
+    if (depth++ == 0) lock_family(adopts ? F_WRLCK : F_RDLCK);
     (void)prctl(PR_GET_CHILD_SUBREAPER, &before, 0, 0, 0);
     if (before != adopts) (void)prctl(PR_SET_CHILD_SUBREAPER, adopts, 0, 0, 0);
     errno = error;
@@ -84,13 +92,13 @@ int bplib_begin_orphans(int adopts) {
 void bplib_end_orphans(int before) {
     int error = errno;
     (void)prctl(PR_SET_CHILD_SUBREAPER, before, 0, 0, 0);
-    lock_family(F_UNLCK);
+    if (--depth == 0) lock_family(F_UNLCK);
     leave();
     errno = error;
 }
 
-// Nobody else can have held the lock: only a caller with one thread is taken an image of.
+// Only a caller with one thread is taken an image of.
 void bplib_forget_orphans(void) {
     family.is_made = false;
-    leave();
+    renew();
 }

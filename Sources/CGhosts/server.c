@@ -206,6 +206,8 @@ long bp_ghost_bring(struct bp_ghost_group *group, uint32_t index,
     }
     length = strlen(plan->directory);
     if (length < sizeof home->directory) memcpy(home->directory, plan->directory, length + 1);
+    // One that has died of a signal with a core may have taken the right to look into them away.
+    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     // Where Yama lets only ancestors look into another's descriptors.
     (void)prctl(PR_SET_PTRACER, (unsigned long)ghost->pid, 0, 0, 0);
     set_and_wake(&ghost->order, ORDER_COME);

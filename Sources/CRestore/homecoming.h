@@ -57,9 +57,19 @@ BP_HOME long bp_home_prepare(struct bproc_local_homecoming *home, int32_t server
     return error < 0 ? error : 0;
 }
 
+// It stays a ghost, and keeps nothing open.
+BP_HOME void bp_stay_away(struct bproc_local_homecoming *home) {
+    for (int i = 0; i < 5; i++) {
+        if (home->taken[i] >= 0) (void)bp_home_call(BP_HOME_CLOSE, home->taken[i], 0, 0, 0, 0);
+        home->taken[i] = -1;
+    }
+}
+
 // It is traced: the signal stops it, and is not seen again.
 BP_HOME void bp_come_home(struct bproc_local_homecoming *home, int32_t server) {
+    for (int i = 0; i < 5; i++) home->taken[i] = -1;
     long error = bp_home_prepare(home, server);
+    if (error < 0) bp_stay_away(home);
     __atomic_store_n(&home->state, error < 0 ? (int32_t)error : 1, __ATOMIC_RELEASE);
     long own = bp_home_call(BP_HOME_GETPID, 0, 0, 0, 0, 0);
     (void)bp_home_call(BP_HOME_KILL, own, BP_HOME_CALL, 0, 0, 0);

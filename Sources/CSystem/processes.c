@@ -121,6 +121,16 @@ long bp_process_takes_default(int processes, int32_t pid, int32_t signal) {
     return !(other >> (signal - 1) & 1);
 }
 
+long bp_process_tracer(int processes, int32_t pid) {
+    static const char field[] = "\nTracerPid:";
+    char path[48], text[4096];
+    (void)snprintf(path, sizeof path, "%d/status", pid);
+    long count = read_file(processes, path, text, sizeof text);
+    if (count < 0) return count;
+    const char *at = strstr(text, field);
+    return at ? strtol(at + sizeof field - 1, NULL, 10) : -ESRCH;
+}
+
 long bp_process_session(int processes, int32_t pid) {
     char name[64];
     struct bp_process_status status;

@@ -14,7 +14,7 @@ extension GhostGroup {
 
     /// The ghost has come for what it needs; `hasAll`: and has it.
     public mutating func ghostHasCome(_ ghost: Int, hasAll: Bool, effects: inout [Effect]) {
-        guard ghosts[ghost].isAwaiting, hasAll, ghosts[ghost].order == nil else {
+        guard hasAll, canLeave(ghost) else {
             ghosts[ghost].isAwaiting = false
             if ghosts[ghost].order == nil { effects.append(.stay(ghost: ghost)) }
             effects.append(.resume(ghost: ghost, signal: 0))
@@ -25,6 +25,20 @@ extension GhostGroup {
     }
 
     public func isAwaiting(_ ghost: Int) -> Bool { ghosts[ghost].isAwaiting }
+    /// It was told how to end.
+    public func isOrdered(_ ghost: Int) -> Bool { ghosts[ghost].order != nil }
+
+    /// Whether a rank's process has to wait until its ghost goes on.
+    public func isStopped(_ rank: Int) -> Bool {
+        ghosts.indices.contains(rank) && ghosts[rank].isStopped
+    }
+
+    /// One that stops, or has to come for that, does so as a ghost.
+    public func canLeave(_ ghost: Int) -> Bool {
+        let ghost = ghosts[ghost]
+        return ghost.isAwaiting && ghost.order == nil && !ghost.isCalled && !ghost.isStopped
+            && !ghost.rankHasStopped
+    }
 
     /// The process will not come.
     public mutating func arrivalFailed(_ ghost: Int) {

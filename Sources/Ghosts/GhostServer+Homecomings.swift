@@ -1,3 +1,4 @@
+import Glibc
 import GhostCore
 import System
 
@@ -12,8 +13,10 @@ extension GhostServer {
         // Until it has adopted its ghosts the caller would take the orphans of one that is a
         // process already.
         guard isConfirmed else { return }
-        while homecoming == nil, output.isEmpty, !arrivals.isEmpty {
-            let arrival = arrivals.removeFirst()
+        while homecoming == nil, output.isEmpty,
+            let next = arrivals.firstIndex(where: { !group.isStopped($0.rank) })
+        {
+            let arrival = arrivals.remove(at: next)
             if group.rankArrives(arrival.rank) { begin(arrival) }
         }
     }
@@ -23,10 +26,10 @@ extension GhostServer {
         do throws(SystemCallError) {
             let home = try Homecoming(arrival, ghost: ghost)
             do throws(SystemCallError) {
-                try home.bring(memory, pid: pids[ghost])
+                try home.bring(memory)
                 homecoming = home
             } catch {
-                home.tell(errorNumber: error.errorNumber)
+                _ = home.tell(errorNumber: error.errorNumber)
                 throw error
             }
         } catch {
@@ -35,17 +38,28 @@ extension GhostServer {
         }
     }
 
-    /// The ghost has come for it.
+    /// The signal by which it says that it has come a ghost may get, or end by, as any other.
+    func isExpected(_ ghost: Int) -> Bool {
+        homecoming?.ghost == ghost && homecoming?.isUnderWay == false && !group.isOrdered(ghost)
+    }
+
+    /// The ghost has come for it. The slave has the last word: from then on it ends the ghost if
+    /// this process ends, so that there are never two.
     mutating func ghostHasCome(_ ghost: Int) {
-        let errorNumber = memory.bringingError
+        var errorNumber = memory.bringingError
+        if errorNumber == 0, group.canLeave(ghost), let home = homecoming {
+            errorNumber = home.leave()
+        }
         group.ghostHasCome(ghost, hasAll: errorNumber == 0, effects: &effects)
         carryOut()
         if let home = homecoming, !home.isUnderWay {
-            give(up: home, errorNumber: max(errorNumber, 3))
+            // EAGAIN
+            give(up: home, errorNumber: errorNumber != 0 ? errorNumber : 11)
         }
     }
 
     mutating func letGo(_ ghost: Int) {
+        homecoming?.setUp(pids[ghost])
         // One that has been killed meanwhile has come home all the same, and ends as that.
         memory.letGo(ghost)
         homecoming?.letGo()
@@ -54,13 +68,18 @@ extension GhostServer {
     /// The ghost has executed the image, or could not.
     mutating func hearHomecoming() {
         guard let home = homecoming, let errorNumber = home.result() else { return }
-        home.tell(errorNumber: errorNumber)
         homecoming = nil
-        if errorNumber != 0 { group.ghostIsLost(home.ghost, effects: &effects) }
+        let isHeard = home.tell(errorNumber: errorNumber)
+        if errorNumber != 0 {
+            group.ghostIsLost(home.ghost, effects: &effects)
+        } else if !isHeard {
+            // Nobody can say that it is here, so it goes on where it was.
+            _ = kill(pids[home.ghost], SIGKILL)
+        }
     }
 
     private mutating func give(up home: Homecoming, errorNumber: Int32) {
-        home.tell(errorNumber: errorNumber)
+        _ = home.tell(errorNumber: errorNumber)
         homecoming = nil
     }
 }

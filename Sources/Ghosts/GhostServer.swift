@@ -151,7 +151,7 @@ struct GhostServer: ~Copyable {
         case BP_GHOST_ORIGIN_CALL:
             group.ghostIsReadyToStop(ghost: ghost, effects: &effects)
             return
-        case BP_GHOST_ORIGIN_HOME:
+        case BP_GHOST_ORIGIN_HOME where isExpected(ghost):
             ghostHasCome(ghost)
             return
         case BP_GHOST_ORIGIN_TERMINAL: origin = .terminal

@@ -25,7 +25,7 @@ final class Homecoming {
     private let daemon: [CChar]
 
     /// How long the slave may take to answer.
-    private static let answerSeconds = 10
+    private static let answerSeconds = 2
     private static let limitCount = 16
 
     /// Asks the slave for the image.
@@ -51,12 +51,16 @@ final class Homecoming {
 
     var wordNumber: Int32 { word.number }
 
-    /// Has the ghost take what it needs.
-    func bring(_ memory: GhostMemory, pid: Int32) throws(SystemCallError) {
+    /// Sets for the ghost what another process can set.
+    func setUp(_ pid: Int32) {
         for (number, limit) in limits.enumerated() {
             bp_ghost_limit(pid, UInt32(number), limit.soft, limit.hard)
         }
         bp_ghost_be_nice(pid, settings.nice)
+    }
+
+    /// Has the ghost take what it needs.
+    func bring(_ memory: GhostMemory) throws(SystemCallError) {
         try memory.bring(
             ghost, image: image.number, word: writingNumber, umask: settings.umask,
             socket: daemon, directory: directory)
@@ -76,13 +80,33 @@ final class Homecoming {
         return count == MemoryLayout<Int32>.size ? max(errorNumber, 1) : 0
     }
 
+    /// Asks the slave whether the ghost may go; an errno, or 0.
+    func leave() -> Int32 { say(BPROC_LOCAL_LEAVES) }
+
     /// Tells the slave that the process is here (0), or why it could not come.
-    func tell(errorNumber: Int32) {
-        let bytes = LocalMessage.bytes(
+    /// - Returns: whether the slave knows.
+    func tell(errorNumber: Int32) -> Bool {
+        say(
             BPROC_LOCAL_ARRIVED,
-            body: LocalMessage.bytes(of: bproc_local_arrived(error: errorNumber)))
-        _ = unsafe bytes.withUnsafeBytes {
-            unsafe bp_capture_send(slave.number, $0.baseAddress!, $0.count, -1)
+            LocalMessage.bytes(of: bproc_local_arrived(error: errorNumber))) == 0
+    }
+
+    private func say(_ kind: bproc_local_kind, _ body: [UInt8] = []) -> Int32 {
+        let bytes = LocalMessage.bytes(kind, body: body)
+        do throws(SystemCallError) {
+            try check(
+                "tell the slave",
+                unsafe bytes.withUnsafeBytes {
+                    unsafe bp_capture_send(slave.number, $0.baseAddress!, $0.count, -1)
+                })
+            var descriptor: Int32 = -1
+            let header = try Self.header(slave.number, &descriptor)
+            if descriptor >= 0 { _ = bp_close(descriptor) }
+            let answer = try Self.receive(slave.number, byteCount: Int(header.body_bytes))
+            if header.kind == UInt16(BPROC_LOCAL_NODE_DONE.rawValue) { return 0 }
+            return LocalMessage.load(bproc_local_refused.self, from: answer)?.error ?? EPROTO
+        } catch {
+            return error.errorNumber
         }
     }
 

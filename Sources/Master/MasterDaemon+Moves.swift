@@ -78,7 +78,7 @@ extension MasterDaemon {
     /// Whether a rank that moves is to go on in its ghost: it comes to this machine, with the
     /// descriptors that it has here.
     func comesHome(_ request: LaunchRequest, mover: ClientLaunch.Mover) -> Bool {
-        guard request.nodes == [NodeTable.frontEndNumber],
+        guard mover.leaves, request.nodes == [NodeTable.frontEndNumber],
             case .forwarded(_, items: []) = request.order.descriptors,
             request.order.flags.contains(.numbered),
             let id = host.store.state.callerWithGhost(of: mover),

@@ -15,8 +15,10 @@ struct Arrival {
     let deadlineNanoseconds: UInt64
     /// The server that has fetched the image.
     var client: ClientID?
-    /// The ghost: it ends where nobody says that it has become the process.
+    /// The ghost.
     var ghost: OwnedDescriptorBox?
+    /// It has been let go: it ends where nobody says that it has become the process.
+    var isGoing = false
 }
 
 /// A descriptor that a value may hold.
@@ -27,7 +29,8 @@ final class OwnedDescriptorBox {
 
 // Processes that come back to where their ghosts are.
 extension SlaveDaemon {
-    private static let arrivalNanoseconds: UInt64 = 20_000_000_000
+    /// A ghost that is stopped does not come before it goes on.
+    private static let arrivalNanoseconds: UInt64 = 600_000_000_000
 
     /// The image is here: has its ghost told.
     mutating func awaitGhost(launch: UInt64, rank: RelaySubtree.Rank) {
@@ -51,11 +54,30 @@ extension SlaveDaemon {
             collect(raw.launch, request: message.request, client)
             return
         }
+        if message.kind == BPROC_LOCAL_LEAVES {
+            guard let launch = launch(fetchedBy: client) else {
+                // ESRCH
+                refuse(
+                    client, request: message.request, errorNumber: 3,
+                    reason: "the launch by which the process comes is over")
+                return
+            }
+            arrivals[launch]?.isGoing = true
+            acknowledge(message, to: client)
+            return
+        }
         guard let raw = message.load(bproc_local_arrived.self) else {
             throw .tooSmall("word of an arrival")
         }
-        guard let launch = launch(fetchedBy: client) else { return }
-        if raw.error == 0 {
+        guard let launch = launch(fetchedBy: client) else {
+            // ESRCH
+            refuse(
+                client, request: message.request, errorNumber: 3,
+                reason: "the launch by which the process comes is over")
+            return
+        }
+        acknowledge(message, to: client)
+        if raw.error == 0, arrivals[launch]?.isGoing == true {
             hasArrived(launch)
         } else {
             arrivalFailed(
@@ -63,16 +85,24 @@ extension SlaveDaemon {
         }
     }
 
+    private mutating func acknowledge(_ message: LocalMessage, to client: Client) {
+        send(
+            LocalMessage.bytes(BPROC_LOCAL_NODE_DONE, request: message.request), to: client)
+    }
+
     private func launch(fetchedBy client: Client) -> UInt64? {
         arrivals.first { $0.value.client == client.id }?.key
     }
 
-    /// Only the user's own processes may have the image; who among them becomes the process the
-    /// kernel's rules of tracing decide.
+    /// Only who traces the process that the launch is of, which is the user's, may have the image:
+    /// so says the kernel.
     private mutating func collect(_ launch: UInt64, request: UInt32, _ client: Client) {
         guard let arrival = arrivals[launch], arrival.client == nil,
-            let image = host.store.images[launch],
-            client.caller.user == image.order.user
+            self.launch(fetchedBy: client) == nil, let image = host.store.images[launch],
+            client.caller.user == image.order.user,
+            bp_process_user(arrival.rank.process) == Int(image.order.user),
+            let processes = host.programs.processesNumber,
+            bp_process_tracer(processes, arrival.rank.process) == Int(client.process)
         else {
             // ESRCH
             refuse(
@@ -81,6 +111,7 @@ extension SlaveDaemon {
             return
         }
         do throws(SystemCallError) {
+            // Traced by the one that asks, it is not reaped before it is opened.
             let ghost = try check("open the ghost", bp_child_open(arrival.rank.process))
             let file = try image.sealedCopy()
             arrivals[launch]?.client = client.id
@@ -118,8 +149,8 @@ extension SlaveDaemon {
             reason: reason, now: Clock.monotonicNanoseconds, effects: &host.effects)
     }
 
-    /// The server of the ghosts is gone without a word. Its ghosts end with it; the one that it may
-    /// have let go does not do so by itself.
+    /// The server of the ghosts is gone without a word. Its ghosts end with it, but for the one
+    /// that it has let go.
     mutating func arrivalIsLost(with client: Client) {
         guard let launch = launch(fetchedBy: client) else { return }
         endGhost(of: launch)
@@ -127,7 +158,9 @@ extension SlaveDaemon {
     }
 
     private func endGhost(of launch: UInt64) {
-        guard let ghost = arrivals[launch]?.ghost else { return }
+        guard let arrival = arrivals[launch], arrival.isGoing, let ghost = arrival.ghost else {
+            return
+        }
         _ = bp_child_signal(ghost.descriptor.number, 9)
     }
 
@@ -139,8 +172,8 @@ extension SlaveDaemon {
     }
 
     mutating func endOverdueArrivals(now: UInt64) {
-        for (launch, arrival) in arrivals where now >= arrival.deadlineNanoseconds {
-            endGhost(of: launch)
+        for (launch, arrival) in arrivals
+        where now >= arrival.deadlineNanoseconds && !arrival.isGoing {
             arrivalFailed(
                 launch, errorNumber: FailureCode.timedOut, "its ghost has not fetched the image")
         }

@@ -9,11 +9,12 @@ import Wire
 // Ranks that move on to other nodes.
 extension SlaveDaemon {
     /// The rank that a program is which asks for this launch; nil: it does not move, or it is none.
-    func mover(of message: [UInt8], by client: Client) -> ClientLaunch.Mover? {
+    mutating func mover(of message: [UInt8], by client: Client) -> ClientLaunch.Mover? {
         guard let raw = LocalMessage.load(bproc_local_launch.self, from: message),
             raw.flags & UInt32(BPROC_LOCAL_LAUNCH_MOVE) != 0,
             let process = ranks.all.first(where: { $0.pid == client.process && $0.exit == nil })
         else { return nil }
+        passOutputs(of: process)
         let forwards =
             raw.io_count == Int32(BPROC_LOCAL_IO_FORWARD)
             || raw.flags & UInt32(BPROC_LOCAL_LAUNCH_FORWARD) != 0

@@ -34,7 +34,8 @@ extension SlaveDaemon {
             BPROC_LOCAL_STATUS_REQUEST:
             try askMaster(message, client)
         case BPROC_LOCAL_LAUNCH: launch(message, from: client)
-        case BPROC_LOCAL_COLLECT, BPROC_LOCAL_ARRIVED: try hearOfArrival(message, from: client)
+        case BPROC_LOCAL_COLLECT, BPROC_LOCAL_LEAVES, BPROC_LOCAL_ARRIVED:
+            try hearOfArrival(message, from: client)
         case BPROC_LOCAL_JOB_WATCH:
             client.attached = nil
             // ENOSYS

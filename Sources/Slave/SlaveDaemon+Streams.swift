@@ -66,6 +66,11 @@ extension SlaveDaemon {
         }
     }
 
+    /// What it has written comes before what it asks for, as far as the credit goes.
+    mutating func passOutputs(of process: RankProcess) {
+        for stream in 1...2 { readOutput(process, stream: stream) }
+    }
+
     /// The process has ended: what stands in its pipes is still its output. A descendant that keeps
     /// the pipe open does not keep the exit from being told.
     mutating func drainOutputs(_ process: RankProcess) {

@@ -148,7 +148,9 @@ package struct SlaveDaemon: HostedDaemon, ~Copyable {
         if let reconnectNanoseconds { earliest = min(earliest, reconnectNanoseconds) }
         if let first = setUps.first { earliest = min(earliest, first.nanoseconds) }
         if let first = waits.first { earliest = min(earliest, first.nanoseconds) }
-        for arrival in arrivals.values { earliest = min(earliest, arrival.deadlineNanoseconds) }
+        for arrival in arrivals.values where !arrival.isGoing {
+            earliest = min(earliest, arrival.deadlineNanoseconds)
+        }
         if let first = partings.first { earliest = min(earliest, first.deadlineNanoseconds) }
         if let end = arena.deadlineNanoseconds { earliest = min(earliest, end) }
         return earliest

@@ -10,6 +10,7 @@ extension ClusterTests {
     struct Homes {
         private static let cases = [
             "own", "belongings", "child", "stops", "signals", "some", "killed", "redirected",
+            "mistaken", "suspended", "survivors",
         ]
 
         private static func with(

@@ -130,6 +130,59 @@ static void signals(void) {
     CHECK(exit_status(pid) == 3 << 8);
 }
 
+// Its own signal is nothing else to a ghost than any other.
+static void mistaken(void) {
+    int nodes[] = {0, 1}, pids[2];
+    int rank = bproc_vrfork(2, nodes, pids);
+    if (rank >= 0 && rank < 2) {
+        for (;;) pause();
+    }
+    CHECK(rank == 2 && kill(pids[0], SIGRTMAX) == 0);
+    CHECK(exit_status(pids[0]) == SIGRTMAX);
+    CHECK(kill(pids[1], SIGSEGV) == 0);
+    CHECK((exit_status(pids[1]) & 0x7f) == SIGSEGV);
+}
+
+// One that has ended by a signal with a core does not keep the others from coming home.
+static void survivors(void) {
+    int nodes[] = {0, 1}, pids[2];
+    char path[300];
+    snprintf(path, sizeof path, "%s/ended", folder);
+    int rank = bproc_vrfork(2, nodes, pids);
+    if (rank == 0) abort();
+    if (rank == 1) {
+        while (access(path, F_OK) != 0) pause_briefly();
+        _exit(bproc_move(BPROC_NODE_MASTER) == 0 ? 6 : errno);
+    }
+    CHECK(rank == 2 && (exit_status(pids[0]) & 0x7f) == SIGABRT);
+    close(open(path, O_WRONLY | O_CREAT, 0666));
+    CHECK(exit_status(pids[1]) == 6 << 8);
+}
+
+// Stopped while it comes, it comes when it goes on.
+static void suspended(void) {
+    for (int i = 0; i < 10; i++) {
+        int status, pid = bproc_rfork(0);
+        if (pid == 0) {
+            for (int k = 0; k < 6; k++) {
+                int result = bproc_move(k % 2 ? 0 : BPROC_NODE_MASTER);
+                // What stops it in the last moment may keep it where it is.
+                if (result != 0 && errno != EAGAIN) _exit(1);
+            }
+            _exit(5);
+        }
+        for (int k = 0; k < 4; k++) {
+            usleep((useconds_t)(i * 400));
+            if (kill(pid, SIGSTOP) < 0) break;
+            if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status)) break;
+            CHECK(kill(pid, SIGCONT) == 0);
+        }
+        if (WIFSTOPPED(status)) status = exit_status(pid);
+        CHECK(status == 5 << 8);
+    }
+    CHECK(waitpid(-1, NULL, __WALL) == -1 && errno == ECHILD);
+}
+
 // Ranks of one call whose ghosts have one memory: some come home, the others do not.
 static void some(void) {
     int nodes[] = {0, 1, 0, 1, 0, 1}, pids[6];
@@ -178,7 +231,8 @@ int main(int argc, char *argv[]) {
     static const struct test_case cases[] = {
         {"own", own},         {"belongings", belongings}, {"child", child},   {"stops", stops},
         {"signals", signals}, {"some", some},             {"killed", killed},
-        {"redirected", redirected},
+        {"redirected", redirected}, {"mistaken", mistaken}, {"suspended", suspended},
+        {"survivors", survivors},
     };
     if (argc < 3) return 2;
     snprintf(folder, sizeof folder, "%s", argv[2]);

@@ -17,12 +17,15 @@
 static char folder[256];
 
 static void note(const char *name, int number) {
-    char path[300], text[16];
+    char path[300], hidden[310], text[16];
     int length = snprintf(text, sizeof text, "%d\n", number);
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    snprintf(hidden, sizeof hidden, "%s.new", path);
+    int file = open(hidden, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (file < 0 || write(file, text, (size_t)length) != length) _exit(90);
     close(file);
+    // Whoever sees it sees all of it.
+    if (rename(hidden, path) < 0) _exit(91);
 }
 
 static int is_noted(const char *name) {

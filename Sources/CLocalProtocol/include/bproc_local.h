@@ -50,7 +50,10 @@ enum bproc_local_kind {
     BPROC_LOCAL_BOOK_REQUEST = 27,   /* bproc_local_book_request; answered with BOOK */
     /* server of ghosts to a slave */
     BPROC_LOCAL_COLLECT = 28, /* bproc_local_collect; answered with COLLECTED */
-    BPROC_LOCAL_ARRIVED = 29, /* bproc_local_arrived; no answer */
+    /* No body: the ghost is about to go, and until ARRIVED the slave ends it where this connection
+       ends. Answered with NODE_DONE; refused, it stays. */
+    BPROC_LOCAL_LEAVES = 30,
+    BPROC_LOCAL_ARRIVED = 29, /* bproc_local_arrived; answered with NODE_DONE */
     /* daemon to library */
     BPROC_LOCAL_WELCOME = 64,       /* bproc_local_welcome */
     /* bproc_local_network; a read-only descriptor of the helper executable attached: run it with
@@ -74,7 +77,7 @@ enum bproc_local_kind {
     BPROC_LOCAL_BOOK = 90,          /* text: a line for each thing that the daemon keeps */
     /* No body; only where GHOSTS_SERVED has come. Answered with GHOSTS_BOOK. */
     BPROC_LOCAL_GHOSTS_BOOK_REQUEST = 91,
-    BPROC_LOCAL_RANK_ARRIVES = 92, /* bproc_local_rank_arrives; only where GHOSTS_SERVED has come */
+    BPROC_LOCAL_RANK_ARRIVES = 92, /* bproc_local_rank_arrives; only where ranks have ghosts */
     BPROC_LOCAL_COLLECTED = 93,    /* bproc_local_collected and tail, the image attached */
     /* library to capture helper, and back */
     BPROC_LOCAL_CAPTURE = 128,  /* bproc_local_capture and tail */

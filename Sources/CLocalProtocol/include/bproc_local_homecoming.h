@@ -29,7 +29,7 @@ struct bproc_local_collected {
 };
 
 /* ARRIVED, from the server to the slave: the ghost has executed the image (0), or why it could
-   not. A connection that ends without it ends the ghost. */
+   not. */
 struct bproc_local_arrived {
     int32_t error;
 };

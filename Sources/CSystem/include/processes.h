@@ -14,6 +14,9 @@ struct bp_process_status {
     char command[BP_PROCESS_COMMAND_BYTES]; /* its arguments, or its name in brackets; with a NUL */
 };
 
+// Who traces a process, 0: nobody; or a negated errno.
+long bp_process_tracer(int processes, int32_t pid);
+
 /* Reads what a procfs (bp_open_processes) says of a process. 0 or a negated errno. */
 long bp_process_status(int processes, int32_t pid, struct bp_process_status *_Nonnull status);
 /* 1: this signal does to the process what it does to one that has never heard of signals; 0: it is
