@@ -294,6 +294,8 @@ static void group(void) {
             int status = 0;
             (void)setpgid(0, 0);
             (void)start(VEXECMOVE, false, prefix, pids);
+            // Stopped before it has its handlers it would be ended by the SIGHUP.
+            await_notes(prefix, 0);
             (void)kill(pids[0], SIGSTOP);
             if (waitpid(pids[0], &status, WUNTRACED) != pids[0] || !WIFSTOPPED(status)) _exit(1);
             tell(pids);
