@@ -351,6 +351,8 @@ struct GhostServer: ~Copyable {
                     running_count: UInt32(book.runningRankCount),
                     output_count: UInt32(book.outputRankCount),
                     called_count: UInt32(book.calledGhostCount),
+                    arriving_count: UInt32(arrivals.count + (homecoming == nil ? 0 : 1)),
+                    reserved: 0,
                     output_bytes: UInt64(output.waitingByteCount),
                     unsent_bytes: UInt64(outgoing.count))))
         flush()

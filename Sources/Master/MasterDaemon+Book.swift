@@ -61,6 +61,7 @@ extension MasterDaemon {
                     ("running ranks", UInt64(raw.running_count)),
                     ("ended ranks with output to come", UInt64(raw.output_count)),
                     ("ghosts about to stop", UInt64(raw.called_count)),
+                    ("processes that come to their ghosts", UInt64(raw.arriving_count)),
                     ("bytes of output", raw.output_bytes),
                     ("bytes not sent", raw.unsent_bytes),
                 ], from: client.id, question: message.request)

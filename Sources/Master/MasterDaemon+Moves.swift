@@ -81,7 +81,7 @@ extension MasterDaemon {
         guard mover.leaves, request.nodes == [NodeTable.frontEndNumber],
             case .forwarded(_, items: []) = request.order.descriptors,
             request.order.flags.contains(.numbered),
-            let id = host.store.state.callerWithGhost(of: mover),
+            let id = host.store.state.callerWithGhost(of: mover, moving: request.order),
             let client = host.programs[id]
         else { return false }
         return client.place == nil && client.watcher == nil

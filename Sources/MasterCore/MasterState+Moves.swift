@@ -187,13 +187,16 @@ extension MasterState {
 
     // MARK: Home
 
-    /// The caller of a rank that moves, if the rank has a ghost on this machine: the rank's process
-    /// can go on in that.
-    public func callerWithGhost(of mover: ClientLaunch.Mover) -> ClientID? {
+    /// The caller of a rank that moves by this order, if the rank has a ghost on this machine with
+    /// the rights that it has itself: the rank's process can go on in that.
+    public func callerWithGhost(
+        of mover: ClientLaunch.Mover, moving order: LaunchOrder
+    ) -> ClientID? {
         let root = shownPlace(of: RankPlace(launch: mover.launch, rank: mover.rank))
-        guard let known = launches[root.launch], known.wantsStops, known.origin == nil else {
-            return nil
-        }
+        guard let known = launches[root.launch], known.wantsStops, known.origin == nil,
+            known.order.user == order.user, known.order.group == order.group,
+            known.order.supplementaryGroups == order.supplementaryGroups
+        else { return nil }
         return known.client
     }
 

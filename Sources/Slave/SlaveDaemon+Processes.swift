@@ -59,6 +59,7 @@ extension SlaveDaemon {
             ("jobs with sessions", sessions.count),
             ("descriptors being set up", setUps.count),
             ("programs that wait for others", waits.count),
+            ("processes that come to their ghosts", arrivals.count),
             ("images", host.store.images.count),
             ("images of programs here", host.store.ownImages.count),
             ("programs that wait for the table of nodes", nodesWaiters.count),

@@ -82,6 +82,23 @@ extension ClusterTests {
             }
         }
 
+        /// Home too; and by that pid it is reached from another node.
+        @Test func areTheSameAtHomeAndEverywhere() throws {
+            try Self.with(TestCluster.Shape(nodeCount: 5)) { cluster, program in
+                try cluster.startFrontEnd()
+                let job = try cluster.conversation(
+                    program, ["roam", "\(cluster.folder)/tmp"], input: nil)
+                let isThere = job.serve(seconds: TestCluster.patience) {
+                    job.text.split(separator: "\n").count == 7 || job.process.poll() != nil
+                }
+                let pid = "\(job.process.pid)"
+                #expect(isThere && job.text == String(repeating: pid + "\n", count: 7))
+                let kill = try cluster.run("1", "\(TestCluster.build)/bpkill", pid)
+                #expect(kill.status == 0, "\(kill.errorText)")
+                #expect(job.finish(seconds: TestCluster.patience).status == 128 + SIGTERM)
+            }
+        }
+
         @Test(.enabled(if: access("/usr/bin/setpriv", X_OK) == 0, "needs setpriv"))
         func ofASlaveThatIsNotRootAreItsOwn() throws {
             let wrapper = ["/usr/bin/setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]

@@ -182,7 +182,12 @@ import Wire
         var table = Table()
         let launch = Self.begin(&table)
         let mover = ClientLaunch.Mover(launch: launch, rank: 0, leaves: true)
-        #expect(table.state.callerWithGhost(of: mover) == ProcessTests.client)
+        var order = try #require(table.state.order(of: launch))
+        #expect(
+            table.state.callerWithGhost(of: mover, moving: order) == ProcessTests.client)
+        // It has taken on other rights than its ghost has.
+        order.group += 1
+        #expect(table.state.callerWithGhost(of: mover, moving: order) == nil)
         let next = try Self.move(&table, launch, flags: .home)
         #expect(table.state.unknownLaunch(ofArrival: next) == nil)
         #expect(table.state.homecoming(of: 500) == next)

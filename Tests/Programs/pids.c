@@ -248,6 +248,16 @@ static void journey(void) {
     write_number(path, failures);
 }
 
+// Over five nodes and home, telling its pid wherever it is; then it stays on one of them.
+static void roam(void) {
+    static const int nodes[] = {0, 1, 2, 3, 4, BPROC_NODE_MASTER, 2};
+    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
+        CHECK(bproc_move(nodes[i]) == 0 && bproc_currnode() == nodes[i]);
+        printf("%d\n", getpid());
+    }
+    for (;;) pause();
+}
+
 // On a slave that is not root: other pids, and it says so.
 static void rootless(void) {
     int node = 0, pid = 0;
@@ -264,7 +274,7 @@ int main(int argc, char *argv[]) {
     static const struct test_case cases[] = {
         {"same", same},       {"signals", signals}, {"orphans", orphans},   {"taken", taken},
         {"forked", forked},   {"moved", moved},     {"exhausted", exhausted},
-        {"journey", journey}, {"rootless", rootless},
+        {"journey", journey}, {"rootless", rootless}, {"roam", roam},
     };
     if (argc > 2 && strcmp(argv[1], "rank") == 0) return rank(argc, argv);
     if (argc < 3) return 2;

@@ -60,6 +60,8 @@ struct bproc_local_ghosts_book {
     uint32_t running_count;     /* of the ranks */
     uint32_t output_count;      /* ranks that have ended, and their output has not */
     uint32_t called_count;      /* ghosts that were told to stop as their rank has */
+    uint32_t arriving_count;    /* ranks whose processes come to their ghosts */
+    uint32_t reserved;
     uint64_t output_bytes;      /* that standard output has still to take */
     uint64_t unsent_bytes;      /* that the job's channel has still to take */
 };
