@@ -1,6 +1,7 @@
 // What the restore code has instead of a C library: system calls, three loops over bytes, CPUID.
 // Everything here is inlined, so the section bp_restore refers to nothing outside itself.
 #pragma once
+#include "bp_calls.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,14 +49,7 @@ BP_INLINE long bp_call6(long number, long a, long b, long c, long d, long e, lon
 }
 
 BP_INLINE long bp_call5(long number, long a, long b, long c, long d, long e) {
-    long result;
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-                     : "rcx", "r11", "memory");
-    return result;
+    return raw_call(number, a, b, c, d, e);
 }
 
 BP_INLINE long bp_call3(long number, long a, long b, long c) {

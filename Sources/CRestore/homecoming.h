@@ -1,28 +1,15 @@
 // What a ghost does that becomes its process again. It has no C library: it runs in a few pages of
 // its own (standin.c), or beside others in the memory of their server (CGhosts). Everything here is
-// inlined into whoever includes it. x86-64; porting means call.
+// inlined into whoever includes it.
 #pragma once
+#include "bp_calls.h"
 #include "bproc_local_ghosts.h"
 #include <stdint.h>
+#include <sys/syscall.h>
 
 #define BP_HOME static inline __attribute__((always_inline, unused))
 
-BP_HOME long bp_home_call(long number, long a, long b, long c, long d, long e) {
-    long result;
-    register long fourth __asm__("r10") = d;
-    register long fifth __asm__("r8") = e;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-
 enum {
-    BP_HOME_WRITE = 1, BP_HOME_CLOSE = 3, BP_HOME_GETPID = 39, BP_HOME_KILL = 62,
-    BP_HOME_FCNTL = 72, BP_HOME_CHDIR = 80, BP_HOME_UMASK = 95, BP_HOME_EXIT_GROUP = 231,
-    BP_HOME_UNSHARE = 272, BP_HOME_DUP3 = 292, BP_HOME_EXECVEAT = 322, BP_HOME_PIDFD_OPEN = 434,
-    BP_HOME_CLOSE_RANGE = 436, BP_HOME_PIDFD_GETFD = 438,
     BP_HOME_OWN_TABLES = 0x600, // CLONE_FS, CLONE_FILES
     BP_HOME_DUPFD_CLOEXEC = 1030, BP_HOME_SETFD = 2, BP_HOME_EMPTY_PATH = 0x1000,
     BP_HOME_CLOSE_ON_EXEC = 4, // CLOSE_RANGE_CLOEXEC
@@ -32,10 +19,10 @@ enum {
 
 // One descriptor of the server's, above the standard ones; or a negated errno.
 BP_HOME long bp_home_take(long server, int32_t number) {
-    long taken = bp_home_call(BP_HOME_PIDFD_GETFD, server, number, 0, 0, 0);
+    long taken = raw_call(SYS_pidfd_getfd, server, number, 0, 0, 0);
     if (taken < 0) return taken;
-    long kept = bp_home_call(BP_HOME_FCNTL, taken, BP_HOME_DUPFD_CLOEXEC, 3, 0, 0);
-    (void)bp_home_call(BP_HOME_CLOSE, taken, 0, 0, 0, 0);
+    long kept = raw_call(SYS_fcntl, taken, BP_HOME_DUPFD_CLOEXEC, 3, 0, 0);
+    (void)raw_call(SYS_close, taken, 0, 0, 0, 0);
     return kept;
 }
 
@@ -43,9 +30,9 @@ BP_HOME long bp_home_take(long server, int32_t number) {
 BP_HOME long bp_home_prepare(struct bproc_local_homecoming *home, int32_t server) {
     const int32_t wanted[5] = {home->standard[0], home->standard[1], home->standard[2],
                                home->image, home->word};
-    long error = bp_home_call(BP_HOME_UNSHARE, BP_HOME_OWN_TABLES, 0, 0, 0, 0);
+    long error = raw_call(SYS_unshare, BP_HOME_OWN_TABLES, 0, 0, 0, 0);
     if (error < 0) return error;
-    long end = bp_home_call(BP_HOME_PIDFD_OPEN, server, 0, 0, 0, 0);
+    long end = raw_call(SYS_pidfd_open, server, 0, 0, 0, 0);
     if (end < 0) return end;
     for (int i = 0; i < 5 && error >= 0; i++) {
         home->taken[i] = -1;
@@ -53,14 +40,14 @@ BP_HOME long bp_home_prepare(struct bproc_local_homecoming *home, int32_t server
         error = bp_home_take(end, wanted[i]);
         home->taken[i] = (int32_t)error;
     }
-    (void)bp_home_call(BP_HOME_CLOSE, end, 0, 0, 0, 0);
+    (void)raw_call(SYS_close, end, 0, 0, 0, 0);
     return error < 0 ? error : 0;
 }
 
 // It stays a ghost, and keeps nothing open.
 BP_HOME void bp_stay_away(struct bproc_local_homecoming *home) {
     for (int i = 0; i < 5; i++) {
-        if (home->taken[i] >= 0) (void)bp_home_call(BP_HOME_CLOSE, home->taken[i], 0, 0, 0, 0);
+        if (home->taken[i] >= 0) (void)raw_call(SYS_close, home->taken[i], 0, 0, 0, 0);
         home->taken[i] = -1;
     }
 }
@@ -71,8 +58,8 @@ BP_HOME void bp_come_home(struct bproc_local_homecoming *home, int32_t server) {
     long error = bp_home_prepare(home, server);
     if (error < 0) bp_stay_away(home);
     __atomic_store_n(&home->state, error < 0 ? (int32_t)error : 1, __ATOMIC_RELEASE);
-    long own = bp_home_call(BP_HOME_GETPID, 0, 0, 0, 0, 0);
-    (void)bp_home_call(BP_HOME_KILL, own, BP_HOME_CALL, 0, 0, 0);
+    long own = raw_call(SYS_getpid, 0, 0, 0, 0, 0);
+    (void)raw_call(SYS_kill, own, BP_HOME_CALL, 0, 0, 0);
 }
 
 // Executes the image, with all signals blocked. The code in the image does the rest.
@@ -81,15 +68,15 @@ BP_HOME _Noreturn void bp_go_home(struct bproc_local_homecoming *home) {
     const char *const environment[3] = {home->cpu, *home->socket ? home->socket : 0, 0};
     for (int i = 0; i < 3; i++) {
         if (home->taken[i] < 0) continue;
-        (void)bp_home_call(BP_HOME_DUP3, home->taken[i], i, 0, 0, 0);
+        (void)raw_call(SYS_dup3, home->taken[i], i, 0, 0, 0);
     }
-    (void)bp_home_call(BP_HOME_CLOSE_RANGE, 3, -1L, BP_HOME_CLOSE_ON_EXEC, 0, 0);
-    (void)bp_home_call(BP_HOME_FCNTL, home->taken[3], BP_HOME_SETFD, 0, 0, 0);
-    (void)bp_home_call(BP_HOME_UMASK, home->umask, 0, 0, 0, 0);
-    if (*home->directory) (void)bp_home_call(BP_HOME_CHDIR, (long)home->directory, 0, 0, 0, 0);
+    (void)raw_call(SYS_close_range, 3, -1L, BP_HOME_CLOSE_ON_EXEC, 0, 0);
+    (void)raw_call(SYS_fcntl, home->taken[3], BP_HOME_SETFD, 0, 0, 0);
+    (void)raw_call(SYS_umask, home->umask, 0, 0, 0, 0);
+    if (*home->directory) (void)raw_call(SYS_chdir, (long)home->directory, 0, 0, 0, 0);
     const long image = home->taken[3], name = (long)home->nothing;
-    const int32_t error = (int32_t)-bp_home_call(BP_HOME_EXECVEAT, image, name, (long)arguments,
+    const int32_t error = (int32_t)-raw_call(SYS_execveat, image, name, (long)arguments,
                                                  (long)environment, BP_HOME_EMPTY_PATH);
-    (void)bp_home_call(BP_HOME_WRITE, home->taken[4], (long)&error, sizeof error, 0, 0);
-    for (;;) (void)bp_home_call(BP_HOME_EXIT_GROUP, BP_HOME_STATUS, 0, 0, 0, 0);
+    (void)raw_call(SYS_write, home->taken[4], (long)&error, sizeof error, 0, 0);
+    for (;;) (void)raw_call(SYS_exit_group, BP_HOME_STATUS, 0, 0, 0, 0);
 }

@@ -22,19 +22,14 @@ extension GhostServer {
     }
 
     private mutating func begin(_ arrival: RankArrival) {
-        let ghost = arrival.rank
         do throws(SystemCallError) {
-            let home = try Homecoming(arrival, ghost: ghost)
-            do throws(SystemCallError) {
-                try home.bring(memory)
-                homecoming = home
-            } catch {
-                _ = home.tell(errorNumber: error.errorNumber)
-                throw error
-            }
+            let home = try Homecoming(arrival, ghost: arrival.rank)
+            homecoming = home
+            try home.bring(memory)
         } catch {
             // The slave gives it up, and the process goes on where it is.
-            group.arrivalFailed(ghost)
+            group.arrivalFailed(arrival.rank)
+            if let home = homecoming { give(up: home, errorNumber: error.errorNumber) }
         }
     }
 

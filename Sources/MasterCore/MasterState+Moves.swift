@@ -33,14 +33,14 @@ extension MasterState {
 
     /// Whether a rank is to wait with its next move until the process that it was has ended.
     public func isArriving(_ mover: ClientLaunch.Mover) -> Bool {
-        guard let known = launches[mover.launch] else { return false }
-        return known.predecessor != nil || known.mover != nil && !known.isReported
+        isArriving(launch: mover.launch)
     }
 
     /// Nothing of this launch is to be passed on yet. The process may run before its launch is
     /// answered, and who hears it is known only then.
     public func isArriving(launch: UInt64) -> Bool {
-        isArriving(ClientLaunch.Mover(launch: launch, rank: 0, leaves: false))
+        guard let known = launches[launch] else { return false }
+        return known.predecessor != nil || known.mover != nil && !known.isReported
     }
 
     func arrival(of known: MasterLaunch) -> MasterEffect {

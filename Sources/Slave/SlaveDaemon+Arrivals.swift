@@ -10,21 +10,30 @@ import Wire
 
 /// A rank whose process is to go on in its ghost, which is on this machine: the server of its
 /// ghosts fetches the image, and says what became of it.
-struct Arrival {
+final class Arrival {
     let rank: RelaySubtree.Rank
     let deadlineNanoseconds: UInt64
     /// The server that has fetched the image.
-    var client: ClientID?
-    /// The ghost.
-    var ghost: OwnedDescriptorBox?
-    /// It has been let go: it ends where nobody says that it has become the process.
+    private(set) var client: ClientID?
+    private var ghost: OwnedDescriptor?
+    private var ghostNumber: Int32 = -1
+    /// The ghost has been let go: it ends where nobody says that it has become the process.
     var isGoing = false
-}
 
-/// A descriptor that a value may hold.
-final class OwnedDescriptorBox {
-    let descriptor: OwnedDescriptor
-    init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+    init(rank: RelaySubtree.Rank, deadlineNanoseconds: UInt64) {
+        self.rank = rank
+        self.deadlineNanoseconds = deadlineNanoseconds
+    }
+
+    func isFetched(by client: ClientID, for ghost: consuming OwnedDescriptor) {
+        self.client = client
+        ghostNumber = ghost.number
+        self.ghost = consume ghost
+    }
+
+    func endGhost() {
+        if isGoing { _ = bp_child_signal(ghostNumber, 9) }
+    }
 }
 
 // Processes that come back to where their ghosts are.
@@ -113,9 +122,9 @@ extension SlaveDaemon {
         do throws(SystemCallError) {
             // Traced by the one that asks, it is not reaped before it is opened.
             let ghost = try check("open the ghost", bp_child_open(arrival.rank.process))
+            let descriptor = OwnedDescriptor(adopting: Int32(ghost))
             let file = try image.sealedCopy()
-            arrivals[launch]?.client = client.id
-            arrivals[launch]?.ghost = OwnedDescriptorBox(OwnedDescriptor(adopting: Int32(ghost)))
+            arrival.isFetched(by: client.id, for: descriptor)
             let answer = LocalMessage.bytes(
                 BPROC_LOCAL_COLLECTED, request: request, body: image.order.collected)
             host.programs.attach(file, to: client)
@@ -153,21 +162,14 @@ extension SlaveDaemon {
     /// that it has let go.
     mutating func arrivalIsLost(with client: Client) {
         guard let launch = launch(fetchedBy: client) else { return }
-        endGhost(of: launch)
+        arrivals[launch]?.endGhost()
         arrivalFailed(launch, errorNumber: 3, "the server of its ghosts is gone")
-    }
-
-    private func endGhost(of launch: UInt64) {
-        guard let arrival = arrivals[launch], arrival.isGoing, let ghost = arrival.ghost else {
-            return
-        }
-        _ = bp_child_signal(ghost.descriptor.number, 9)
     }
 
     /// It is to end before it has arrived.
     mutating func endArrival(launch: UInt64, rank: UInt32) {
         guard arrivals[launch]?.rank.rank == rank else { return }
-        endGhost(of: launch)
+        arrivals[launch]?.endGhost()
         arrivalFailed(launch, errorNumber: FailureCode.canceled, "it has been ended")
     }
 

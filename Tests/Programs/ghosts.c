@@ -83,12 +83,6 @@ static int start(int node, const char *what, const char *argument) {
     exit(1);
 }
 
-static int status_of(int pid) {
-    int status = -1;
-    CHECK(waitpid(pid, &status, 0) == pid);
-    return status;
-}
-
 static void expect_no_children(void) {
     CHECK(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
     CHECK(waitpid(-1, NULL, __WALL) == -1 && errno == ECHILD);

@@ -18,12 +18,6 @@
 
 static char folder[256];
 
-static int exit_status(int pid) {
-    int status = -1;
-    CHECK(waitpid(pid, &status, 0) == pid);
-    return status;
-}
-
 // Home, and there again; each time it is the process that it was. Answers 0, or what went wrong.
 static int travel(int count) {
     int own = getpid(), parent = getppid(), group = getpgrp(), session = getsid(0);
@@ -78,7 +72,7 @@ static void child(void) {
             int result = travel(3);
             exit(result ? result : 42);
         }
-        int status = pid > 0 ? exit_status(pid) : pid;
+        int status = pid > 0 ? status_of(pid) : pid;
         CHECK(status == 42 << 8);
         if (status != 42 << 8) printf("%d: %#x %s\n", is_local, status, bproc_reason());
     }
@@ -101,7 +95,7 @@ static void stops(void) {
         CHECK(kill(pid, SIGCONT) == 0);
         CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
     }
-    CHECK(kill(pid, SIGTERM) == 0 && exit_status(pid) == SIGTERM);
+    CHECK(kill(pid, SIGTERM) == 0 && status_of(pid) == SIGTERM);
 }
 
 static volatile sig_atomic_t taken;
@@ -127,7 +121,7 @@ static void signals(void) {
         CHECK(kill(pid, SIGRTMIN + 3) == 0);
         pause_briefly();
     }
-    CHECK(exit_status(pid) == 3 << 8);
+    CHECK(status_of(pid) == 3 << 8);
 }
 
 // Its own signal is nothing else to a ghost than any other.
@@ -138,9 +132,9 @@ static void mistaken(void) {
         for (;;) pause();
     }
     CHECK(rank == 2 && kill(pids[0], SIGRTMAX) == 0);
-    CHECK(exit_status(pids[0]) == SIGRTMAX);
+    CHECK(status_of(pids[0]) == SIGRTMAX);
     CHECK(kill(pids[1], SIGSEGV) == 0);
-    CHECK((exit_status(pids[1]) & 0x7f) == SIGSEGV);
+    CHECK((status_of(pids[1]) & 0x7f) == SIGSEGV);
 }
 
 // One that has ended by a signal with a core does not keep the others from coming home.
@@ -154,9 +148,9 @@ static void survivors(void) {
         while (access(path, F_OK) != 0) pause_briefly();
         _exit(bproc_move(BPROC_NODE_MASTER) == 0 ? 6 : errno);
     }
-    CHECK(rank == 2 && (exit_status(pids[0]) & 0x7f) == SIGABRT);
+    CHECK(rank == 2 && (status_of(pids[0]) & 0x7f) == SIGABRT);
     close(open(path, O_WRONLY | O_CREAT, 0666));
-    CHECK(exit_status(pids[1]) == 6 << 8);
+    CHECK(status_of(pids[1]) == 6 << 8);
 }
 
 // Stopped while it comes, it comes when it goes on.
@@ -177,7 +171,7 @@ static void suspended(void) {
             if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status)) break;
             CHECK(kill(pid, SIGCONT) == 0);
         }
-        if (WIFSTOPPED(status)) status = exit_status(pid);
+        if (WIFSTOPPED(status)) status = status_of(pid);
         CHECK(status == 5 << 8);
     }
     CHECK(waitpid(-1, NULL, __WALL) == -1 && errno == ECHILD);
@@ -194,7 +188,7 @@ static void some(void) {
     }
     CHECK(rank == 6);
     if (rank < 0) printf("%s\n", bproc_reason());
-    for (int i = 0; i < 6; i++) CHECK(pids[i] > 0 && exit_status(pids[i]) == i << 8);
+    for (int i = 0; i < 6; i++) CHECK(pids[i] > 0 && status_of(pids[i]) == i << 8);
     CHECK(waitpid(-1, NULL, __WALL) == -1 && errno == ECHILD);
 }
 
@@ -208,7 +202,7 @@ static void killed(void) {
             }
         }
         usleep((useconds_t)(i * 300));
-        CHECK(kill(pid, SIGKILL) == 0 && exit_status(pid) == SIGKILL);
+        CHECK(kill(pid, SIGKILL) == 0 && status_of(pid) == SIGKILL);
     }
     CHECK(waitpid(-1, NULL, __WALL) == -1 && errno == ECHILD);
 }
@@ -224,7 +218,7 @@ static void redirected(void) {
         if (bproc_move_io(BPROC_NODE_MASTER, &io, 1) != 0) _exit(1);
         _exit(write(1, "there\n", 6) == 6 ? 9 : 2);
     }
-    CHECK(pid > 0 && exit_status(pid) == 9 << 8);
+    CHECK(pid > 0 && status_of(pid) == 9 << 8);
 }
 
 int main(int argc, char *argv[]) {

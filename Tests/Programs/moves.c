@@ -17,15 +17,9 @@
 static char folder[256];
 
 static void note(const char *name, int number) {
-    char path[300], hidden[310], text[16];
-    int length = snprintf(text, sizeof text, "%d\n", number);
+    char path[300];
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    snprintf(hidden, sizeof hidden, "%s.new", path);
-    int file = open(hidden, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    if (file < 0 || write(file, text, (size_t)length) != length) _exit(90);
-    close(file);
-    // Whoever sees it sees all of it.
-    if (rename(hidden, path) < 0) _exit(91);
+    write_number(path, number);
 }
 
 static int is_noted(const char *name) {
@@ -49,12 +43,6 @@ static int shuttle(int count) {
     return 0;
 }
 
-static int exit_status(int pid) {
-    int status = -1;
-    CHECK(waitpid(pid, &status, 0) == pid);
-    return status;
-}
-
 // ---- A child of this process ----
 
 // A hundred moves; then it stays until the test has counted.
@@ -66,7 +54,7 @@ static void many(void) {
         await("counted");
         exit(42);
     }
-    CHECK(pid > 0 && exit_status(pid) == 42 << 8);
+    CHECK(pid > 0 && status_of(pid) == 42 << 8);
 }
 
 // Stops and continues are seen from both sides, wherever it has gone.
@@ -85,7 +73,7 @@ static void stops(void) {
         CHECK(kill(pid, SIGCONT) == 0);
         CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
     }
-    CHECK(exit_status(pid) == 7 << 8);
+    CHECK(status_of(pid) == 7 << 8);
 }
 
 static volatile sig_atomic_t taken;
@@ -113,7 +101,7 @@ static void signals(void) {
         CHECK(kill(pid, SIGRTMIN + 3) == 0);
         pause_briefly();
     }
-    CHECK(exit_status(pid) == 3 << 8);
+    CHECK(status_of(pid) == 3 << 8);
 }
 
 // Stopped and let go while it moves, again and again: it is never left behind.
@@ -134,7 +122,7 @@ static void storm(void) {
         if (i % 2 == 0) pause_briefly();
     }
     note("over", 0);
-    CHECK(exit_status(pid) == 5 << 8);
+    CHECK(status_of(pid) == 5 << 8);
 }
 
 // Killed on its way.
@@ -148,7 +136,7 @@ static void killed(void) {
         }
         for (int k = 0; k < i % 5; k++) pause_briefly();
         CHECK(kill(pid, SIGKILL) == 0);
-        CHECK(exit_status(pid) == SIGKILL);
+        CHECK(status_of(pid) == SIGKILL);
     }
 }
 
@@ -165,7 +153,7 @@ static void failed(void) {
     await("failed");
     CHECK(bproc_pidnode(pid) == 1);
     note("found", 0);
-    CHECK(exit_status(pid) == 6 << 8);
+    CHECK(status_of(pid) == 6 << 8);
 }
 
 // What it writes to a file of a node goes there, so something of it stays.
@@ -180,7 +168,7 @@ static void redirected(void) {
         printf("there\n");
         exit(0);
     }
-    CHECK(exit_status(pid) == 0);
+    CHECK(status_of(pid) == 0);
     int file = open(path, O_RDONLY);
     CHECK(file >= 0 && read(file, text, sizeof text - 1) == 6 && strcmp(text, "there\n") == 0);
     close(file);
@@ -204,7 +192,7 @@ static void orphans(void) {
         await("kid");
         exit(8);
     }
-    CHECK(exit_status(pid) == 8 << 8);
+    CHECK(status_of(pid) == 8 << 8);
 }
 
 // The same for a process of this machine that moves itself: its parent here sees it, and a stop
@@ -246,7 +234,7 @@ static void own(void) {
     note("over", 0);
     CHECK(kill(pid, SIGCONT) == 0);
     CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
-    CHECK(exit_status(pid) == 7 << 8);
+    CHECK(status_of(pid) == 7 << 8);
 }
 
 // Signals that come while it moves away from here, and its death by one.

@@ -25,16 +25,6 @@ static char self[256], folder[256];
 
 // ---- Ranks ----
 
-static void write_number(const char *path, int number) {
-    char text[16], hidden[300];
-    int length = snprintf(text, sizeof text, "%d\n", number);
-    snprintf(hidden, sizeof hidden, "%s.new", path);
-    int file = open(hidden, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    if (file < 0 || write(file, text, (size_t)length) != length) _exit(90);
-    close(file);
-    if (rename(hidden, path) < 0) _exit(91);
-}
-
 // A grandchild whose parent ends before it does: nobody of the job would wait for it.
 static int leave_orphan(void) {
     int ends[2];
@@ -103,12 +93,6 @@ static int start(int node, char *const words[]) {
     exit(1);
 }
 
-static int status_of(int pid) {
-    int status = -1;
-    CHECK(waitpid(pid, &status, 0) == pid);
-    return status;
-}
-
 static int number_in(const char *path) {
     char text[32] = "";
     int file = open(path, O_RDONLY);
@@ -153,9 +137,13 @@ static void orphans(void) {
 // processes have pids as well, which come first.
 static int hold_next(int count, int attempt) {
     char path[300], first[16], number[16];
-    pid_t here = fork();
-    if (here == 0) _exit(0);
-    CHECK(status_of(here) == 0);
+    pid_t here;
+    // Where the numbers end before that they begin anew.
+    do {
+        here = fork();
+        if (here == 0) _exit(0);
+        CHECK(here > 0 && status_of(here) == 0);
+    } while (here + 3 * count + 100 > number_in("/proc/sys/kernel/pid_max"));
     snprintf(path, sizeof path, "%s/held-%d-%d", folder, count, attempt);
     snprintf(first, sizeof first, "%d", here + count + 5);
     snprintf(number, sizeof number, "%d", count);

@@ -2,9 +2,11 @@
 // that note the signals they get. _GNU_SOURCE is the program's to define.
 #pragma once
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +22,23 @@ static int failures;
 static inline void pause_briefly(void) {
     struct timespec pause = {0, 2000000};
     (void)nanosleep(&pause, NULL);
+}
+
+static inline int status_of(int pid) {
+    int status = -1;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    return status;
+}
+
+// A file with the number; whoever sees it sees all of it.
+static inline void write_number(const char *path, int number) {
+    char text[16], hidden[310];
+    int length = snprintf(text, sizeof text, "%d\n", number);
+    snprintf(hidden, sizeof hidden, "%s.new", path);
+    int file = open(hidden, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (file < 0 || write(file, text, (size_t)length) != length) _exit(90);
+    close(file);
+    if (rename(hidden, path) < 0) _exit(91);
 }
 
 struct test_case {

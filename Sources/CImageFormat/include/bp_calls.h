@@ -3,7 +3,9 @@
 #pragma once
 #include <stdint.h>
 
-static inline long raw_call(long number, long a, long b, long c, long d, long e) {
+// Inlined always: some of what calls it is copied to where nothing else is.
+static inline __attribute__((always_inline)) long raw_call(long number, long a, long b, long c,
+                                                           long d, long e) {
     long result;
     register long fourth __asm__("r10") = d;
     register long fifth __asm__("r8") = e;
